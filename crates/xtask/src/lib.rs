@@ -1,0 +1,1 @@
+//! Developer commands as a library.

@@ -1,0 +1,69 @@
+//! Cluster events: what happened that could let a waiting pod go.
+
+use crate::table::NodeOrd;
+
+/// What changed of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NodeChanges {
+    /// Some allocatable amount grew, or more pods are allowed.
+    pub allocatable: bool,
+    /// Labels changed.
+    pub labels: bool,
+    /// Taints changed.
+    pub taints: bool,
+    /// It was uncordoned.
+    pub uncordoned: bool,
+}
+
+impl NodeChanges {
+    /// Whether anything that could help a waiting pod changed.
+    pub fn any(self) -> bool {
+        self != NodeChanges::default()
+    }
+}
+
+/// Something that happened to the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClusterEvent {
+    /// A node appeared.
+    NodeAdd(NodeOrd),
+    /// A node changed.
+    NodeUpdate(NodeOrd, NodeChanges),
+    /// A pod that was on this node is gone, has finished, or was given back before it was bound.
+    AssignedPodDelete {
+        /// Where it was.
+        node: NodeOrd,
+        /// Whether it had required anti-affinity: then other nodes of its domains are freed too.
+        had_anti_affinity: bool,
+    },
+    /// A pod on this node takes less than before.
+    AssignedPodScaleDown(NodeOrd),
+    /// Labels of a namespace changed: anti-affinity terms may select other pods now.
+    NamespaceUpdate,
+    /// Labels of a waiting pod changed: existing anti-affinity may not select it any more.
+    UnscheduledPodUpdate,
+}
+
+impl ClusterEvent {
+    /// The node that the event is about, when it is about one.
+    pub fn node(self) -> Option<NodeOrd> {
+        match self {
+            ClusterEvent::NodeAdd(node)
+            | ClusterEvent::NodeUpdate(node, _)
+            | ClusterEvent::AssignedPodDelete { node, .. }
+            | ClusterEvent::AssignedPodScaleDown(node) => Some(node),
+            ClusterEvent::NamespaceUpdate | ClusterEvent::UnscheduledPodUpdate => None,
+        }
+    }
+}
+
+/// What a plugin that rejected a pod says to an event (upstream's QueueingHint, with the node kept in view).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hint {
+    /// The event cannot help.
+    Skip,
+    /// It can help on the event's own node and nowhere else: judge that node to know.
+    OnEventNode,
+    /// It can help; where is not known.
+    Queue,
+}

@@ -1,0 +1,131 @@
+//! A set of nodes as bits, worked on a block at a time.
+
+use crate::table::NodeOrd;
+use fixedbitset::{Block, FixedBitSet};
+
+/// How many nodes share a block: columns of the node table are padded to a multiple of it.
+pub const BLOCK_BITS: usize = Block::BITS as usize;
+
+/// A set of nodes by ordinal.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NodeSet(FixedBitSet);
+
+impl NodeSet {
+    /// An empty set for ordinals below `len`.
+    pub fn with_len(len: usize) -> NodeSet {
+        NodeSet(FixedBitSet::with_capacity(len))
+    }
+
+    /// Makes this set equal to `other`, keeping its memory.
+    pub fn copy_from(&mut self, other: &NodeSet) {
+        self.0.clone_from(&other.0);
+    }
+
+    /// Makes room for ordinals below `len`.
+    pub fn grow(&mut self, len: usize) {
+        self.0.grow(len);
+    }
+
+    /// Adds a node.
+    pub fn insert(&mut self, node: NodeOrd) {
+        self.0.grow_and_insert(node.index());
+    }
+
+    /// Takes a node out.
+    pub fn remove(&mut self, node: NodeOrd) {
+        if node.index() < self.0.len() {
+            self.0.remove(node.index());
+        }
+    }
+
+    /// Whether the node is in.
+    pub fn contains(&self, node: NodeOrd) -> bool {
+        self.0.contains(node.index())
+    }
+
+    /// How many nodes are in.
+    pub fn len(&self) -> usize {
+        self.0.count_ones(..)
+    }
+
+    /// Whether no node is in.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_clear()
+    }
+
+    /// Takes all nodes out.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// The nodes in the order of their ordinals.
+    pub fn iter(&self) -> impl Iterator<Item = NodeOrd> {
+        self.0.ones().map(|at| NodeOrd(at as u32))
+    }
+
+    /// Keeps the nodes for which `keep` has a bit, a block at a time; `removed` is told each node that falls out.
+    ///
+    /// `keep(first)` gives the bits of the nodes `first .. first + BLOCK_BITS`, lowest bit first. It is asked only for
+    /// blocks that still hold a node.
+    pub fn retain_blocks(&mut self, mut keep: impl FnMut(usize) -> Block, mut removed: impl FnMut(NodeOrd)) {
+        for (at, block) in self.0.as_mut_slice().iter_mut().enumerate() {
+            if *block == 0 {
+                continue;
+            }
+            let first = at * BLOCK_BITS;
+            let mut out = *block & !keep(first);
+            *block &= !out;
+            while out != 0 {
+                removed(NodeOrd((first + out.trailing_zeros() as usize) as u32));
+                out &= out - 1;
+            }
+        }
+    }
+
+    /// Keeps the nodes for which `keep` is true; `removed` is told each node that falls out.
+    pub fn retain(&mut self, mut keep: impl FnMut(NodeOrd) -> bool, removed: impl FnMut(NodeOrd)) {
+        let set = self.0.as_slice().to_vec();
+        self.retain_blocks(
+            |first| {
+                let mut bits = set[first / BLOCK_BITS];
+                let mut kept = 0;
+                while bits != 0 {
+                    let bit = bits.trailing_zeros();
+                    if keep(NodeOrd((first + bit as usize) as u32)) {
+                        kept |= 1 << bit;
+                    }
+                    bits &= bits - 1;
+                }
+                kept
+            },
+            removed,
+        );
+    }
+}
+
+impl FromIterator<NodeOrd> for NodeSet {
+    fn from_iter<I: IntoIterator<Item = NodeOrd>>(nodes: I) -> Self {
+        let mut set = NodeSet::default();
+        nodes.into_iter().for_each(|node| set.insert(node));
+        set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn retain_splits_a_set_in_kept_and_removed(nodes in prop::collection::btree_set(0u32..300, 0..80), modulus in 1u32..7) {
+            let mut set: NodeSet = nodes.iter().map(|n| NodeOrd(*n)).collect();
+            let mut removed = Vec::new();
+            set.retain(|n| n.0 % modulus == 0, |n| removed.push(n.0));
+            let kept: Vec<u32> = set.iter().map(|n| n.0).collect();
+            let (expected, others): (Vec<u32>, Vec<u32>) = nodes.iter().partition(|n| **n % modulus == 0);
+            prop_assert_eq!(kept, expected);
+            prop_assert_eq!(removed, others);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The extension points that a plugin can have.
+//!
+//! A plugin is one type in one file of `muster-plugins`, named as upstream, and one line in its registry. It states
+//! which points it has by overriding the accessor of [`Plugin`]. Filters narrow a set, scores fill a column: both read a
+//! [`View`], so that plans, victims and what-if questions need no second implementation.
+
+use crate::compiled::CompiledSpec;
+use crate::event::{ClusterEvent, Hint};
+use crate::labels::Labels;
+use crate::node_set::NodeSet;
+use crate::record::{PodRecord, PodSpec};
+use crate::rejection::Rejections;
+use crate::table::NodeOrd;
+use crate::view::View;
+
+/// The highest score that a plugin may give after normalising. Source: `k8s.io/kube-scheduler/framework.MaxNodeScore`.
+pub const MAX_NODE_SCORE: i64 = 100;
+
+/// A pod that wants a node.
+#[derive(Debug, Clone, Copy)]
+pub struct PodToPlace<'a> {
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// The labels of its namespace, once that has been seen.
+    pub namespace_labels: Option<&'a Labels>,
+    /// Its labels.
+    pub labels: &'a Labels,
+    /// Its spec.
+    pub spec: &'a PodSpec,
+    /// Its spec, compiled.
+    pub compiled: &'a CompiledSpec,
+}
+
+/// A scheduling plugin.
+pub trait Plugin: Send + Sync {
+    /// The name, as upstream.
+    fn name(&self) -> &'static str;
+
+    /// Keeps pods out of the queue.
+    fn pre_enqueue(&self) -> Option<&dyn PreEnqueue> {
+        None
+    }
+
+    /// Narrows the set of nodes.
+    fn filter(&self) -> Option<&dyn Filter> {
+        None
+    }
+
+    /// Prefers some nodes to others.
+    fn score(&self) -> Option<&dyn Score> {
+        None
+    }
+}
+
+/// Keeps a pod out of the queue until it changes.
+pub trait PreEnqueue: Send + Sync {
+    /// Why the pod may not be queued now; None lets it in.
+    fn hold(&self, pod: &PodRecord) -> Option<String>;
+}
+
+/// Narrows the set of nodes.
+pub trait Filter: Send + Sync {
+    /// Whether there is nothing to judge for this pod (upstream's `Skip` of PreFilter).
+    fn skips(&self, _pod: &PodToPlace<'_>) -> bool {
+        false
+    }
+
+    /// Takes out of `nodes` those that the pod cannot run on, and says why.
+    fn filter(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &mut NodeSet, rejections: &mut Rejections);
+
+    /// What an event can mean for a pod that this plugin rejected.
+    fn hint(&self, pod: &PodToPlace<'_>, event: ClusterEvent) -> Hint;
+}
+
+/// Prefers some nodes to others.
+pub trait Score: Send + Sync {
+    /// Whether there is nothing to prefer for this pod (upstream's `Skip` of PreScore).
+    fn skips(&self, _pod: &PodToPlace<'_>) -> bool {
+        false
+    }
+
+    /// Writes the raw score of each of `nodes` at its ordinal in `scores`.
+    fn score(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &NodeSet, scores: &mut [i64]);
+
+    /// Brings the scores of `nodes` into 0..=[`MAX_NODE_SCORE`].
+    fn normalize(&self, _nodes: &NodeSet, _scores: &mut [i64]) {}
+}
+
+/// Upstream's default normaliser: 100·score/max, or 100 minus that when `reverse`; all 0 (or 100) when max is 0.
+/// Source: `pkg/scheduler/framework/plugins/helper.DefaultNormalizeScore`.
+pub fn default_normalize(nodes: &NodeSet, scores: &mut [i64], reverse: bool) {
+    let max = nodes.iter().map(|NodeOrd(n)| scores[n as usize]).max().unwrap_or(0);
+    for NodeOrd(n) in nodes.iter() {
+        let score = &mut scores[n as usize];
+        let normalized = if max == 0 { 0 } else { MAX_NODE_SCORE * *score / max };
+        *score = if reverse { MAX_NODE_SCORE - normalized } else { normalized };
+    }
+}

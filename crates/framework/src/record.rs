@@ -1,0 +1,296 @@
+//! Records: what the scheduler keeps of a Kubernetes object, self-contained and without interned ids.
+//!
+//! Decoders in `muster-api` make them, the engine folds them in, recordings hold them. A record never refers to another
+//! object by anything but its name.
+
+use crate::Text;
+use crate::group::{GroupLink, GroupPolicy};
+use crate::labels::Labels;
+use crate::resource::{Charge, ResourceList};
+use crate::selector::{LabelSelector, NodeSelectorTerm, PreferredTerm};
+use crate::taint::{Taint, Toleration};
+use std::sync::Arc;
+
+/// The kinds of objects that the engine is told about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// `v1` Node.
+    Node,
+    /// `v1` Pod.
+    Pod,
+    /// `v1` Namespace.
+    Namespace,
+    /// `scheduling.k8s.io/v1` PriorityClass.
+    PriorityClass,
+    /// `scheduling.k8s.io/v1alpha1` Workload.
+    Workload,
+}
+
+impl Kind {
+    /// Every kind, in the order in which they are best listed.
+    pub const ALL: [Kind; 5] = [Kind::PriorityClass, Kind::Namespace, Kind::Workload, Kind::Node, Kind::Pod];
+
+    /// The name as Kubernetes writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Node => "Node",
+            Kind::Pod => "Pod",
+            Kind::Namespace => "Namespace",
+            Kind::PriorityClass => "PriorityClass",
+            Kind::Workload => "Workload",
+        }
+    }
+}
+
+/// The version of an object, as a number: the API server's versions of one kind only grow. 0 is "unknown".
+pub type ResourceVersion = u64;
+
+/// A node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeRecord {
+    /// Its name.
+    pub name: Text,
+    /// Its version.
+    pub resource_version: ResourceVersion,
+    /// Its labels.
+    pub labels: Labels,
+    /// Its taints, in their order.
+    pub taints: Vec<Taint>,
+    /// `spec.unschedulable`: cordoned.
+    pub unschedulable: bool,
+    /// What pods may use in all.
+    pub allocatable: ResourceList,
+    /// How many pods it may run.
+    pub allowed_pods: i64,
+}
+
+/// Where a pod stands in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PodPhase {
+    /// Pending, Running or Unknown: it holds, or will hold, its resources.
+    Active,
+    /// Finished well; holds nothing any more.
+    Succeeded,
+    /// Finished badly; holds nothing any more.
+    Failed,
+}
+
+/// Transport protocol of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protocol {
+    /// TCP, the default.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+}
+
+/// A port of the node that a pod needs for itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HostPort {
+    /// The address; empty and `0.0.0.0` both mean all addresses and are stored as `0.0.0.0`.
+    pub ip: Text,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// 1 to 65535.
+    pub port: u16,
+}
+
+impl HostPort {
+    /// Whether two pods with these ports cannot share a node.
+    /// Source: `k8s.io/kubernetes/pkg/scheduler/framework.HostPortInfo.CheckConflict`.
+    pub fn conflicts(&self, other: &HostPort) -> bool {
+        const ALL: &str = "0.0.0.0";
+        self.protocol == other.protocol
+            && self.port == other.port
+            && (self.ip == other.ip || &*self.ip == ALL || &*other.ip == ALL)
+    }
+}
+
+/// Which namespaces a pod affinity term looks at.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
+pub struct NamespaceScope {
+    /// Namespaces by name, sorted. The decoder has put the pod's own here when the term states none at all.
+    pub names: Box<[Text]>,
+    /// Namespaces by label, beside those by name.
+    pub selector: Option<LabelSelector>,
+}
+
+impl NamespaceScope {
+    /// Whether the namespace of this name and with these labels is in scope.
+    pub fn contains(&self, name: &str, labels: Option<&Labels>) -> bool {
+        self.names.iter().any(|n| &**n == name)
+            || self.selector.as_ref().is_some_and(|selector| match labels {
+                Some(labels) => selector.matches(labels),
+                // A namespace that has not been seen yet: treat it as without labels.
+                None => selector.matches(&Labels::default()),
+            })
+    }
+}
+
+/// A required pod (anti-)affinity term.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PodAffinityTerm {
+    /// Which pods; none selects nothing.
+    pub selector: Option<LabelSelector>,
+    /// In which namespaces.
+    pub namespaces: NamespaceScope,
+    /// The node label whose equal values make a domain.
+    pub topology_key: Text,
+}
+
+impl PodAffinityTerm {
+    /// Whether a pod with these labels in this namespace is one that the term speaks of.
+    pub fn selects(&self, namespace: &str, namespace_labels: Option<&Labels>, labels: &Labels) -> bool {
+        self.selector.as_ref().is_some_and(|s| s.matches(labels)) && self.namespaces.contains(namespace, namespace_labels)
+    }
+}
+
+/// Something in a pod's spec that keeps it from being scheduled by this version of Muster, said for a person.
+///
+/// Such a pod waits: it is never placed as if the constraint were not there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Unsupported {
+    /// The field, for example `spec.volumes[0].persistentVolumeClaim`.
+    pub field: Text,
+    /// What stands there, for example `persistent volume claims are not supported yet`, or what is wrong with it.
+    pub problem: Text,
+}
+
+/// What plugins read of a pod's spec. Twins (replicas of one template) have equal specs, and share one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct PodSpec {
+    /// `spec.nodeName` of a pod that is judged although it names its node. Decoders leave it out: a pod that names its
+    /// node is assigned, and its twins that are not should share its spec.
+    pub node_name: Option<Text>,
+    /// `spec.nodeSelector`.
+    pub node_selector: Labels,
+    /// The required node affinity: one of the terms must match. None states nothing.
+    pub node_affinity: Option<Box<[NodeSelectorTerm]>>,
+    /// The preferred node affinity.
+    pub preferred_node_affinity: Box<[PreferredTerm]>,
+    /// `spec.tolerations`.
+    pub tolerations: Box<[Toleration]>,
+    /// Host ports of all containers that keep running, sorted.
+    pub host_ports: Box<[HostPort]>,
+    /// What the pod asks for when it is placed.
+    pub charge: Charge,
+    /// The required anti-affinity: bars matching pods that come later, whoever placed this one.
+    pub anti_affinity: Box<[PodAffinityTerm]>,
+    /// What Muster cannot honour.
+    pub unsupported: Box<[Unsupported]>,
+}
+
+/// The `PodScheduled` condition as a pod carries it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PodScheduledCondition {
+    /// `Unschedulable`, `SchedulerError`, `NotReadyForScheduling`, `SchedulingGated` …
+    pub reason: Text,
+    /// What a person reads.
+    pub message: Text,
+}
+
+/// A pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodRecord {
+    /// `metadata.uid`: a pod made anew under an old name is another pod.
+    pub uid: Text,
+    /// Its namespace.
+    pub namespace: Text,
+    /// Its name.
+    pub name: Text,
+    /// Its version.
+    pub resource_version: ResourceVersion,
+    /// `metadata.generation`, 0 when the server sets none; conditions say which one they saw.
+    pub generation: i64,
+    /// Its labels.
+    pub labels: Labels,
+    /// `spec.schedulerName`.
+    pub scheduler_name: Text,
+    /// `spec.nodeName`, once it is bound.
+    pub node_name: Option<Text>,
+    /// `status.nominatedNodeName`.
+    pub nominated_node_name: Option<Text>,
+    /// Where it stands in its life.
+    pub phase: PodPhase,
+    /// It has a deletion timestamp.
+    pub terminating: bool,
+    /// `spec.priority`; None where no admission plugin has filled it in.
+    pub priority: Option<i32>,
+    /// `spec.priorityClassName`, to find the priority when it is not filled in.
+    pub priority_class_name: Option<Text>,
+    /// Names of `spec.schedulingGates`, in their order.
+    pub scheduling_gates: Box<[Text]>,
+    /// The pod group that it belongs to.
+    pub group: Option<GroupLink>,
+    /// What plugins read of its spec.
+    pub spec: Arc<PodSpec>,
+    /// What it takes from its node now: an in-place resize changes it. Equals `spec.charge` for a pod without a node.
+    pub charge: Charge,
+    /// Its `PodScheduled` condition when that is False.
+    pub condition: Option<PodScheduledCondition>,
+}
+
+/// A namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamespaceRecord {
+    /// Its name.
+    pub name: Text,
+    /// Its version.
+    pub resource_version: ResourceVersion,
+    /// Its labels.
+    pub labels: Labels,
+}
+
+/// A priority class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PriorityClassRecord {
+    /// Its name.
+    pub name: Text,
+    /// Its version.
+    pub resource_version: ResourceVersion,
+    /// The priority of its pods.
+    pub value: i32,
+    /// Whether it is meant for pods that name no class.
+    pub global_default: bool,
+}
+
+/// A `Workload` of Kubernetes 1.35.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkloadRecord {
+    /// Its namespace.
+    pub namespace: Text,
+    /// Its name.
+    pub name: Text,
+    /// `metadata.uid`.
+    pub uid: Text,
+    /// Its version.
+    pub resource_version: ResourceVersion,
+    /// Its pod groups by name, each with its policy or what is wrong with it.
+    pub pod_groups: Vec<(Text, Result<GroupPolicy, Text>)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_ports_conflict_by_protocol_port_and_address() {
+        let port = |ip: &str, protocol, port| HostPort { ip: ip.into(), protocol, port };
+        let all = port("0.0.0.0", Protocol::Tcp, 80);
+        assert!(all.conflicts(&port("10.0.0.1", Protocol::Tcp, 80)));
+        assert!(port("10.0.0.1", Protocol::Tcp, 80).conflicts(&all));
+        assert!(!port("10.0.0.1", Protocol::Tcp, 80).conflicts(&port("10.0.0.2", Protocol::Tcp, 80)));
+        assert!(!all.conflicts(&port("0.0.0.0", Protocol::Udp, 80)));
+        assert!(!all.conflicts(&port("0.0.0.0", Protocol::Tcp, 81)));
+    }
+
+    #[test]
+    fn a_namespace_scope_unites_names_and_selector() {
+        let scope = NamespaceScope { names: Box::new(["a".into()]), selector: None };
+        assert!(scope.contains("a", None) && !scope.contains("b", None));
+        let everywhere = NamespaceScope { names: Box::new([]), selector: Some(LabelSelector::default()) };
+        assert!(everywhere.contains("b", None));
+    }
+}

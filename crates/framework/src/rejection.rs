@@ -1,0 +1,135 @@
+//! Why nodes fell out: counted while filters run, so that a diagnosis costs nothing extra and adds up.
+
+use crate::Text;
+use crate::resource::ResourceOrd;
+use crate::table::{NodeOrd, NodeTable};
+use smallvec::SmallVec;
+
+/// How final a rejection is, in upstream's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Code {
+    /// Taking pods off the node could help.
+    Unschedulable,
+    /// Nothing that preemption can do would help.
+    UnschedulableAndUnresolvable,
+}
+
+/// One reason for which a node was rejected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// A fixed sentence of a plugin.
+    Sentence(&'static str),
+    /// Too little of a resource is left.
+    Insufficient(ResourceOrd),
+    /// A resource that no node has.
+    InsufficientUnknown(Text),
+}
+
+impl Reason {
+    /// The reason in upstream's words.
+    pub fn text(&self, table: &NodeTable) -> String {
+        match self {
+            Reason::Sentence(text) => (*text).to_owned(),
+            Reason::Insufficient(ResourceOrd::PODS) => "Too many pods".to_owned(),
+            Reason::Insufficient(resource) => format!("Insufficient {}", table.resource_name(*resource)),
+            Reason::InsufficientUnknown(name) => format!("Insufficient {name}"),
+        }
+    }
+}
+
+/// One node that fell out, in full.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeRejection {
+    /// The node.
+    pub node: NodeOrd,
+    /// The first plugin that rejected it.
+    pub plugin: &'static str,
+    /// How final that is.
+    pub code: Code,
+    /// Everything that plugin has against it.
+    pub reasons: SmallVec<[Reason; 1]>,
+}
+
+/// Collects rejections while the filters run in their order: each node is told at most once.
+#[derive(Debug, Clone, Default)]
+pub struct Rejections {
+    plugin: &'static str,
+    by_plugin: Vec<(&'static str, u32)>,
+    reasons: Vec<(Reason, u32)>,
+    n_unresolvable: u32,
+    details: Option<Vec<NodeRejection>>,
+}
+
+impl Rejections {
+    /// Collects counts only.
+    pub fn counting() -> Rejections {
+        Rejections::default()
+    }
+
+    /// Collects what each node was rejected for, too.
+    pub fn detailed() -> Rejections {
+        Rejections { details: Some(Vec::new()), ..Rejections::default() }
+    }
+
+    /// Forgets everything but the mode.
+    pub fn clear(&mut self) {
+        self.by_plugin.clear();
+        self.reasons.clear();
+        self.n_unresolvable = 0;
+        if let Some(details) = &mut self.details {
+            details.clear();
+        }
+    }
+
+    /// Says which plugin rejects from now on.
+    pub fn begin(&mut self, plugin: &'static str) {
+        self.plugin = plugin;
+    }
+
+    /// The current plugin rejects a node for one reason.
+    pub fn reject(&mut self, node: NodeOrd, code: Code, reason: Reason) {
+        self.reject_all(node, code, [reason]);
+    }
+
+    /// The current plugin rejects a node for several reasons.
+    pub fn reject_all(&mut self, node: NodeOrd, code: Code, reasons: impl IntoIterator<Item = Reason>) {
+        match self.by_plugin.iter_mut().find(|(plugin, _)| *plugin == self.plugin) {
+            Some((_, count)) => *count += 1,
+            None => self.by_plugin.push((self.plugin, 1)),
+        }
+        self.n_unresolvable += u32::from(code == Code::UnschedulableAndUnresolvable);
+        let mut kept = SmallVec::new();
+        for reason in reasons {
+            match self.reasons.iter_mut().find(|(r, _)| *r == reason) {
+                Some((_, count)) => *count += 1,
+                None => self.reasons.push((reason.clone(), 1)),
+            }
+            if self.details.is_some() {
+                kept.push(reason);
+            }
+        }
+        if let Some(details) = &mut self.details {
+            details.push(NodeRejection { node, plugin: self.plugin, code, reasons: kept });
+        }
+    }
+
+    /// Nodes by the first plugin that rejected them, in the order of the plugins. Adds up to all rejected nodes.
+    pub fn by_plugin(&self) -> &[(&'static str, u32)] {
+        &self.by_plugin
+    }
+
+    /// How often each reason was given; a node may have several.
+    pub fn reasons(&self) -> &[(Reason, u32)] {
+        &self.reasons
+    }
+
+    /// How many nodes preemption could not free.
+    pub fn n_unresolvable(&self) -> u32 {
+        self.n_unresolvable
+    }
+
+    /// Every rejected node, when details were asked for.
+    pub fn details(&self) -> &[NodeRejection] {
+        self.details.as_deref().unwrap_or(&[])
+    }
+}

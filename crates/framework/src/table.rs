@@ -1,0 +1,570 @@
+//! The node table: a struct of arrays by dense [`NodeOrd`], the base that every plugin judges.
+//!
+//! Hot facts are integer columns, one per resource, padded to whole blocks of [`NodeSet`]. Labels become a column only
+//! while some pod's selector reads their key: a requirement is then judged once per *distinct value* of the key. Taint
+//! sets are interned, and judged once per distinct set. Names, label lists and host ports lie aside.
+
+use crate::Text;
+use crate::event::NodeChanges;
+use crate::labels::Labels;
+use crate::node_set::{BLOCK_BITS, NodeSet};
+use crate::record::{HostPort, NodeRecord, PodAffinityTerm};
+use crate::resource::{Charge, ResourceList, ResourceOrd};
+use crate::selector::Requirement;
+use crate::taint::Taint;
+use rustc_hash::{FxHashMap, FxHasher};
+use std::hash::Hasher;
+use std::sync::Arc;
+
+/// A node as its dense ordinal. Ordinals of deleted nodes are used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeOrd(pub u32);
+
+impl NodeOrd {
+    /// The ordinal as an index.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A label column by ordinal. Valid while whoever asked for it has not released it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ColumnOrd(u32);
+
+/// The values of one label key over all nodes, as codes. Code 0 means that the node lacks the label.
+#[derive(Debug, Default)]
+pub struct LabelColumn {
+    key: Text0,
+    users: u32,
+    codes: Vec<u32>,
+    /// By code; None at 0 and where a code is free.
+    values: Vec<Option<Text>>,
+    nodes_with: Vec<u32>,
+    free: Vec<u32>,
+    by_value: FxHashMap<Text, u32>,
+}
+
+/// A key that may not be there yet: lets a free column slot be `Default`.
+type Text0 = Option<Text>;
+
+impl LabelColumn {
+    /// The code of the node's value.
+    pub fn code(&self, node: NodeOrd) -> u32 {
+        self.codes.get(node.index()).copied().unwrap_or(0)
+    }
+
+    /// The codes of all nodes, padded to whole blocks.
+    pub fn codes(&self) -> &[u32] {
+        &self.codes
+    }
+
+    /// For every code, whether a node with that value satisfies `requirement`: one evaluation per distinct value.
+    pub fn judge(&self, requirement: &Requirement) -> Vec<bool> {
+        let mut verdicts: Vec<bool> = Vec::with_capacity(self.values.len());
+        verdicts.push(requirement.matches(None));
+        verdicts.extend(self.values.iter().skip(1).map(|v| v.as_deref().is_some_and(|v| requirement.matches(Some(v)))));
+        verdicts
+    }
+
+    fn set(&mut self, node: NodeOrd, value: Option<&Text>) {
+        if self.codes.len() <= node.index() {
+            self.codes.resize((node.index() + 1).next_multiple_of(BLOCK_BITS), 0);
+        }
+        let new = value.map_or(0, |value| self.acquire(value));
+        let old = std::mem::replace(&mut self.codes[node.index()], new);
+        if old != 0 {
+            self.release(old);
+        }
+    }
+
+    fn acquire(&mut self, value: &Text) -> u32 {
+        if let Some(&code) = self.by_value.get(value) {
+            self.nodes_with[code as usize] += 1;
+            return code;
+        }
+        if self.values.is_empty() {
+            self.values.push(None);
+            self.nodes_with.push(0);
+        }
+        let code = self.free.pop().unwrap_or_else(|| {
+            self.values.push(None);
+            self.nodes_with.push(0);
+            (self.values.len() - 1) as u32
+        });
+        self.values[code as usize] = Some(value.clone());
+        self.nodes_with[code as usize] = 1;
+        self.by_value.insert(value.clone(), code);
+        code
+    }
+
+    fn release(&mut self, code: u32) {
+        let count = &mut self.nodes_with[code as usize];
+        *count -= 1;
+        if *count == 0
+            && let Some(value) = self.values[code as usize].take()
+        {
+            self.by_value.remove(&value);
+            self.free.push(code);
+        }
+    }
+}
+
+/// Distinct taint sets, counted by their nodes.
+#[derive(Debug, Default)]
+struct TaintSets {
+    sets: Vec<(Arc<[Taint]>, u32)>,
+    by_content: FxHashMap<Arc<[Taint]>, u32>,
+    free: Vec<u32>,
+}
+
+impl TaintSets {
+    fn acquire(&mut self, taints: &[Taint]) -> u32 {
+        if let Some(&id) = self.by_content.get(taints) {
+            self.sets[id as usize].1 += 1;
+            return id;
+        }
+        let content: Arc<[Taint]> = taints.into();
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.sets[id as usize] = (content.clone(), 1);
+                id
+            }
+            None => {
+                self.sets.push((content.clone(), 1));
+                (self.sets.len() - 1) as u32
+            }
+        };
+        self.by_content.insert(content, id);
+        id
+    }
+
+    fn release(&mut self, id: u32) {
+        let (content, count) = &mut self.sets[id as usize];
+        *count -= 1;
+        if *count == 0 {
+            self.by_content.remove(content);
+            *content = Arc::from([]);
+            self.free.push(id);
+        }
+    }
+}
+
+/// The nodes that hold pods with one required anti-affinity term.
+#[derive(Debug)]
+pub struct AntiAffinityTerm {
+    /// The term.
+    pub term: Arc<PodAffinityTerm>,
+    /// How many such pods each node holds; never 0.
+    pub pods_on: FxHashMap<NodeOrd, u32>,
+}
+
+/// What [`NodeTable::apply`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The node's ordinal.
+    pub node: NodeOrd,
+    /// Whether it was not there before.
+    pub added: bool,
+    /// What changed for the better, when it was there before.
+    pub changes: NodeChanges,
+    /// Resources that no node had before: pods that already use them must be charged for them anew.
+    pub new_resources: Vec<ResourceOrd>,
+}
+
+/// All nodes.
+#[derive(Debug, Default)]
+pub struct NodeTable {
+    names: Vec<Option<Text>>,
+    name_hashes: Vec<u64>,
+    by_name: FxHashMap<Text, NodeOrd>,
+    free: Vec<NodeOrd>,
+    live: NodeSet,
+    unschedulable: NodeSet,
+    labels: Vec<Labels>,
+    taint_set: Vec<u32>,
+    taint_sets: TaintSets,
+    resource_names: Vec<Text>,
+    resource_by_name: FxHashMap<Text, ResourceOrd>,
+    allocatable: Vec<Vec<i64>>,
+    requested: Vec<Vec<i64>>,
+    scoring_requested: [Vec<i64>; 2],
+    columns: Vec<LabelColumn>,
+    columns_by_key: FxHashMap<Text, ColumnOrd>,
+    free_columns: Vec<ColumnOrd>,
+    ports: FxHashMap<NodeOrd, Vec<HostPort>>,
+    anti_affinity: FxHashMap<Arc<PodAffinityTerm>, AntiAffinityTerm>,
+}
+
+// ---- reading -----------------------------------------------------------------------------------------------------
+
+impl NodeTable {
+    /// How many nodes there are.
+    pub fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Whether there is no node.
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    /// All nodes.
+    pub fn live(&self) -> &NodeSet {
+        &self.live
+    }
+
+    /// One past the highest ordinal that a column covers: a multiple of [`BLOCK_BITS`].
+    pub fn padded_len(&self) -> usize {
+        self.names.len().next_multiple_of(BLOCK_BITS)
+    }
+
+    /// The node of this name.
+    pub fn by_name(&self, name: &str) -> Option<NodeOrd> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The name of a live node.
+    ///
+    /// # Panics
+    /// The node is gone: ordinals must not be kept beyond the deletion of their node.
+    pub fn name(&self, node: NodeOrd) -> &Text {
+        self.names[node.index()].as_ref().expect("the ordinal of a live node")
+    }
+
+    /// A hash of the node's name, for breaking ties by content.
+    pub fn name_hash(&self, node: NodeOrd) -> u64 {
+        self.name_hashes[node.index()]
+    }
+
+    /// The labels of a node.
+    pub fn labels(&self, node: NodeOrd) -> &Labels {
+        &self.labels[node.index()]
+    }
+
+    /// Nodes that are cordoned.
+    pub fn unschedulable(&self) -> &NodeSet {
+        &self.unschedulable
+    }
+
+    /// The id of a node's taint set: an index into [`NodeTable::taint_sets`].
+    pub fn taint_set(&self, node: NodeOrd) -> usize {
+        self.taint_set[node.index()] as usize
+    }
+
+    /// The distinct taint sets by id; ids that are free have no taints.
+    pub fn taint_sets(&self) -> impl ExactSizeIterator<Item = &[Taint]> {
+        self.taint_sets.sets.iter().map(|(taints, _)| &**taints)
+    }
+
+    /// The column of a resource, if any node has it.
+    pub fn resource(&self, name: &str) -> Option<ResourceOrd> {
+        self.resource_by_name.get(name).copied()
+    }
+
+    /// The name of a resource.
+    pub fn resource_name(&self, resource: ResourceOrd) -> &str {
+        &self.resource_names[resource.index()]
+    }
+
+    /// How many resources have a column. It only grows, so it tells whether something compiled earlier is stale.
+    pub fn n_resources(&self) -> usize {
+        self.resource_names.len()
+    }
+
+    /// What nodes have of a resource, by ordinal, padded to whole blocks.
+    pub fn allocatable(&self, resource: ResourceOrd) -> &[i64] {
+        &self.allocatable[resource.index()]
+    }
+
+    /// What pods on the nodes use of a resource, by ordinal, padded to whole blocks.
+    pub fn requested(&self, resource: ResourceOrd) -> &[i64] {
+        &self.requested[resource.index()]
+    }
+
+    /// What pods on the node use of CPU (thousandths) and memory (bytes) when nodes are scored.
+    pub fn scoring_requested(&self, node: NodeOrd) -> [i64; 2] {
+        [self.scoring_requested[0][node.index()], self.scoring_requested[1][node.index()]]
+    }
+
+    /// Host ports in use on a node.
+    pub fn ports(&self, node: NodeOrd) -> &[HostPort] {
+        self.ports.get(&node).map_or(&[], Vec::as_slice)
+    }
+
+    /// Nodes where any host port is in use.
+    pub fn nodes_with_ports(&self) -> impl Iterator<Item = NodeOrd> {
+        self.ports.keys().copied()
+    }
+
+    /// Required anti-affinity terms of the pods on all nodes.
+    pub fn anti_affinity_terms(&self) -> impl Iterator<Item = &AntiAffinityTerm> {
+        self.anti_affinity.values()
+    }
+
+    /// A label column.
+    pub fn column(&self, column: ColumnOrd) -> &LabelColumn {
+        &self.columns[column.0 as usize]
+    }
+}
+
+// ---- nodes come, change and go -----------------------------------------------------------------------------------
+
+impl NodeTable {
+    /// An empty table with the four fixed resources.
+    pub fn new() -> NodeTable {
+        let mut table = NodeTable::default();
+        for name in ["cpu", "memory", "ephemeral-storage", "pods"] {
+            table.add_resource(&Text::from(name));
+        }
+        table
+    }
+
+    fn add_resource(&mut self, name: &Text) -> ResourceOrd {
+        let resource = ResourceOrd(self.resource_names.len() as u16);
+        self.resource_names.push(name.clone());
+        self.resource_by_name.insert(name.clone(), resource);
+        self.allocatable.push(vec![0; self.padded_len()]);
+        self.requested.push(vec![0; self.padded_len()]);
+        resource
+    }
+
+    /// Adds a node or changes it.
+    pub fn apply(&mut self, record: &NodeRecord) -> Applied {
+        let mut new_resources = Vec::new();
+        for (name, _) in &record.allocatable.scalars {
+            if !self.resource_by_name.contains_key(name) && self.resource_names.len() < usize::from(u16::MAX) {
+                new_resources.push(self.add_resource(name));
+            }
+        }
+        let (node, added) = match self.by_name.get(&record.name) {
+            Some(&node) => (node, false),
+            None => (self.add_slot(&record.name), true),
+        };
+        let mut changes = NodeChanges {
+            allocatable: self.set_allocatable(node, &record.allocatable, record.allowed_pods),
+            labels: self.set_labels(node, &record.labels),
+            taints: self.set_taints(node, &record.taints),
+            uncordoned: !record.unschedulable && self.unschedulable.contains(node),
+        };
+        if record.unschedulable {
+            self.unschedulable.insert(node);
+        } else {
+            self.unschedulable.remove(node);
+        }
+        if added {
+            changes = NodeChanges::default();
+        }
+        Applied { node, added, changes, new_resources }
+    }
+
+    /// Takes a node out. The caller has taken its pods off before.
+    pub fn remove(&mut self, node: NodeOrd) {
+        let at = node.index();
+        let Some(name) = self.names[at].take() else { return };
+        debug_assert!(self.requested.iter().all(|column| column[at] == 0), "pods are taken off {name} before it goes");
+        self.by_name.remove(&name);
+        self.live.remove(node);
+        self.unschedulable.remove(node);
+        self.set_labels(node, &Labels::default());
+        self.taint_sets.release(self.taint_set[at]);
+        for column in &mut self.allocatable {
+            column[at] = 0;
+        }
+        self.free.push(node);
+    }
+
+    fn add_slot(&mut self, name: &Text) -> NodeOrd {
+        let node = self.free.pop().unwrap_or_else(|| {
+            self.names.push(None);
+            self.name_hashes.push(0);
+            self.labels.push(Labels::default());
+            self.taint_set.push(0);
+            NodeOrd((self.names.len() - 1) as u32)
+        });
+        let padded = self.padded_len();
+        let columns = self.allocatable.iter_mut().chain(&mut self.requested).chain(&mut self.scoring_requested);
+        for column in columns.filter(|column| column.len() < padded) {
+            column.resize(padded, 0);
+        }
+        self.names[node.index()] = Some(name.clone());
+        self.name_hashes[node.index()] = hash_name(name);
+        self.taint_set[node.index()] = self.taint_sets.acquire(&[]);
+        self.by_name.insert(name.clone(), node);
+        self.live.insert(node);
+        node
+    }
+
+    /// Sets what a node has; says whether any amount grew.
+    fn set_allocatable(&mut self, node: NodeOrd, amounts: &ResourceList, allowed_pods: i64) -> bool {
+        let mut grew = false;
+        for (at, column) in self.allocatable.iter_mut().enumerate() {
+            let amount = match ResourceOrd(at as u16) {
+                ResourceOrd::CPU => amounts.milli_cpu,
+                ResourceOrd::MEMORY => amounts.memory,
+                ResourceOrd::EPHEMERAL_STORAGE => amounts.ephemeral_storage,
+                ResourceOrd::PODS => allowed_pods,
+                _ => amounts.scalar(&self.resource_names[at]),
+            };
+            grew |= amount > column[node.index()];
+            column[node.index()] = amount;
+        }
+        grew
+    }
+
+    fn set_labels(&mut self, node: NodeOrd, labels: &Labels) -> bool {
+        if self.labels[node.index()] == *labels {
+            return false;
+        }
+        for column in &mut self.columns {
+            if let Some(key) = &column.key {
+                column.set(node, labels.get(key));
+            }
+        }
+        self.labels[node.index()] = labels.clone();
+        true
+    }
+
+    fn set_taints(&mut self, node: NodeOrd, taints: &[Taint]) -> bool {
+        let id = self.taint_sets.acquire(taints);
+        let old = std::mem::replace(&mut self.taint_set[node.index()], id);
+        self.taint_sets.release(old);
+        old != id
+    }
+}
+
+fn hash_name(name: &str) -> u64 {
+    let mut hasher = FxHasher::default();
+    hasher.write(name.as_bytes());
+    hasher.finish()
+}
+
+// ---- label columns -----------------------------------------------------------------------------------------------
+
+impl NodeTable {
+    /// Makes sure that there is a column for the label `key`, and counts one more user of it.
+    pub fn acquire_column(&mut self, key: &Text) -> ColumnOrd {
+        if let Some(&column) = self.columns_by_key.get(key) {
+            self.columns[column.0 as usize].users += 1;
+            return column;
+        }
+        let mut column = LabelColumn { key: Some(key.clone()), users: 1, ..LabelColumn::default() };
+        column.codes = vec![0; self.padded_len()];
+        for node in self.live.iter() {
+            if let Some(value) = self.labels[node.index()].get(key) {
+                column.set(node, Some(value));
+            }
+        }
+        let ord = match self.free_columns.pop() {
+            Some(ord) => {
+                self.columns[ord.0 as usize] = column;
+                ord
+            }
+            None => {
+                self.columns.push(column);
+                ColumnOrd((self.columns.len() - 1) as u32)
+            }
+        };
+        self.columns_by_key.insert(key.clone(), ord);
+        ord
+    }
+
+    /// Counts one user less; the column goes with its last user.
+    pub fn release_column(&mut self, ord: ColumnOrd) {
+        let column = &mut self.columns[ord.0 as usize];
+        column.users -= 1;
+        if column.users == 0
+            && let Some(key) = column.key.take()
+        {
+            *column = LabelColumn::default();
+            self.columns_by_key.remove(&key);
+            self.free_columns.push(ord);
+        }
+    }
+}
+
+// ---- pods on nodes -----------------------------------------------------------------------------------------------
+
+/// What a pod occupies on the node that it is on.
+#[derive(Debug, Clone, Copy)]
+pub struct Footprint<'a> {
+    /// The amounts that it takes.
+    pub charge: &'a Charge,
+    /// Its host ports.
+    pub ports: &'a [HostPort],
+    /// Its required anti-affinity.
+    pub anti_affinity: &'a [PodAffinityTerm],
+}
+
+impl NodeTable {
+    /// Puts a pod on a node.
+    pub fn add_pod(&mut self, node: NodeOrd, pod: Footprint<'_>) {
+        self.shift(node, pod.charge, 1);
+        if !pod.ports.is_empty() {
+            self.ports.entry(node).or_default().extend_from_slice(pod.ports);
+        }
+        for term in pod.anti_affinity {
+            if !self.anti_affinity.contains_key(term) {
+                let term = Arc::new(term.clone());
+                let entry = AntiAffinityTerm { term: term.clone(), pods_on: FxHashMap::default() };
+                self.anti_affinity.insert(term, entry);
+            }
+            if let Some(entry) = self.anti_affinity.get_mut(term) {
+                *entry.pods_on.entry(node).or_default() += 1;
+            }
+        }
+    }
+
+    /// Takes a pod off a node: the exact reverse of [`NodeTable::add_pod`].
+    pub fn remove_pod(&mut self, node: NodeOrd, pod: Footprint<'_>) {
+        self.shift(node, pod.charge, -1);
+        if let Some(ports) = self.ports.get_mut(&node) {
+            for port in pod.ports {
+                if let Some(at) = ports.iter().position(|p| p == port) {
+                    ports.swap_remove(at);
+                }
+            }
+            if ports.is_empty() {
+                self.ports.remove(&node);
+            }
+        }
+        for term in pod.anti_affinity {
+            let Some(entry) = self.anti_affinity.get_mut(term) else { continue };
+            if let Some(count) = entry.pods_on.get_mut(&node) {
+                *count -= 1;
+                if *count == 0 {
+                    entry.pods_on.remove(&node);
+                }
+            }
+            if entry.pods_on.is_empty() {
+                self.anti_affinity.remove(term);
+            }
+        }
+    }
+
+    /// Charges the pods on a node `amount` more of a resource that had no column when they were put there.
+    pub fn charge_new_resource(&mut self, node: NodeOrd, resource: ResourceOrd, amount: i64) {
+        self.requested[resource.index()][node.index()] += amount;
+    }
+
+    fn shift(&mut self, node: NodeOrd, charge: &Charge, sign: i64) {
+        let at = node.index();
+        for_each_amount(self, charge, |requested, resource, amount| {
+            requested[resource.index()][at] += sign * amount;
+        });
+        self.scoring_requested[0][at] += sign * charge.scoring_milli_cpu;
+        self.scoring_requested[1][at] += sign * charge.scoring_memory;
+    }
+}
+
+fn for_each_amount(table: &mut NodeTable, charge: &Charge, mut each: impl FnMut(&mut [Vec<i64>], ResourceOrd, i64)) {
+    let NodeTable { requested, resource_by_name, .. } = table;
+    each(requested, ResourceOrd::PODS, 1);
+    each(requested, ResourceOrd::CPU, charge.requests.milli_cpu);
+    each(requested, ResourceOrd::MEMORY, charge.requests.memory);
+    each(requested, ResourceOrd::EPHEMERAL_STORAGE, charge.requests.ephemeral_storage);
+    for (name, amount) in &charge.requests.scalars {
+        if let Some(&resource) = resource_by_name.get(name) {
+            each(requested, resource, *amount);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! InterPodAffinity, as far as it concerns a pod *without* inter-pod terms of its own: required anti-affinity of pods
+//! that are already placed bars it from their domains, whoever placed them.
+//!
+//! A pod with terms of its own is held back as unsupported before it comes here.
+
+use muster_framework::event::{ClusterEvent, Hint};
+use muster_framework::node_set::NodeSet;
+use muster_framework::plugin::{Filter, Plugin, PodToPlace};
+use muster_framework::rejection::{Code, Reason, Rejections};
+use muster_framework::view::View;
+
+/// The plugin. Source: `pkg/scheduler/framework/plugins/interpodaffinity`.
+#[derive(Debug)]
+pub struct InterPodAffinity;
+
+const REASON: Reason = Reason::Sentence("node(s) didn't satisfy existing pods anti-affinity rules");
+
+impl Plugin for InterPodAffinity {
+    fn name(&self) -> &'static str {
+        "InterPodAffinity"
+    }
+
+    fn filter(&self) -> Option<&dyn Filter> {
+        Some(self)
+    }
+}
+
+impl Filter for InterPodAffinity {
+    fn filter(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &mut NodeSet, rejections: &mut Rejections) {
+        for node in view.barred_by_anti_affinity(pod.namespace, pod.namespace_labels, pod.labels).iter() {
+            if nodes.contains(node) {
+                nodes.remove(node);
+                rejections.reject(node, Code::Unschedulable, REASON);
+            }
+        }
+    }
+
+    fn hint(&self, _pod: &PodToPlace<'_>, event: ClusterEvent) -> Hint {
+        match event {
+            ClusterEvent::NodeAdd(_) => Hint::OnEventNode,
+            // A node that leaves its domain frees itself; one that takes pods along frees the domain it left.
+            ClusterEvent::NodeUpdate(_, changes) if changes.labels => Hint::Queue,
+            ClusterEvent::AssignedPodDelete { had_anti_affinity: true, .. } => Hint::Queue,
+            ClusterEvent::NamespaceUpdate | ClusterEvent::UnscheduledPodUpdate => Hint::Queue,
+            _ => Hint::Skip,
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! NodeName: a pod that names its node runs there and nowhere else.
+
+use muster_framework::event::{ClusterEvent, Hint};
+use muster_framework::node_set::NodeSet;
+use muster_framework::plugin::{Filter, Plugin, PodToPlace};
+use muster_framework::rejection::{Code, Reason, Rejections};
+use muster_framework::view::View;
+
+/// The plugin. Source: `pkg/scheduler/framework/plugins/nodename`.
+#[derive(Debug)]
+pub struct NodeName;
+
+const REASON: Reason = Reason::Sentence("node(s) didn't match the requested node name");
+
+impl Plugin for NodeName {
+    fn name(&self) -> &'static str {
+        "NodeName"
+    }
+
+    fn filter(&self) -> Option<&dyn Filter> {
+        Some(self)
+    }
+}
+
+impl Filter for NodeName {
+    fn skips(&self, pod: &PodToPlace<'_>) -> bool {
+        pod.spec.node_name.is_none()
+    }
+
+    fn filter(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &mut NodeSet, rejections: &mut Rejections) {
+        let wanted = pod.spec.node_name.as_ref().and_then(|name| view.table().by_name(name));
+        nodes.retain(
+            |node| Some(node) == wanted,
+            |node| rejections.reject(node, Code::UnschedulableAndUnresolvable, REASON),
+        );
+    }
+
+    fn hint(&self, _pod: &PodToPlace<'_>, event: ClusterEvent) -> Hint {
+        match event {
+            ClusterEvent::NodeAdd(_) => Hint::OnEventNode,
+            _ => Hint::Skip,
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! NodePorts: a host port serves one pod of a node.
+
+use muster_framework::event::{ClusterEvent, Hint};
+use muster_framework::node_set::NodeSet;
+use muster_framework::plugin::{Filter, Plugin, PodToPlace};
+use muster_framework::rejection::{Code, Reason, Rejections};
+use muster_framework::view::View;
+
+/// The plugin. Source: `pkg/scheduler/framework/plugins/nodeports`.
+#[derive(Debug)]
+pub struct NodePorts;
+
+const REASON: Reason = Reason::Sentence("node(s) didn't have free ports for the requested pod ports");
+
+impl Plugin for NodePorts {
+    fn name(&self) -> &'static str {
+        "NodePorts"
+    }
+
+    fn filter(&self) -> Option<&dyn Filter> {
+        Some(self)
+    }
+}
+
+impl Filter for NodePorts {
+    fn skips(&self, pod: &PodToPlace<'_>) -> bool {
+        pod.spec.host_ports.is_empty()
+    }
+
+    fn filter(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &mut NodeSet, rejections: &mut Rejections) {
+        for node in view.nodes_with_ports().iter() {
+            if nodes.contains(node) && view.ports_conflict(node, &pod.spec.host_ports) {
+                nodes.remove(node);
+                rejections.reject(node, Code::Unschedulable, REASON);
+            }
+        }
+    }
+
+    fn hint(&self, _pod: &PodToPlace<'_>, event: ClusterEvent) -> Hint {
+        match event {
+            ClusterEvent::NodeAdd(_) | ClusterEvent::AssignedPodDelete { .. } => Hint::OnEventNode,
+            _ => Hint::Skip,
+        }
+    }
+}

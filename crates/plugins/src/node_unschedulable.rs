@@ -1,0 +1,55 @@
+//! NodeUnschedulable: keeps pods off cordoned nodes, unless they tolerate it.
+
+use muster_framework::event::{ClusterEvent, Hint};
+use muster_framework::node_set::NodeSet;
+use muster_framework::plugin::{Filter, Plugin, PodToPlace};
+use muster_framework::rejection::{Code, Reason, Rejections};
+use muster_framework::taint::{Taint, TaintEffect, tolerated};
+use muster_framework::view::View;
+
+/// The plugin. Source: `pkg/scheduler/framework/plugins/nodeunschedulable`.
+#[derive(Debug)]
+pub struct NodeUnschedulable;
+
+const REASON: Reason = Reason::Sentence("node(s) were unschedulable");
+
+impl Plugin for NodeUnschedulable {
+    fn name(&self) -> &'static str {
+        "NodeUnschedulable"
+    }
+
+    fn filter(&self) -> Option<&dyn Filter> {
+        Some(self)
+    }
+}
+
+impl Filter for NodeUnschedulable {
+    fn filter(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &mut NodeSet, rejections: &mut Rejections) {
+        let cordoned = view.table().unschedulable();
+        if cordoned.is_empty() {
+            return;
+        }
+        let taint = Taint {
+            key: "node.kubernetes.io/unschedulable".into(),
+            value: "".into(),
+            effect: TaintEffect::NoSchedule,
+        };
+        if tolerated(&pod.spec.tolerations, &taint) {
+            return;
+        }
+        for node in cordoned.iter() {
+            if nodes.contains(node) {
+                nodes.remove(node);
+                rejections.reject(node, Code::UnschedulableAndUnresolvable, REASON);
+            }
+        }
+    }
+
+    fn hint(&self, _pod: &PodToPlace<'_>, event: ClusterEvent) -> Hint {
+        match event {
+            ClusterEvent::NodeAdd(_) => Hint::OnEventNode,
+            ClusterEvent::NodeUpdate(_, changes) if changes.uncordoned => Hint::OnEventNode,
+            _ => Hint::Skip,
+        }
+    }
+}

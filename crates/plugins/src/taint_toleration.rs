@@ -1,0 +1,79 @@
+//! TaintToleration: keeps pods off nodes whose taints they do not tolerate, and prefers nodes with fewer soft taints.
+//!
+//! Taints are judged once per distinct taint set.
+
+use muster_framework::event::{ClusterEvent, Hint};
+use muster_framework::node_set::NodeSet;
+use muster_framework::plugin::{Filter, Plugin, PodToPlace, Score, default_normalize};
+use muster_framework::rejection::{Code, Reason, Rejections};
+use muster_framework::table::NodeOrd;
+use muster_framework::taint::{Taint, TaintEffect, Toleration, tolerated};
+use muster_framework::view::View;
+
+/// The plugin. Source: `pkg/scheduler/framework/plugins/tainttoleration`.
+#[derive(Debug)]
+pub struct TaintToleration;
+
+const REASON: Reason = Reason::Sentence("node(s) had untolerated taint(s)");
+
+impl Plugin for TaintToleration {
+    fn name(&self) -> &'static str {
+        "TaintToleration"
+    }
+
+    fn filter(&self) -> Option<&dyn Filter> {
+        Some(self)
+    }
+
+    fn score(&self) -> Option<&dyn Score> {
+        Some(self)
+    }
+}
+
+impl Filter for TaintToleration {
+    fn filter(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &mut NodeSet, rejections: &mut Rejections) {
+        let table = view.table();
+        let keeps_off = |taint: &Taint| taint.effect.keeps_off() && !tolerated(&pod.spec.tolerations, taint);
+        let bad: Vec<bool> = table.taint_sets().map(|taints| taints.iter().any(keeps_off)).collect();
+        if bad.iter().any(|bad| *bad) {
+            nodes.retain(
+                |node| !bad[table.taint_set(node)],
+                |node| rejections.reject(node, Code::UnschedulableAndUnresolvable, REASON),
+            );
+        }
+    }
+
+    fn hint(&self, _pod: &PodToPlace<'_>, event: ClusterEvent) -> Hint {
+        match event {
+            ClusterEvent::NodeAdd(_) => Hint::OnEventNode,
+            ClusterEvent::NodeUpdate(_, changes) if changes.taints => Hint::OnEventNode,
+            _ => Hint::Skip,
+        }
+    }
+}
+
+impl Score for TaintToleration {
+    fn score(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &NodeSet, scores: &mut [i64]) {
+        let table = view.table();
+        let tolerations: Vec<Toleration> = pod
+            .spec
+            .tolerations
+            .iter()
+            .filter(|t| t.effect.is_none_or(|effect| effect == TaintEffect::PreferNoSchedule))
+            .cloned()
+            .collect();
+        let intolerable = |taint: &&Taint| {
+            taint.effect == TaintEffect::PreferNoSchedule && !tolerated(&tolerations, taint)
+        };
+        let counts: Vec<i64> =
+            table.taint_sets().map(|taints| taints.iter().filter(intolerable).count() as i64).collect();
+        for node in nodes.iter() {
+            let NodeOrd(at) = node;
+            scores[at as usize] = counts[table.taint_set(node)];
+        }
+    }
+
+    fn normalize(&self, nodes: &NodeSet, scores: &mut [i64]) {
+        default_normalize(nodes, scores, true);
+    }
+}

@@ -1,1 +1,15 @@
-//! placeholder
+//! The engine: watch events become [`Input`]s, the engine folds them into its state and its queue, runs scheduling
+//! cycles, and hands out [`Effect`]s; a driver carries them out and reports each [`Outcome`] as another input.
+//!
+//! It is single-threaded and deterministic: the same inputs with the same seed give the same effects, byte for byte.
+//! **Architecture invariant:** nothing here knows a clock, a thread, a network or Kubernetes JSON.
+
+mod effect;
+mod input;
+mod observation;
+mod time;
+
+pub use effect::{Effect, EffectId, EffectKind, PodRef, Severity};
+pub use input::{BindOutcome, Input, Object, ObjectKey, Outcome, PodRead};
+pub use observation::{AttemptResult, Observation, Section};
+pub use time::Time;

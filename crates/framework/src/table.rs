@@ -3,6 +3,8 @@
 //! Hot facts are integer columns, one per resource, padded to whole blocks of [`NodeSet`]. Labels become a column only
 //! while some pod's selector reads their key: a requirement is then judged once per *distinct value* of the key. Taint
 //! sets are interned, and judged once per distinct set. Names, label lists and host ports lie aside.
+//!
+//! Sums wrap on overflow, as upstream's do: so taking a pod off is the exact reverse of putting it on, whatever it asks.
 
 use crate::Text;
 use crate::event::NodeChanges;
@@ -543,16 +545,19 @@ impl NodeTable {
 
     /// Charges the pods on a node `amount` more of a resource that had no column when they were put there.
     pub fn charge_new_resource(&mut self, node: NodeOrd, resource: ResourceOrd, amount: i64) {
-        self.requested[resource.index()][node.index()] += amount;
+        let sum = &mut self.requested[resource.index()][node.index()];
+        *sum = sum.wrapping_add(amount);
     }
 
     fn shift(&mut self, node: NodeOrd, charge: &Charge, sign: i64) {
         let at = node.index();
         for_each_amount(self, charge, |requested, resource, amount| {
-            requested[resource.index()][at] += sign * amount;
+            let sum = &mut requested[resource.index()][at];
+            *sum = sum.wrapping_add(amount.wrapping_mul(sign));
         });
-        self.scoring_requested[0][at] += sign * charge.scoring_milli_cpu;
-        self.scoring_requested[1][at] += sign * charge.scoring_memory;
+        for (column, amount) in self.scoring_requested.iter_mut().zip([charge.scoring_milli_cpu, charge.scoring_memory]) {
+            column[at] = column[at].wrapping_add(amount.wrapping_mul(sign));
+        }
     }
 }
 

@@ -64,12 +64,13 @@ impl Delta {
         let scalars = requests.scalars.iter().filter_map(|(name, amount)| Some((table.resource(name)?, *amount)));
         for (resource, amount) in fixed.into_iter().chain(scalars).filter(|(_, amount)| *amount != 0) {
             match row.amounts.iter_mut().find(|(r, _)| *r == resource) {
-                Some((_, sum)) => *sum += sign * amount,
-                None => row.amounts.push((resource, sign * amount)),
+                Some((_, sum)) => *sum = sum.wrapping_add(amount.wrapping_mul(sign)),
+                None => row.amounts.push((resource, amount.wrapping_mul(sign))),
             }
         }
-        row.scoring[0] += sign * pod.charge.scoring_milli_cpu;
-        row.scoring[1] += sign * pod.charge.scoring_memory;
+        for (sum, amount) in row.scoring.iter_mut().zip([pod.charge.scoring_milli_cpu, pod.charge.scoring_memory]) {
+            *sum = sum.wrapping_add(amount.wrapping_mul(sign));
+        }
         if sign > 0 { &mut row.ports_added } else { &mut row.ports_removed }.extend_from_slice(pod.ports);
         self.terms.extend(pod.anti_affinity.iter().map(|term| (term.clone(), node, sign as i32)));
     }
@@ -102,21 +103,23 @@ impl<'a> View<'a> {
     pub fn requested(&self, node: NodeOrd, resource: ResourceOrd) -> i64 {
         let base = self.table.requested(resource)[node.index()];
         match self.delta.rows.get(&node) {
-            Some(row) => base + row.amounts.iter().find(|(r, _)| *r == resource).map_or(0, |(_, amount)| *amount),
+            Some(row) => {
+                base.wrapping_add(row.amounts.iter().find(|(r, _)| *r == resource).map_or(0, |(_, amount)| *amount))
+            }
             None => base,
         }
     }
 
     /// What is left of a resource on the node; negative where it is over-committed.
     pub fn free(&self, node: NodeOrd, resource: ResourceOrd) -> i64 {
-        self.table.allocatable(resource)[node.index()] - self.requested(node, resource)
+        self.table.allocatable(resource)[node.index()].wrapping_sub(self.requested(node, resource))
     }
 
     /// What pods on the node use of CPU (thousandths) and memory (bytes) when nodes are scored.
     pub fn scoring_requested(&self, node: NodeOrd) -> [i64; 2] {
         let [cpu, memory] = self.table.scoring_requested(node);
         match self.delta.rows.get(&node) {
-            Some(row) => [cpu + row.scoring[0], memory + row.scoring[1]],
+            Some(row) => [cpu.wrapping_add(row.scoring[0]), memory.wrapping_add(row.scoring[1])],
             None => [cpu, memory],
         }
     }

@@ -60,7 +60,7 @@ fn base_bits(pod: &PodToPlace<'_>, view: &View<'_>, first: usize) -> usize {
         let requested = &table.requested(*resource)[first..first + BLOCK_BITS];
         let mut fits = 0;
         for (at, (allocatable, requested)) in allocatable.iter().zip(requested).enumerate() {
-            fits |= usize::from(allocatable - requested >= *need) << at;
+            fits |= usize::from(allocatable.wrapping_sub(*requested) >= *need) << at;
         }
         bits &= fits;
     }
@@ -126,7 +126,7 @@ impl Score for NodeResourcesFit {
                 if allocatable == 0 {
                     continue;
                 }
-                sum += least_requested(used[at] + wanted[at], allocatable);
+                sum += least_requested(used[at].wrapping_add(wanted[at]), allocatable);
                 weights += 1;
             }
             scores[node.index()] = if weights == 0 { 0 } else { sum / weights };
@@ -135,5 +135,8 @@ impl Score for NodeResourcesFit {
 }
 
 fn least_requested(requested: i64, allocatable: i64) -> i64 {
-    if requested > allocatable { 0 } else { (allocatable - requested) * MAX_NODE_SCORE / allocatable }
+    if requested > allocatable {
+        return 0;
+    }
+    allocatable.wrapping_sub(requested).wrapping_mul(MAX_NODE_SCORE).wrapping_div(allocatable)
 }

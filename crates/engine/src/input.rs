@@ -1,0 +1,133 @@
+//! Every cause of work, in one closed enum. Nothing else changes the engine.
+//!
+//! Inputs are plain data without interned ids: `muster-api` has a versioned codec for them, so that what an engine was
+//! told can be recorded and told again.
+
+use crate::effect::EffectId;
+use muster_framework::Text;
+use muster_framework::record::{
+    Kind, NamespaceRecord, NodeRecord, PodRecord, PriorityClassRecord, ResourceVersion, WorkloadRecord,
+};
+
+/// One fact for the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// An object was seen: in a list, or added or changed in a watch.
+    Applied(Object),
+    /// An object was deleted.
+    Deleted(ObjectKey),
+    /// An object is there but cannot be read: what was known of it stays.
+    Undecodable {
+        /// Which object, as far as it could be told.
+        key: ObjectKey,
+        /// What is wrong, naming the field.
+        error: Text,
+    },
+    /// A consistent list of a kind is about to be asked for. What is not in it and was known before is gone.
+    ListBegun(Kind),
+    /// The list has been told in full.
+    ListDone(Kind),
+    /// The cluster does not serve this kind: nothing of it exists.
+    KindNotServed(Kind),
+    /// An effect has been carried out, or not.
+    EffectDone {
+        /// Which one.
+        id: EffectId,
+        /// What became of it.
+        outcome: Outcome,
+    },
+}
+
+/// An object of any kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Object {
+    /// A node.
+    Node(NodeRecord),
+    /// A pod.
+    Pod(PodRecord),
+    /// A namespace.
+    Namespace(NamespaceRecord),
+    /// A priority class.
+    PriorityClass(PriorityClassRecord),
+    /// A workload.
+    Workload(WorkloadRecord),
+}
+
+impl Object {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Object::Node(_) => Kind::Node,
+            Object::Pod(_) => Kind::Pod,
+            Object::Namespace(_) => Kind::Namespace,
+            Object::PriorityClass(_) => Kind::PriorityClass,
+            Object::Workload(_) => Kind::Workload,
+        }
+    }
+}
+
+/// Which object. Empty parts are unknown, or do not exist for the kind.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectKey {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace.
+    pub namespace: Text,
+    /// Its name.
+    pub name: Text,
+    /// Its uid. Pods are known by it.
+    pub uid: Text,
+    /// The version at which this was said.
+    pub resource_version: ResourceVersion,
+}
+
+/// What became of an effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Of a bind: what the API server made of it.
+    Bind(BindOutcome),
+    /// Of [`EffectKind::ReadPod`](crate::EffectKind::ReadPod): what stands there.
+    PodRead(PodRead),
+    /// Of a status write: it stands.
+    Written,
+    /// Of a status write: the object is gone.
+    ObjectGone,
+    /// Of a status write: it was refused, or lost.
+    WriteFailed {
+        /// What the server or the network said.
+        message: Text,
+    },
+}
+
+/// What became of a bind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BindOutcome {
+    /// The pod is bound to the node that was asked for.
+    Bound,
+    /// The pod is gone, or another pod has its name now.
+    PodGone,
+    /// The server refused it for a reason other than the pod being bound: admission, conflict, quota.
+    Refused {
+        /// What the server said.
+        message: Text,
+    },
+    /// The answer was lost, or says that the pod is bound without saying where: the pod has to be read.
+    Unknown {
+        /// What happened.
+        message: Text,
+    },
+}
+
+/// What a consistent read of a pod found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PodRead {
+    /// The pod as it stands. Boxed: a pod is much larger than the other answers.
+    Found(Box<PodRecord>),
+    /// There is no pod with that uid.
+    Gone,
+    /// No answer.
+    Failed {
+        /// What happened.
+        message: Text,
+    },
+}

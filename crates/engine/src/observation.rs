@@ -1,0 +1,122 @@
+//! What the engine tells about itself, for metrics and logs. It measures nothing: it says what happened, with the
+//! driver's own times.
+
+use crate::effect::PodRef;
+use muster_framework::Text;
+use muster_framework::record::Kind;
+use std::time::Duration;
+
+/// The sections of the scheduling queue, by the names that metrics use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Section {
+    /// Ready to be tried.
+    Active,
+    /// Waiting for its backoff to pass.
+    Backoff,
+    /// Tried and found no place: waiting for an event that could help.
+    Unschedulable,
+    /// Not to be tried: a gate, a missing group, too few members, something unsupported.
+    Gated,
+}
+
+impl Section {
+    /// All of them.
+    pub const ALL: [Section; 4] = [Section::Active, Section::Backoff, Section::Unschedulable, Section::Gated];
+
+    /// The label value of `scheduler_pending_pods{queue}`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Section::Active => "active",
+            Section::Backoff => "backoff",
+            Section::Unschedulable => "unschedulable",
+            Section::Gated => "gated",
+        }
+    }
+}
+
+/// How an attempt to schedule ended, by the names that metrics use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AttemptResult {
+    /// Places were found and taken.
+    Scheduled,
+    /// There is no place.
+    Unschedulable,
+    /// Something went wrong.
+    Error,
+}
+
+impl AttemptResult {
+    /// The label value of `scheduler_schedule_attempts_total{result}`.
+    pub fn name(self) -> &'static str {
+        match self {
+            AttemptResult::Scheduled => "scheduled",
+            AttemptResult::Unschedulable => "unschedulable",
+            AttemptResult::Error => "error",
+        }
+    }
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observation {
+    /// Pods entered a section of the queue.
+    QueueIncoming {
+        /// Which section.
+        section: Section,
+        /// The event that brought them, in upstream's words: `PodAdd`, `NodeAdd`, `ScheduleAttemptFailure` …
+        event: &'static str,
+        /// How many pods: members count one by one.
+        pods: u32,
+    },
+    /// A pod, or each member of a group, has been tried.
+    Attempt {
+        /// How it ended.
+        result: AttemptResult,
+        /// The scheduler name of the pod: upstream's profile.
+        profile: Text,
+        /// How many pods.
+        pods: u32,
+        /// Whether they are members of a gang that was planned as a whole.
+        gang: bool,
+    },
+    /// A pod is bound, as an outcome or a watch event says.
+    Bound {
+        /// The pod.
+        pod: PodRef,
+        /// The node.
+        node: Text,
+        /// Attempts that it took.
+        attempts: u32,
+        /// From the first time it could have been tried to now.
+        waited: Duration,
+        /// Whether the five-minute flush was what brought it back: a missed event, then.
+        after_flush: bool,
+    },
+    /// A bind was refused, or its answer lost.
+    BindFailed {
+        /// The pod.
+        pod: PodRef,
+        /// The node.
+        node: Text,
+        /// What was said.
+        message: Text,
+    },
+    /// An object cannot be read.
+    Undecodable {
+        /// Its kind.
+        kind: Kind,
+        /// Its namespace and name, as far as known.
+        object: Text,
+        /// What is wrong.
+        error: Text,
+    },
+    /// The pod has a new reason to wait.
+    Waiting {
+        /// The pod.
+        pod: PodRef,
+        /// The reason in one word.
+        reason: Text,
+        /// What a person reads.
+        message: Text,
+    },
+}

@@ -43,8 +43,8 @@ pub enum Input {
 pub enum Object {
     /// A node.
     Node(NodeRecord),
-    /// A pod.
-    Pod(PodRecord),
+    /// A pod. Boxed: a pod is much larger than the others.
+    Pod(Box<PodRecord>),
     /// A namespace.
     Namespace(NamespaceRecord),
     /// A priority class.

@@ -13,3 +13,9 @@ pub use effect::{Effect, EffectId, EffectKind, PodRef, Severity};
 pub use input::{BindOutcome, Input, Object, ObjectKey, Outcome, PodRead};
 pub use observation::{AttemptResult, Observation, Section};
 pub use time::Time;
+
+mod engine;
+mod settings;
+
+pub use engine::{Engine, PodState, PodStatus, Stats};
+pub use settings::Settings;

@@ -1,0 +1,19 @@
+//! What an engine is told once, when it is made.
+
+use muster_framework::Text;
+use std::time::Duration;
+
+/// Settings of an engine. There is no `Default`: whoever makes one decides (`muster-config` has the defaults).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The scheduler names that it answers to (`spec.schedulerName`).
+    pub scheduler_names: Vec<Text>,
+    /// Breaks ties between equally good nodes: the same seed, the same choices.
+    pub seed: u64,
+    /// The first wait after a failed attempt.
+    pub pod_initial_backoff: Duration,
+    /// The longest wait after a failed attempt.
+    pub pod_max_backoff: Duration,
+    /// How long a pod may lie in the unschedulable section before it is tried again without any event.
+    pub pod_max_in_unschedulable: Duration,
+}

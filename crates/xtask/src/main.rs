@@ -1,1 +1,35 @@
-fn main() {}
+//! The `xtask` binary: what a developer types after `cargo xtask`.
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use muster_xtask::{demo, lint, test, up_down};
+
+/// Developer commands of Muster.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start, stop or list real control planes with simulated nodes.
+    #[command(subcommand)]
+    ControlPlane(up_down::Command),
+    /// Check format, lints, the directions between the crates, and dependencies.
+    Lint(lint::Args),
+    /// Run everything: lint, all tests, and the tests against a real control plane.
+    Test(test::Args),
+    /// Show a gang that waits for room and then starts as a whole.
+    Demo(demo::Args),
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::ControlPlane(command) => up_down::run(command),
+        Command::Lint(args) => lint::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Demo(args) => demo::run(&args),
+    }
+}

@@ -1,0 +1,373 @@
+//! The programs of a control plane: found in `KUBEBUILDER_ASSETS`, in our cache, or built with Go into that cache.
+//!
+//! The Go modules that pin them stand in `crates/xtask/modules`. The folder in the cache carries a hash of everything
+//! that decides what comes out, so a fresh clone finds what an earlier one has built.
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::kube_minor::KubeMinor;
+use crate::nest::{self, Launch, Nest};
+
+/// The environment variable naming a folder with ready-made binaries, as other Kubernetes projects use it.
+pub const ASSETS_VARIABLE: &str = "KUBEBUILDER_ASSETS";
+
+/// A program that a control plane is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Program {
+    /// The store.
+    Etcd,
+    /// The API server.
+    KubeApiserver,
+    /// The controllers: Jobs, Deployments, namespaces, service accounts.
+    KubeControllerManager,
+    /// Upstream's scheduler, for comparisons.
+    KubeScheduler,
+    /// The command line client, for humans.
+    Kubectl,
+    /// Plays the kubelet of simulated nodes.
+    Kwok,
+}
+
+impl Program {
+    /// The name of the binary.
+    pub fn name(self) -> &'static str {
+        match self {
+            Program::Etcd => "etcd",
+            Program::KubeApiserver => "kube-apiserver",
+            Program::KubeControllerManager => "kube-controller-manager",
+            Program::KubeScheduler => "kube-scheduler",
+            Program::Kubectl => "kubectl",
+            Program::Kwok => "kwok",
+        }
+    }
+
+    fn recipe(self, kube: KubeMinor) -> Recipe {
+        let (module, package, version) = match self {
+            Program::Etcd => ("etcd".to_owned(), "go.etcd.io/etcd/server/v3".to_owned(), "3.6.5"),
+            Program::Kwok => ("kwok".to_owned(), "sigs.k8s.io/kwok/cmd/kwok".to_owned(), "0.8.0"),
+            _ => (
+                format!("kube-{kube}"),
+                format!("k8s.io/kubernetes/cmd/{}", self.name()),
+                kube.release(),
+            ),
+        };
+        let is_kubernetes = !matches!(self, Program::Etcd | Program::Kwok);
+        let link_flags = if is_kubernetes {
+            kube_link_flags(kube)
+        } else {
+            "-s -w".to_owned()
+        };
+        Recipe {
+            program: self,
+            module,
+            package,
+            version,
+            link_flags,
+        }
+    }
+
+    /// How long a first build takes on two cores.
+    fn first_build(self) -> &'static str {
+        match self {
+            Program::Etcd => "less than a minute",
+            Program::KubeApiserver => "about 3 minutes",
+            _ => "about a minute",
+        }
+    }
+}
+
+/// Without the version stamp the servers call themselves v0.0.0, and clients that ask for it believe them.
+fn kube_link_flags(kube: KubeMinor) -> String {
+    let version = "-X k8s.io/component-base/version.git";
+    format!(
+        "-s -w {version}Version=v{} {version}Major=1 {version}Minor={}",
+        kube.release(),
+        kube.number()
+    )
+}
+
+/// How a program is built.
+struct Recipe {
+    program: Program,
+    /// The folder under `modules`.
+    module: String,
+    /// The Go package of the program.
+    package: String,
+    version: &'static str,
+    link_flags: String,
+}
+
+impl Recipe {
+    fn module_dir(&self) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("modules").join(&self.module)
+    }
+
+    /// The folder in the cache, by everything that decides what comes out but the Go release: that one is not worth
+    /// building everything anew.
+    fn cache_key(&self) -> Result<String> {
+        let dir = self.module_dir();
+        let mut hash = Fnv::default();
+        for file in ["go.mod", "go.sum"] {
+            let path = dir.join(file);
+            hash.add(&fs::read(&path).with_context(|| format!("reading {}", path.display()))?);
+        }
+        for text in [
+            env::consts::OS,
+            env::consts::ARCH,
+            &self.link_flags,
+            &BUILD_FLAGS.join(" "),
+        ] {
+            hash.add(text.as_bytes());
+        }
+        Ok(format!("{}-{}-{:016x}", self.module, self.version, hash.0))
+    }
+}
+
+/// No paths of this machine in the binaries, and never a silent change of the pinned versions.
+const BUILD_FLAGS: [&str; 3] = ["-trimpath", "-buildvcs=false", "-mod=readonly"];
+
+/// The FNV-1a hash: the standard library's may change from one Rust release to the next.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Fnv {
+        Fnv(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fnv {
+    fn add(&mut self, bytes: &[u8]) {
+        // The length keeps two neighbours from running into each other.
+        for byte in bytes.iter().copied().chain((bytes.len() as u64).to_le_bytes()) {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}
+
+/// Our folder for everything that is expensive to make again.
+pub fn cache_dir() -> Result<PathBuf> {
+    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    if let Some(dir) = absolute("MUSTER_CACHE_DIR") {
+        return Ok(dir);
+    }
+    if let Some(dir) = absolute("XDG_CACHE_HOME") {
+        return Ok(dir.join("muster"));
+    }
+    let home = absolute("HOME").context("no folder for a cache: set MUSTER_CACHE_DIR to an absolute path")?;
+    Ok(home.join(".cache/muster"))
+}
+
+/// Where the program is, after building it if need be.
+pub fn ensure(program: Program, kube: KubeMinor) -> Result<PathBuf> {
+    if let Some(path) = asset(program) {
+        check_minor(program, kube, &path)?;
+        return Ok(path);
+    }
+    let recipe = program.recipe(kube);
+    let folder = cache_dir()?.join("bin").join(recipe.cache_key()?);
+    let path = folder.join(program.name());
+    if path.exists() {
+        return Ok(path);
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("making the folder {}", folder.display()))?;
+    // Two builds at once would do the work twice; the lock ends with its holder, whatever that one dies of.
+    let lock_path = folder.join(".lock");
+    let lock = File::create(&lock_path).with_context(|| format!("opening {}", lock_path.display()))?;
+    lock.lock()
+        .with_context(|| format!("locking {}", lock_path.display()))?;
+    if !path.exists() {
+        build(&recipe, &path)?;
+    }
+    Ok(path)
+}
+
+fn asset(program: Program) -> Option<PathBuf> {
+    let path = PathBuf::from(env::var_os(ASSETS_VARIABLE)?).join(program.name());
+    path.is_file().then_some(path)
+}
+
+/// A binary of another minor would stop at a flag that it doesn't know, with a message that helps nobody.
+fn check_minor(program: Program, kube: KubeMinor, path: &Path) -> Result<()> {
+    if matches!(program, Program::Etcd | Program::Kwok | Program::Kubectl) {
+        return Ok(());
+    }
+    let output = Command::new(path).arg("--version").output();
+    let output = output.with_context(|| format!("asking {} for its version", path.display()))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !text.contains(&format!("v{kube}.")) {
+        let found = text.trim();
+        bail!(
+            "{ASSETS_VARIABLE} holds {} of {found:?}, but Kubernetes {kube} was asked for",
+            program.name()
+        );
+    }
+    Ok(())
+}
+
+fn build(recipe: &Recipe, path: &Path) -> Result<()> {
+    let name = recipe.program.name();
+    check_go(recipe)?;
+    progress(&format!(
+        "building {name} {} ({} the first time) …",
+        recipe.version,
+        recipe.program.first_build()
+    ));
+    let started = Instant::now();
+    // Built in a nest, so that an interrupted build leaves neither compilers running nor temporary files behind.
+    let parent = cache_dir()?;
+    let nest = Nest::create(&parent.join(format!("build-{}-{name}", crate::unique())))?;
+    let built = nest.dir().join(name);
+    let mut process = nest.launch(&go_build(recipe, &nest, &built))?;
+    let status = loop {
+        if let Some(status) = process.wait(Duration::from_secs(3600))? {
+            break status;
+        }
+    };
+    if !status.success() {
+        bail!(
+            "building {name} {} failed; the end of what Go said:\n{}",
+            recipe.version,
+            nest::tail(&process.log(), 20)
+        );
+    }
+    fs::rename(&built, path).with_context(|| format!("moving the built {name} to {}", path.display()))?;
+    progress(&format!("built {name} in {} s", started.elapsed().as_secs()));
+    Ok(())
+}
+
+fn go_build(recipe: &Recipe, nest: &Nest, output: &Path) -> Launch {
+    let mut args = vec!["build".to_owned()];
+    args.extend(BUILD_FLAGS.map(str::to_owned));
+    args.extend(["-ldflags".to_owned(), recipe.link_flags.clone()]);
+    args.extend(["-o".to_owned(), output.display().to_string(), recipe.package.clone()]);
+    let environment = [
+        // No C compiler needed, and no Go release fetched behind the developer's back.
+        ("CGO_ENABLED", "0"),
+        ("GOTOOLCHAIN", "local"),
+        ("GOFLAGS", ""),
+        ("GOWORK", "off"),
+        ("GOTMPDIR", &nest.dir().display().to_string()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .to_vec();
+    Launch {
+        name: "go-build".to_owned(),
+        program: "go".into(),
+        args,
+        environment,
+        working_dir: Some(recipe.module_dir()),
+    }
+}
+
+/// One sentence that says what is missing, instead of what the shell would say.
+fn check_go(recipe: &Recipe) -> Result<()> {
+    let path = recipe.module_dir().join("go.mod");
+    let module = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let needed = module
+        .lines()
+        .find_map(|line| line.strip_prefix("go "))
+        .and_then(go_release);
+    let needed = needed.with_context(|| format!("{} names no Go release", path.display()))?;
+    let output = Command::new("go")
+        .args(["env", "GOVERSION"])
+        .env("GOTOOLCHAIN", "local")
+        .output()
+        .ok();
+    let output = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let found = output.as_deref().and_then(go_release);
+    if found.is_some_and(|found| needed <= found) {
+        return Ok(());
+    }
+    let has = found.map_or("there is none on the PATH".to_owned(), |(major, minor)| {
+        format!("this one is {major}.{minor}")
+    });
+    bail!(
+        "building {} {} needs Go {}.{} or newer ({has}): install Go, or point {ASSETS_VARIABLE} at a folder with the binary",
+        recipe.program.name(),
+        recipe.version,
+        needed.0,
+        needed.1,
+    )
+}
+
+/// Major and minor of a Go release such as `go1.26.8` or `1.25.0`.
+fn go_release(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.trim().trim_start_matches("go").split(['.', ' ', '-']);
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+fn progress(message: &str) {
+    eprintln!("{message}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn go_releases_are_read_and_compared_as_numbers() {
+        for (text, expected) in [
+            ("go1.26.8", Some((1, 26))),
+            ("1.25.0", Some((1, 25))),
+            ("go1.27", Some((1, 27))),
+            ("go1.26.8 X:nodwarf5", Some((1, 26))),
+            ("devel", None),
+            ("", None),
+        ] {
+            assert_eq!(go_release(text), expected, "{text}");
+        }
+        assert!(go_release("1.9") < go_release("1.10"));
+    }
+
+    #[test]
+    fn every_minor_is_stamped_with_its_release() {
+        for kube in KubeMinor::ALL {
+            let flags = Program::KubeApiserver.recipe(kube).link_flags;
+            assert!(flags.contains(&format!("gitVersion=v{}", kube.release())), "{flags}");
+            assert!(flags.contains(&format!("gitMinor={}", kube.number())), "{flags}");
+        }
+    }
+
+    #[test]
+    fn every_recipe_has_a_module_that_pins_its_version() {
+        let programs = [
+            Program::Etcd,
+            Program::KubeApiserver,
+            Program::KubeControllerManager,
+            Program::KubeScheduler,
+            Program::Kubectl,
+            Program::Kwok,
+        ];
+        for kube in KubeMinor::ALL {
+            for program in programs {
+                let recipe = program.recipe(kube);
+                let module = fs::read_to_string(recipe.module_dir().join("go.mod")).unwrap();
+                assert!(
+                    module.contains(&format!(" v{}", recipe.version)),
+                    "{} {kube}",
+                    program.name()
+                );
+                assert!(module.contains(&recipe.package), "{} {kube}", program.name());
+                assert!(recipe.cache_key().unwrap().starts_with(&recipe.module));
+            }
+        }
+    }
+
+    #[test]
+    fn a_changed_input_changes_the_key() {
+        let hash = |parts: &[&str]| {
+            let mut hash = Fnv::default();
+            parts.iter().for_each(|part| hash.add(part.as_bytes()));
+            hash.0
+        };
+        assert_ne!(hash(&["ab", "c"]), hash(&["a", "bc"]));
+        assert_ne!(hash(&["a"]), hash(&["b"]));
+        assert_eq!(hash(&["a"]), hash(&["a"]));
+    }
+}

@@ -1,0 +1,186 @@
+//! `cargo xtask lint`: format, clippy, the directions between the crates, tidiness, and the dependencies' licences.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::binaries::cache_dir;
+use crate::purity::{FORBIDDEN, PURE_CRATES, forbidden_ways};
+use crate::steps::{cargo, output, run as run_command, step, workspace_root};
+
+/// What to check besides the usual.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Args {
+    /// Ask the RustSec database too, which is fetched from outside.
+    #[arg(long)]
+    pub advisories: bool,
+}
+
+/// The release of cargo-deny that is installed where there is none.
+const CARGO_DENY: &str = "0.20.2";
+
+/// Runs all checks, the quick ones first; the first that fails ends it.
+pub fn run(args: &Args) -> Result<()> {
+    step("format", || run_command(&mut cargo(&["fmt", "--all", "--check"])))?;
+    step("tidiness", check_tidiness)?;
+    step("directions between the crates", check_purity)?;
+    step("clippy", || {
+        run_command(&mut cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ]))
+    })?;
+    step("dependencies", || check_dependencies(args.advisories))
+}
+
+fn check_purity() -> Result<()> {
+    let mut complaints = Vec::new();
+    for name in PURE_CRATES {
+        let tree = output(&mut cargo(&[
+            "tree",
+            "--package",
+            name,
+            "--edges",
+            "normal",
+            "--prefix",
+            "depth",
+        ]))?;
+        let ways = forbidden_ways(&tree).with_context(|| format!("reading the dependencies of {name}"))?;
+        complaints.extend(ways.iter().map(|way| complaint(name, way)));
+    }
+    if !complaints.is_empty() {
+        bail!(
+            "{}\nNone of {} may be there: the engine is deterministic.",
+            complaints.join("\n"),
+            FORBIDDEN.join(", ")
+        );
+    }
+    Ok(())
+}
+
+fn complaint(name: &str, way: &[String]) -> String {
+    let dependency = way.last().map_or("", String::as_str);
+    format!("{name} depends on {dependency}: {}", way.join(" → "))
+}
+
+fn check_tidiness() -> Result<()> {
+    let mut silent = Vec::new();
+    for folder in ["crates", "benches", "tests"] {
+        for path in rust_files(&workspace_root().join(folder))? {
+            let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+            if !says_what_it_is_for(&text) {
+                silent.push(
+                    path.strip_prefix(workspace_root())
+                        .unwrap_or(&path)
+                        .display()
+                        .to_string(),
+                );
+            }
+        }
+    }
+    if !silent.is_empty() {
+        bail!(
+            "these files don't begin with a `//!` comment that says what they are for:\n{}",
+            silent.join("\n")
+        );
+    }
+    Ok(())
+}
+
+fn says_what_it_is_for(text: &str) -> bool {
+    text.lines()
+        .next()
+        .and_then(|line| line.strip_prefix("//!"))
+        .is_some_and(|comment| !comment.trim().is_empty())
+}
+
+fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let entries = fs::read_dir(folder).with_context(|| format!("reading the folder {}", folder.display()))?;
+    for entry in entries {
+        let entry = entry.with_context(|| format!("reading the folder {}", folder.display()))?;
+        let path = entry.path();
+        if entry
+            .file_type()
+            .with_context(|| format!("asking what {} is", path.display()))?
+            .is_dir()
+        {
+            files.extend(rust_files(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn check_dependencies(advisories: bool) -> Result<()> {
+    let deny = cargo_deny()?;
+    let mut checks = vec!["check", "bans", "licenses", "sources"];
+    if advisories {
+        checks.push("advisories");
+    }
+    run_command(
+        Command::new(deny)
+            .args(["--log-level", "error"])
+            .args(checks)
+            .current_dir(workspace_root()),
+    )
+}
+
+/// Where cargo-deny is, after installing it if need be.
+fn cargo_deny() -> Result<PathBuf> {
+    let is_right =
+        |path: &Path| output(Command::new(path).arg("--version")).is_ok_and(|text| text.trim().ends_with(CARGO_DENY));
+    let installed = PathBuf::from("cargo-deny");
+    if is_right(&installed) {
+        return Ok(installed);
+    }
+    let tools = cache_dir()?.join("tools");
+    let own = tools.join("bin/cargo-deny");
+    if !is_right(&own) {
+        eprintln!("installing cargo-deny {CARGO_DENY} (some minutes the first time) …");
+        let root = tools.display().to_string();
+        // Outside of the workspace, whose target folder is locked by the cargo that runs us.
+        let mut install = cargo(&[
+            "install",
+            "cargo-deny",
+            "--locked",
+            "--version",
+            CARGO_DENY,
+            "--root",
+            &root,
+        ]);
+        run_command(install.arg("--quiet"))?;
+    }
+    Ok(own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_must_say_what_it_is_for_in_its_first_line() {
+        assert!(says_what_it_is_for("//! The queue.\nuse x;\n"));
+        for text in ["", "\n//! Late.", "//!\n", "//! \n", "// No.", "use x;"] {
+            assert!(!says_what_it_is_for(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_complaint_names_crate_dependency_and_way() {
+        let way = ["muster-engine", "smallvec", "serde"].map(str::to_owned);
+        assert_eq!(
+            complaint("muster-engine", &way),
+            "muster-engine depends on serde: muster-engine → smallvec → serde"
+        );
+    }
+}

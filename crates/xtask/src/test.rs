@@ -1,0 +1,151 @@
+//! `cargo xtask test`: the one command that runs everything, up to the tests against a real control plane.
+
+use std::path::PathBuf;
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Context as _, Result, anyhow};
+use serde_json::Value;
+
+use crate::binaries;
+use crate::control_plane::Options;
+use crate::kube_minor::{KubeMinor, MINOR_VARIABLE};
+use crate::lint;
+use crate::manifest::text;
+use crate::steps::{cargo, output, run as run_command, step};
+
+/// The package with the tests that need several crates, and its test target that needs a control plane.
+const TESTS_PACKAGE: &str = "muster-tests";
+const CLUSTER_TESTS: &str = "cluster";
+
+/// The environment variable that tells the cluster tests where the scheduler is that they test.
+const BINARY_VARIABLE: &str = "MUSTER_TEST_BINARY";
+
+/// What to leave out, and against which Kubernetes to test.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Leave out the tests that need a control plane (and with it Go).
+    #[arg(long)]
+    no_cluster: bool,
+    /// The Kubernetes minor of the cluster tests: 1.35, 1.36 or 1.37.
+    #[arg(long, default_value_t)]
+    kube: KubeMinor,
+    /// More arguments for each `cargo test`.
+    #[arg(last = true)]
+    cargo_args: Vec<String>,
+}
+
+/// Runs the steps in order; the first that fails ends it.
+pub fn run(args: &Args) -> Result<()> {
+    // Cargo and Go share the processors meanwhile. If a step fails before it is joined, its build ends with us.
+    let control_plane = (!args.no_cluster).then(|| build_control_plane(args.kube));
+    lint::run(&lint::Args::default())?;
+    step("tests of the crates", || {
+        let mut command = cargo(&["test", "--quiet", "--workspace", "--exclude", TESTS_PACKAGE]);
+        run_command(command.args(&args.cargo_args))
+    })?;
+    step("tests across the crates", || test_across_crates(args))?;
+    let Some(control_plane) = control_plane else {
+        eprintln!("!! The tests against a real control plane were LEFT OUT (--no-cluster).");
+        return Ok(());
+    };
+    let binary = step("build of muster", build_muster)?;
+    step("build of the control plane", || {
+        control_plane
+            .join()
+            .map_err(|_| anyhow!("the thread that builds the control plane panicked"))?
+    })?;
+    step("tests against a real control plane", || {
+        let mut command = cargo(&["test", "--package", TESTS_PACKAGE, "--test", CLUSTER_TESTS]);
+        command
+            .args(&args.cargo_args)
+            .env(MINOR_VARIABLE, args.kube.to_string())
+            .env(BINARY_VARIABLE, &binary);
+        run_command(&mut command)
+    })
+}
+
+fn build_control_plane(kube: KubeMinor) -> JoinHandle<Result<()>> {
+    let programs = Options::default().programs();
+    thread::spawn(move || {
+        programs
+            .into_iter()
+            .try_for_each(|program| binaries::ensure(program, kube).map(drop))
+    })
+}
+
+/// Everything in the tests package but the cluster tests: cargo can name targets, but not leave one out.
+fn test_across_crates(args: &Args) -> Result<()> {
+    let metadata = output(&mut cargo(&["metadata", "--no-deps", "--format-version", "1"]))?;
+    let metadata = serde_json::from_str(&metadata).context("reading what `cargo metadata` says")?;
+    let mut command = cargo(&["test", "--quiet", "--package", TESTS_PACKAGE, "--lib"]);
+    for target in test_targets(&metadata).iter().filter(|target| *target != CLUSTER_TESTS) {
+        command.args(["--test", target]);
+    }
+    run_command(command.args(&args.cargo_args))
+}
+
+/// The names of the tests package's test targets.
+fn test_targets(metadata: &Value) -> Vec<String> {
+    let list = |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    list(metadata, "packages")
+        .iter()
+        .filter(|package| text(package, "/name").is_ok_and(|name| name == TESTS_PACKAGE))
+        .flat_map(|package| list(package, "targets"))
+        .filter(|target| list(target, "kind").iter().any(|kind| kind == "test"))
+        .filter_map(|target| text(&target, "/name").map(str::to_owned).ok())
+        .collect()
+}
+
+/// Builds the scheduler as the tests run it, and tells where it is.
+fn build_muster() -> Result<PathBuf> {
+    build_binary(&["build", "--bin", "muster"])
+}
+
+/// Builds one binary, with the words of a cargo command line, and tells where it is.
+pub(crate) fn build_binary(words: &[&str]) -> Result<PathBuf> {
+    let mut command = cargo(words);
+    command
+        .args(["--message-format", "json-render-diagnostics", "--quiet"])
+        .stderr(std::process::Stdio::inherit());
+    let messages = output(&mut command)?;
+    let found = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find_map(executable);
+    found.with_context(|| format!("`cargo {}` told of no binary", words.join(" ")))
+}
+
+fn executable(message: Value) -> Option<PathBuf> {
+    text(&message, "/executable").map(PathBuf::from).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_test_targets_of_the_tests_package_count() {
+        let metadata = json!({"packages": [
+            {"name": "muster-engine", "targets": [{"kind": ["test"], "name": "other"}]},
+            {"name": TESTS_PACKAGE, "targets": [
+                {"kind": ["lib"], "name": "muster_tests"},
+                {"kind": ["test"], "name": "cluster"},
+                {"kind": ["test"], "name": "oracle"},
+            ]},
+        ]});
+        assert_eq!(test_targets(&metadata), ["cluster", "oracle"]);
+    }
+
+    #[test]
+    fn the_binary_is_where_cargo_says() {
+        assert_eq!(
+            executable(json!({"reason": "compiler-artifact", "executable": "/t/muster"})),
+            Some("/t/muster".into())
+        );
+        assert_eq!(
+            executable(json!({"reason": "compiler-artifact", "executable": null})),
+            None
+        );
+    }
+}

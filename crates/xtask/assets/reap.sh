@@ -1,7 +1,7 @@
 # Ends the processes announced in "$dir/pids" and removes "$dir".
 # A process is ours when its environment names the directory: a recycled pid is never touched.
 ours() {
-    tr '\0' '\n' <"/proc/$1/environ" 2>/dev/null | grep -qxF "MUSTER_NEST=$dir"
+    tr '\0' '\n' 2>/dev/null <"/proc/$1/environ" | grep -qxF "MUSTER_NEST=$dir"
 }
 
 reap() {

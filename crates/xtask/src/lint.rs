@@ -40,6 +40,18 @@ pub fn run(args: &Args) -> Result<()> {
     step("dependencies", || check_dependencies(args.advisories))
 }
 
+fn check_clippy() -> Result<()> {
+    // The second one is a target that is left out unless it is named.
+    for targets in [
+        &["--workspace", "--all-targets"][..],
+        &["--package", "muster-xtask", "--test", "control_plane"],
+    ] {
+        let mut command = cargo(&["clippy", "--quiet"]);
+        run_command(command.args(targets).args(["--", "-D", "warnings"]))?;
+    }
+    Ok(())
+}
+
 fn check_purity() -> Result<()> {
     let mut complaints = Vec::new();
     for name in PURE_CRATES {

@@ -1,15 +1,73 @@
-//! The engine itself: the one owner of all state.
+//! The engine itself: the one owner of all state, and its surface for drivers.
+//!
+//! The work is split by cause: [`ingest`](crate::ingest) folds in facts about objects, [`outcome`](crate::outcome) what
+//! became of effects, [`cycle`](crate::cycle) tries pods and groups, [`report`](crate::report) says why they wait.
 
-use crate::effect::{Effect, PodRef};
+use crate::cluster::Cluster;
+use crate::cycle::Cycle;
+use crate::effect::{Effect, EffectId, EffectKind, PodRef};
+use crate::groups::{GroupId, Groups};
 use crate::input::Input;
 use crate::observation::{Observation, Section};
+use crate::pipeline::Pipeline;
+use crate::pods::{Pod, PodId, Role};
+use crate::queue::{Entity, SchedulingQueue, Urgency};
 use crate::settings::Settings;
 use crate::time::Time;
 use muster_framework::Text;
+use muster_framework::group::GroupPolicy;
+use muster_framework::record::Kind;
+use muster_plugins::Profile;
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeSet, VecDeque};
+
+/// How far the listing of one kind has come.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ListState {
+    /// How many lists have begun.
+    pub(crate) begun: u32,
+    /// A list has been told in full, or the kind is not served.
+    pub(crate) done: bool,
+}
+
+/// An effect whose outcome is still to come, by the uid of its pod.
+#[derive(Debug, Clone)]
+pub(crate) enum Awaited {
+    Bind(Text),
+    Read(Text),
+    Condition(Text),
+}
+
+/// Something that only the passing of time brings about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// Tell the members of a held group why they wait.
+    TellGroup(GroupId),
+    /// Try a failed status write again.
+    WriteAgain(PodId),
+    /// Try a failed read again.
+    ReadAgain(PodId),
+}
 
 /// The scheduler's state and its work.
 #[derive(Debug)]
-pub struct Engine {}
+pub struct Engine {
+    pub(crate) settings: Settings,
+    pub(crate) cluster: Cluster,
+    pub(crate) groups: Groups,
+    pub(crate) queue: SchedulingQueue,
+    pub(crate) pipeline: Pipeline,
+    pub(crate) lists: [ListState; Kind::ALL.len()],
+    pub(crate) outbox: VecDeque<Effect>,
+    pub(crate) awaited: FxHashMap<EffectId, Awaited>,
+    /// Pods whose status says something else than it ought to.
+    pub(crate) unreported: BTreeSet<PodId>,
+    pub(crate) timers: BTreeSet<(Time, Timer)>,
+    pub(crate) observations: Vec<Observation>,
+    last_effect: u64,
+    recovered: bool,
+    stopped: bool,
+}
 
 /// Where one pod of ours stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,47 +121,253 @@ pub struct Stats {
     pub in_flight: usize,
 }
 
+// ---- the surface for drivers -------------------------------------------------------------------------------------
+
 impl Engine {
     /// An engine that knows nothing yet. It tries no pod before every kind has been listed once, or is known not to be
     /// served.
-    pub fn new(_settings: Settings) -> Engine {
-        Engine {}
+    pub fn new(settings: Settings) -> Engine {
+        Engine {
+            cluster: Cluster::new(),
+            groups: Groups::default(),
+            queue: SchedulingQueue::new(&settings),
+            pipeline: Pipeline::new(Profile::default(), settings.seed),
+            lists: Default::default(),
+            outbox: VecDeque::new(),
+            awaited: FxHashMap::default(),
+            unreported: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            observations: Vec::new(),
+            last_effect: 0,
+            recovered: false,
+            stopped: false,
+            settings,
+        }
     }
 
     /// Folds one fact. Never blocks, never fails: a malformed object can only hurt itself.
-    pub fn handle(&mut self, _now: Time, _input: Input) {}
-
-    /// Does at most one bounded unit of work (one pod, or one pod group) and gives the next effect, if there is one.
-    /// Call it until it gives none.
-    pub fn poll(&mut self, _now: Time) -> Option<Effect> {
-        None
+    pub fn handle(&mut self, now: Time, input: Input) {
+        match input {
+            Input::Applied(object) => self.apply(now, object),
+            Input::Deleted(key) => self.delete(now, &key),
+            Input::Undecodable { key, error } => self.undecodable(&key, error),
+            Input::ListBegun(kind) => self.lists[kind as usize].begun += 1,
+            Input::ListDone(kind) => self.list_done(now, kind),
+            Input::KindNotServed(kind) => self.kind_not_served(now, kind),
+            Input::EffectDone { id, outcome } => self.effect_done(now, id, outcome),
+        }
     }
 
-    /// When [`Engine::poll`] may have work although no input came: backoff, a report, the flush.
+    /// Does at most one bounded unit of work (one pod, or one pod group) and gives the next effect, if there is one.
+    ///
+    /// A unit of work may need no effect: while [`Engine::next_wakeup`] is not in the future, there is more to do.
+    pub fn poll(&mut self, now: Time) -> Option<Effect> {
+        self.run_timers(now);
+        if self.outbox.is_empty() && self.is_synced() && !self.stopped {
+            self.recover(now);
+            self.queue.flush(now);
+            if let Some(entity) = self.queue.pop(now) {
+                Cycle::new(self, now).run(entity);
+            }
+        }
+        self.outbox.pop_front().or_else(|| self.next_report(now))
+    }
+
+    /// When [`Engine::poll`] may have work although no input came. A time that has passed means: now.
     pub fn next_wakeup(&self) -> Option<Time> {
-        None
+        if !self.outbox.is_empty() || !self.unreported.is_empty() {
+            return Some(Time::ZERO);
+        }
+        let tries = if self.is_synced() && !self.stopped {
+            self.queue.next_wakeup()
+        } else {
+            None
+        };
+        [tries, self.timers.first().map(|(at, _)| *at)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether every kind has been listed: from then on pods are tried.
     pub fn is_synced(&self) -> bool {
-        false
+        self.lists.iter().all(|list| list.done)
     }
 
     /// Tries no further pod. Effects that were decided are still given out, outcomes still taken in.
-    pub fn stop(&mut self) {}
+    pub fn stop(&mut self) {
+        self.stopped = true;
+    }
 
     /// What happened since the last call, in order.
     pub fn drain_observations(&mut self) -> Vec<Observation> {
-        Vec::new()
+        let Engine {
+            observations, queue, ..
+        } = self;
+        observations.extend(queue.drain_incoming().map(|incoming| Observation::QueueIncoming {
+            section: incoming.section,
+            event: incoming.event,
+            pods: incoming.pods,
+        }));
+        std::mem::take(observations)
     }
 
     /// Sizes, for gauges.
     pub fn stats(&self) -> Stats {
-        Stats::default()
+        Stats {
+            nodes: self.cluster.table.len(),
+            pods: self.cluster.pods.len(),
+            assumed_pods: self.cluster.n_assumed(),
+            pending: self.queue.pods_in(),
+            in_flight: self.awaited.len(),
+        }
     }
 
     /// Where every pod of ours stands, in the order of namespaces and names.
     pub fn pods(&self) -> Vec<PodStatus> {
-        Vec::new()
+        let ours = self.cluster.pods.iter().filter(|(_, pod)| self.is_ours(pod));
+        let mut all: Vec<PodStatus> = ours
+            .map(|(id, pod)| PodStatus {
+                pod: pod.reference(),
+                group: pod
+                    .group
+                    .and_then(|(group, _)| Some(self.groups.get(group)?.key.to_string())),
+                state: self.state_of(id, pod),
+            })
+            .collect();
+        all.sort_by(|a, b| a.pod.cmp(&b.pod));
+        all
+    }
+
+    /// Whether the books balance: every node is charged exactly for the pods on it. For tests; costs a full pass.
+    ///
+    /// # Errors
+    /// Says what does not.
+    pub fn check(&self) -> Result<(), String> {
+        self.cluster.check()
+    }
+}
+
+// ---- what the parts share ----------------------------------------------------------------------------------------
+
+impl Engine {
+    pub(crate) fn is_ours(&self, pod: &Pod) -> bool {
+        self.settings.scheduler_names.contains(&pod.record.scheduler_name)
+    }
+
+    /// Numbers an effect and puts it out.
+    pub(crate) fn emit(&mut self, kind: EffectKind) -> EffectId {
+        self.last_effect += 1;
+        let id = EffectId(self.last_effect);
+        self.outbox.push_back(Effect { id, kind });
+        id
+    }
+
+    /// The entity under which a pod is tried: itself, or its gang.
+    pub(crate) fn entity_of(&self, id: PodId) -> Entity {
+        let group = self
+            .cluster
+            .pods
+            .get(id)
+            .and_then(|pod| pod.group)
+            .map(|(group, _)| group);
+        match group {
+            Some(group) if self.is_gang(group) => Entity::Group(group),
+            _ => Entity::Pod(id),
+        }
+    }
+
+    fn is_gang(&self, id: GroupId) -> bool {
+        let policy = self.groups.get(id).map(|group| self.groups.policy(group));
+        matches!(policy, Some(Ok(GroupPolicy::Gang { .. })))
+    }
+
+    pub(crate) fn urgency_of_pod(&self, id: PodId) -> Urgency {
+        let priority = self
+            .cluster
+            .pods
+            .get(id)
+            .map_or(0, |pod| self.cluster.priority(&pod.record));
+        Urgency {
+            priority,
+            ..Urgency::default()
+        }
+    }
+
+    /// Sets what a pod is to its group.
+    pub(crate) fn set_role(&mut self, id: PodId, to: Role) {
+        let Some(pod) = self.cluster.pods.get_mut(id) else {
+            return;
+        };
+        if let Some((group, role)) = &mut pod.group
+            && *role != to
+        {
+            let from = std::mem::replace(role, to);
+            self.groups.change(*group, id, from, to);
+        }
+    }
+
+    /// Once, when everything has been listed: groups that a restart left half bound go first.
+    fn recover(&mut self, now: Time) {
+        if self.recovered {
+            return;
+        }
+        self.recovered = true;
+        let broken: Vec<GroupId> = self
+            .groups
+            .iter()
+            .filter(|(_, group)| match self.groups.policy(group) {
+                Ok(GroupPolicy::Gang { min_count }) => group.is_broken(min_count.max(1) as u32),
+                _ => false,
+            })
+            .map(|(id, _)| id)
+            .collect();
+        for id in broken {
+            if let Some(group) = self.groups.get_mut(id) {
+                group.recovering = true;
+            }
+            self.evaluate_group(now, id, None, "Recovery");
+        }
+    }
+
+    fn run_timers(&mut self, now: Time) {
+        while let Some(&(at, timer)) = self.timers.first() {
+            if at > now {
+                break;
+            }
+            self.timers.pop_first();
+            match timer {
+                Timer::TellGroup(group) => self.tell_group(now, group),
+                Timer::WriteAgain(pod) => self.write_again(now, pod),
+                Timer::ReadAgain(pod) => self.read_pod(pod),
+            }
+        }
+    }
+
+    fn state_of(&self, id: PodId, pod: &Pod) -> PodState {
+        if pod.record.phase != muster_framework::record::PodPhase::Active {
+            return PodState::Finished;
+        }
+        if let Some(place) = &pod.place {
+            let node = place.node_name.clone();
+            return if pod.is_bound() {
+                PodState::Bound { node }
+            } else {
+                PodState::Binding { node }
+            };
+        }
+        let own = self.queue.section(Entity::Pod(id));
+        let group = pod
+            .group
+            .and_then(|(group, _)| self.queue.section(Entity::Group(group)));
+        let (reason, message) = match &pod.report.wanted {
+            Some(wanted) => (wanted.reason.clone(), wanted.message.clone()),
+            None => (Text::from(""), Text::from("")),
+        };
+        PodState::Queued {
+            section: own.or(group).unwrap_or(Section::Gated),
+            reason,
+            message,
+        }
     }
 }

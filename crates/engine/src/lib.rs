@@ -4,18 +4,26 @@
 //! It is single-threaded and deterministic: the same inputs with the same seed give the same effects, byte for byte.
 //! **Architecture invariant:** nothing here knows a clock, a thread, a network or Kubernetes JSON.
 
+mod cluster;
+mod cycle;
+mod diagnosis;
 mod effect;
+mod engine;
+mod groups;
+mod ingest;
 mod input;
 mod observation;
+mod outcome;
+mod pipeline;
+mod pods;
+mod queue;
+mod report;
+mod settings;
 mod time;
 
 pub use effect::{Effect, EffectId, EffectKind, PodRef, Severity};
+pub use engine::{Engine, PodState, PodStatus, Stats};
 pub use input::{BindOutcome, Input, Object, ObjectKey, Outcome, PodRead};
 pub use observation::{AttemptResult, Observation, Section};
-pub use time::Time;
-
-mod engine;
-mod settings;
-
-pub use engine::{Engine, PodState, PodStatus, Stats};
 pub use settings::Settings;
+pub use time::Time;

@@ -21,7 +21,12 @@ pub enum Section {
 
 impl Section {
     /// All of them.
-    pub const ALL: [Section; 4] = [Section::Active, Section::Backoff, Section::Unschedulable, Section::Gated];
+    pub const ALL: [Section; 4] = [
+        Section::Active,
+        Section::Backoff,
+        Section::Unschedulable,
+        Section::Gated,
+    ];
 
     /// The label value of `scheduler_pending_pods{queue}`.
     pub fn name(self) -> &'static str {

@@ -64,14 +64,24 @@ impl CompiledSpec {
         needs.retain(|(_, amount)| *amount > 0);
         let node_selector = spec.node_selector.iter().map(|(key, value)| CompiledRequirement {
             column: table.acquire_column(key),
-            requirement: Requirement { key: key.clone(), operator: Operator::In, values: Box::new([value.clone()]) },
+            requirement: Requirement {
+                key: key.clone(),
+                operator: Operator::In,
+                values: Box::new([value.clone()]),
+            },
         });
         let node_selector = node_selector.collect();
         let node_affinity = spec.node_affinity.as_ref().map(|terms| {
-            terms.iter().filter(|term| !term.is_empty()).map(|term| CompiledTerm::compile(term, table)).collect()
+            terms
+                .iter()
+                .filter(|term| !term.is_empty())
+                .map(|term| CompiledTerm::compile(term, table))
+                .collect()
         });
         let preferred = spec.preferred_node_affinity.iter().filter(|p| !p.term.is_empty());
-        let preferred = preferred.map(|p| (i64::from(p.weight), CompiledTerm::compile(&p.term, table))).collect();
+        let preferred = preferred
+            .map(|p| (i64::from(p.weight), CompiledTerm::compile(&p.term, table)))
+            .collect();
         let mut hasher = FxHasher::default();
         spec.hash(&mut hasher);
         CompiledSpec {
@@ -92,7 +102,11 @@ impl CompiledSpec {
 
     /// Gives the columns back.
     pub fn release(self, table: &mut NodeTable) {
-        let terms = self.node_affinity.into_iter().flatten().chain(self.preferred.into_iter().map(|(_, term)| term));
+        let terms = self
+            .node_affinity
+            .into_iter()
+            .flatten()
+            .chain(self.preferred.into_iter().map(|(_, term)| term));
         for requirement in self.node_selector.into_iter().chain(terms.flat_map(|term| term.labels)) {
             table.release_column(requirement.column);
         }
@@ -105,6 +119,9 @@ impl CompiledTerm {
             column: table.acquire_column(&requirement.key),
             requirement: requirement.clone(),
         });
-        CompiledTerm { labels: labels.collect(), fields: term.match_fields.to_vec() }
+        CompiledTerm {
+            labels: labels.collect(),
+            fields: term.match_fields.to_vec(),
+        }
     }
 }

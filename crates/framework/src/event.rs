@@ -40,8 +40,6 @@ pub enum ClusterEvent {
     AssignedPodScaleDown(NodeOrd),
     /// Labels of a namespace changed: anti-affinity terms may select other pods now.
     NamespaceUpdate,
-    /// Labels of a waiting pod changed: existing anti-affinity may not select it any more.
-    UnscheduledPodUpdate,
 }
 
 impl ClusterEvent {
@@ -52,7 +50,7 @@ impl ClusterEvent {
             | ClusterEvent::NodeUpdate(node, _)
             | ClusterEvent::AssignedPodDelete { node, .. }
             | ClusterEvent::AssignedPodScaleDown(node) => Some(node),
-            ClusterEvent::NamespaceUpdate | ClusterEvent::UnscheduledPodUpdate => None,
+            ClusterEvent::NamespaceUpdate => None,
         }
     }
 }

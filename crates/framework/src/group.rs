@@ -30,9 +30,17 @@ pub struct GroupKey {
 impl std::fmt::Display for GroupKey {
     /// As messages name a group: `namespace/workload/podGroup`, with the replica key in brackets where there is one.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let GroupLink::Workload { workload, pod_group, replica_key } = &self.link;
+        let GroupLink::Workload {
+            workload,
+            pod_group,
+            replica_key,
+        } = &self.link;
         write!(f, "{}/{workload}/{pod_group}", self.namespace)?;
-        if replica_key.is_empty() { Ok(()) } else { write!(f, "[{replica_key}]") }
+        if replica_key.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "[{replica_key}]")
+        }
     }
 }
 

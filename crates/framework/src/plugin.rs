@@ -93,6 +93,10 @@ pub fn default_normalize(nodes: &NodeSet, scores: &mut [i64], reverse: bool) {
     for NodeOrd(n) in nodes.iter() {
         let score = &mut scores[n as usize];
         let normalized = if max == 0 { 0 } else { MAX_NODE_SCORE * *score / max };
-        *score = if reverse { MAX_NODE_SCORE - normalized } else { normalized };
+        *score = if reverse {
+            MAX_NODE_SCORE - normalized
+        } else {
+            normalized
+        };
     }
 }

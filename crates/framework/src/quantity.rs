@@ -13,7 +13,11 @@ pub struct ParseQuantityError {
 
 impl fmt::Display for ParseQuantityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is not a quantity (wanted is for example 500m, 2 or 1.5Gi)", self.text)
+        write!(
+            f,
+            "{:?} is not a quantity (wanted is for example 500m, 2 or 1.5Gi)",
+            self.text
+        )
     }
 }
 
@@ -36,7 +40,9 @@ impl Quantity {
     /// # Errors
     /// The text does not follow the grammar of quantities.
     pub fn parse(text: &str) -> Result<Quantity, ParseQuantityError> {
-        parse(text.as_bytes()).ok_or_else(|| ParseQuantityError { text: text.chars().take(64).collect() })
+        parse(text.as_bytes()).ok_or_else(|| ParseQuantityError {
+            text: text.chars().take(64).collect(),
+        })
     }
 
     /// The value in whole units, rounded up, saturating at the limits of `i64`.
@@ -101,7 +107,13 @@ fn parse(text: &[u8]) -> Option<Quantity> {
         return None;
     }
     let (suffix10, exponent2) = suffix(rest)?;
-    let mut quantity = Quantity { negative, digits: 0, exponent10: suffix10, exponent2, inexact: false };
+    let mut quantity = Quantity {
+        negative,
+        digits: 0,
+        exponent10: suffix10,
+        exponent2,
+        inexact: false,
+    };
     for &c in integer {
         quantity.push_digit(c - b'0', false);
     }
@@ -189,7 +201,21 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_quantity() {
-        for text in ["", "-", ".", "1 Gi", "1gi", "1KiB", "Gi", "1e", "1e+", "0x10", "1,5", "∞", "1e99999999999"] {
+        for text in [
+            "",
+            "-",
+            ".",
+            "1 Gi",
+            "1gi",
+            "1KiB",
+            "Gi",
+            "1e",
+            "1e+",
+            "0x10",
+            "1,5",
+            "∞",
+            "1e99999999999",
+        ] {
             assert!(Quantity::parse(text).is_err(), "{text}");
         }
     }

@@ -28,7 +28,13 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order in which they are best listed.
-    pub const ALL: [Kind; 5] = [Kind::PriorityClass, Kind::Namespace, Kind::Workload, Kind::Node, Kind::Pod];
+    pub const ALL: [Kind; 5] = [
+        Kind::PriorityClass,
+        Kind::Namespace,
+        Kind::Workload,
+        Kind::Node,
+        Kind::Pod,
+    ];
 
     /// The name as Kubernetes writes it.
     pub fn name(self) -> &'static str {
@@ -143,7 +149,8 @@ pub struct PodAffinityTerm {
 impl PodAffinityTerm {
     /// Whether a pod with these labels in this namespace is one that the term speaks of.
     pub fn selects(&self, namespace: &str, namespace_labels: Option<&Labels>, labels: &Labels) -> bool {
-        self.selector.as_ref().is_some_and(|s| s.matches(labels)) && self.namespaces.contains(namespace, namespace_labels)
+        self.selector.as_ref().is_some_and(|s| s.matches(labels))
+            && self.namespaces.contains(namespace, namespace_labels)
     }
 }
 
@@ -277,7 +284,11 @@ mod tests {
 
     #[test]
     fn host_ports_conflict_by_protocol_port_and_address() {
-        let port = |ip: &str, protocol, port| HostPort { ip: ip.into(), protocol, port };
+        let port = |ip: &str, protocol, port| HostPort {
+            ip: ip.into(),
+            protocol,
+            port,
+        };
         let all = port("0.0.0.0", Protocol::Tcp, 80);
         assert!(all.conflicts(&port("10.0.0.1", Protocol::Tcp, 80)));
         assert!(port("10.0.0.1", Protocol::Tcp, 80).conflicts(&all));
@@ -288,9 +299,15 @@ mod tests {
 
     #[test]
     fn a_namespace_scope_unites_names_and_selector() {
-        let scope = NamespaceScope { names: Box::new(["a".into()]), selector: None };
+        let scope = NamespaceScope {
+            names: Box::new(["a".into()]),
+            selector: None,
+        };
         assert!(scope.contains("a", None) && !scope.contains("b", None));
-        let everywhere = NamespaceScope { names: Box::new([]), selector: Some(LabelSelector::default()) };
+        let everywhere = NamespaceScope {
+            names: Box::new([]),
+            selector: Some(LabelSelector::default()),
+        };
         assert!(everywhere.contains("b", None));
     }
 }

@@ -68,7 +68,10 @@ impl Rejections {
 
     /// Collects what each node was rejected for, too.
     pub fn detailed() -> Rejections {
-        Rejections { details: Some(Vec::new()), ..Rejections::default() }
+        Rejections {
+            details: Some(Vec::new()),
+            ..Rejections::default()
+        }
     }
 
     /// Forgets everything but the mode.
@@ -109,7 +112,12 @@ impl Rejections {
             }
         }
         if let Some(details) = &mut self.details {
-            details.push(NodeRejection { node, plugin: self.plugin, code, reasons: kept });
+            details.push(NodeRejection {
+                node,
+                plugin: self.plugin,
+                code,
+                reasons: kept,
+            });
         }
     }
 

@@ -58,7 +58,11 @@ impl ResourceList {
         self.milli_cpu = combine(self.milli_cpu, other.milli_cpu);
         self.memory = combine(self.memory, other.memory);
         self.ephemeral_storage = combine(self.ephemeral_storage, other.ephemeral_storage);
-        for (_, amount) in self.scalars.iter_mut().filter(|(name, _)| other.scalars.iter().all(|(n, _)| n != name)) {
+        for (_, amount) in self
+            .scalars
+            .iter_mut()
+            .filter(|(name, _)| other.scalars.iter().all(|(n, _)| n != name))
+        {
             *amount = combine(*amount, 0);
         }
         for (name, amount) in &other.scalars {

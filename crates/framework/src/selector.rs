@@ -65,7 +65,9 @@ pub struct LabelSelector {
 impl LabelSelector {
     /// Whether `labels` satisfy every requirement.
     pub fn matches(&self, labels: &Labels) -> bool {
-        self.requirements.iter().all(|r| r.matches(labels.get(&r.key).map(|v| &**v)))
+        self.requirements
+            .iter()
+            .all(|r| r.matches(labels.get(&r.key).map(|v| &**v)))
     }
 }
 
@@ -87,8 +89,14 @@ impl NodeSelectorTerm {
     /// Whether a node of this name and with these labels satisfies the term.
     pub fn matches(&self, name: &str, labels: &Labels) -> bool {
         !self.is_empty()
-            && self.match_expressions.iter().all(|r| r.matches(labels.get(&r.key).map(|v| &**v)))
-            && self.match_fields.iter().all(|r| r.matches((&*r.key == "metadata.name").then_some(name)))
+            && self
+                .match_expressions
+                .iter()
+                .all(|r| r.matches(labels.get(&r.key).map(|v| &**v)))
+            && self
+                .match_fields
+                .iter()
+                .all(|r| r.matches((&*r.key == "metadata.name").then_some(name)))
     }
 }
 
@@ -106,7 +114,11 @@ mod tests {
     use super::*;
 
     fn requirement(operator: Operator, values: &[&str]) -> Requirement {
-        Requirement { key: "k".into(), operator, values: values.iter().map(|v| Text::from(*v)).collect() }
+        Requirement {
+            key: "k".into(),
+            operator,
+            values: values.iter().map(|v| Text::from(*v)).collect(),
+        }
     }
 
     #[test]
@@ -124,7 +136,11 @@ mod tests {
             (Operator::Lt, &["five"], false, false),
         ] {
             let r = requirement(operator, values);
-            assert_eq!((r.matches(Some("5")), r.matches(None)), (present, absent), "{operator:?} {values:?}");
+            assert_eq!(
+                (r.matches(Some("5")), r.matches(None)),
+                (present, absent),
+                "{operator:?} {values:?}"
+            );
         }
     }
 

@@ -64,7 +64,12 @@ impl LabelColumn {
     pub fn judge(&self, requirement: &Requirement) -> Vec<bool> {
         let mut verdicts: Vec<bool> = Vec::with_capacity(self.values.len());
         verdicts.push(requirement.matches(None));
-        verdicts.extend(self.values.iter().skip(1).map(|v| v.as_deref().is_some_and(|v| requirement.matches(Some(v)))));
+        verdicts.extend(
+            self.values
+                .iter()
+                .skip(1)
+                .map(|v| v.as_deref().is_some_and(|v| requirement.matches(Some(v)))),
+        );
         verdicts
     }
 
@@ -285,7 +290,10 @@ impl NodeTable {
 
     /// What pods on the node use of CPU (thousandths) and memory (bytes) when nodes are scored.
     pub fn scoring_requested(&self, node: NodeOrd) -> [i64; 2] {
-        [self.scoring_requested[0][node.index()], self.scoring_requested[1][node.index()]]
+        [
+            self.scoring_requested[0][node.index()],
+            self.scoring_requested[1][node.index()],
+        ]
     }
 
     /// Host ports in use on a node.
@@ -356,14 +364,22 @@ impl NodeTable {
         if added {
             changes = NodeChanges::default();
         }
-        Applied { node, added, changes, new_resources }
+        Applied {
+            node,
+            added,
+            changes,
+            new_resources,
+        }
     }
 
     /// Takes a node out. The caller has taken its pods off before.
     pub fn remove(&mut self, node: NodeOrd) {
         let at = node.index();
         let Some(name) = self.names[at].take() else { return };
-        debug_assert!(self.requested.iter().all(|column| column[at] == 0), "pods are taken off {name} before it goes");
+        debug_assert!(
+            self.requested.iter().all(|column| column[at] == 0),
+            "pods are taken off {name} before it goes"
+        );
         self.by_name.remove(&name);
         self.live.remove(node);
         self.unschedulable.remove(node);
@@ -384,7 +400,11 @@ impl NodeTable {
             NodeOrd((self.names.len() - 1) as u32)
         });
         let padded = self.padded_len();
-        let columns = self.allocatable.iter_mut().chain(&mut self.requested).chain(&mut self.scoring_requested);
+        let columns = self
+            .allocatable
+            .iter_mut()
+            .chain(&mut self.requested)
+            .chain(&mut self.scoring_requested);
         for column in columns.filter(|column| column.len() < padded) {
             column.resize(padded, 0);
         }
@@ -449,7 +469,11 @@ impl NodeTable {
             self.columns[column.0 as usize].users += 1;
             return column;
         }
-        let mut column = LabelColumn { key: Some(key.clone()), users: 1, ..LabelColumn::default() };
+        let mut column = LabelColumn {
+            key: Some(key.clone()),
+            users: 1,
+            ..LabelColumn::default()
+        };
         column.codes = vec![0; self.padded_len()];
         for node in self.live.iter() {
             if let Some(value) = self.labels[node.index()].get(key) {
@@ -507,7 +531,10 @@ impl NodeTable {
         for term in pod.anti_affinity {
             if !self.anti_affinity.contains_key(term) {
                 let term = Arc::new(term.clone());
-                let entry = AntiAffinityTerm { term: term.clone(), pods_on: FxHashMap::default() };
+                let entry = AntiAffinityTerm {
+                    term: term.clone(),
+                    pods_on: FxHashMap::default(),
+                };
                 self.anti_affinity.insert(term, entry);
             }
             if let Some(entry) = self.anti_affinity.get_mut(term) {
@@ -530,7 +557,9 @@ impl NodeTable {
             }
         }
         for term in pod.anti_affinity {
-            let Some(entry) = self.anti_affinity.get_mut(term) else { continue };
+            let Some(entry) = self.anti_affinity.get_mut(term) else {
+                continue;
+            };
             if let Some(count) = entry.pods_on.get_mut(&node) {
                 *count -= 1;
                 if *count == 0 {
@@ -555,18 +584,30 @@ impl NodeTable {
             let sum = &mut requested[resource.index()][at];
             *sum = sum.wrapping_add(amount.wrapping_mul(sign));
         });
-        for (column, amount) in self.scoring_requested.iter_mut().zip([charge.scoring_milli_cpu, charge.scoring_memory]) {
+        for (column, amount) in self
+            .scoring_requested
+            .iter_mut()
+            .zip([charge.scoring_milli_cpu, charge.scoring_memory])
+        {
             column[at] = column[at].wrapping_add(amount.wrapping_mul(sign));
         }
     }
 }
 
 fn for_each_amount(table: &mut NodeTable, charge: &Charge, mut each: impl FnMut(&mut [Vec<i64>], ResourceOrd, i64)) {
-    let NodeTable { requested, resource_by_name, .. } = table;
+    let NodeTable {
+        requested,
+        resource_by_name,
+        ..
+    } = table;
     each(requested, ResourceOrd::PODS, 1);
     each(requested, ResourceOrd::CPU, charge.requests.milli_cpu);
     each(requested, ResourceOrd::MEMORY, charge.requests.memory);
-    each(requested, ResourceOrd::EPHEMERAL_STORAGE, charge.requests.ephemeral_storage);
+    each(
+        requested,
+        ResourceOrd::EPHEMERAL_STORAGE,
+        charge.requests.ephemeral_storage,
+    );
     for (name, amount) in &charge.requests.scalars {
         if let Some(&resource) = resource_by_name.get(name) {
             each(requested, resource, *amount);

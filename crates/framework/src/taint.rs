@@ -76,7 +76,11 @@ mod tests {
 
     #[test]
     fn tolerates_by_key_value_and_effect() {
-        let taint = Taint { key: "gpu".into(), value: "a100".into(), effect: TaintEffect::NoSchedule };
+        let taint = Taint {
+            key: "gpu".into(),
+            value: "a100".into(),
+            effect: TaintEffect::NoSchedule,
+        };
         let toleration = |key: &str, operator, value: &str, effect| Toleration {
             key: key.into(),
             operator,

@@ -61,18 +61,31 @@ impl Delta {
             (ResourceOrd::MEMORY, requests.memory),
             (ResourceOrd::EPHEMERAL_STORAGE, requests.ephemeral_storage),
         ];
-        let scalars = requests.scalars.iter().filter_map(|(name, amount)| Some((table.resource(name)?, *amount)));
+        let scalars = requests
+            .scalars
+            .iter()
+            .filter_map(|(name, amount)| Some((table.resource(name)?, *amount)));
         for (resource, amount) in fixed.into_iter().chain(scalars).filter(|(_, amount)| *amount != 0) {
             match row.amounts.iter_mut().find(|(r, _)| *r == resource) {
                 Some((_, sum)) => *sum = sum.wrapping_add(amount.wrapping_mul(sign)),
                 None => row.amounts.push((resource, amount.wrapping_mul(sign))),
             }
         }
-        for (sum, amount) in row.scoring.iter_mut().zip([pod.charge.scoring_milli_cpu, pod.charge.scoring_memory]) {
+        for (sum, amount) in row
+            .scoring
+            .iter_mut()
+            .zip([pod.charge.scoring_milli_cpu, pod.charge.scoring_memory])
+        {
             *sum = sum.wrapping_add(amount.wrapping_mul(sign));
         }
-        if sign > 0 { &mut row.ports_added } else { &mut row.ports_removed }.extend_from_slice(pod.ports);
-        self.terms.extend(pod.anti_affinity.iter().map(|term| (term.clone(), node, sign as i32)));
+        if sign > 0 {
+            &mut row.ports_added
+        } else {
+            &mut row.ports_removed
+        }
+        .extend_from_slice(pod.ports);
+        self.terms
+            .extend(pod.anti_affinity.iter().map(|term| (term.clone(), node, sign as i32)));
     }
 }
 
@@ -103,9 +116,12 @@ impl<'a> View<'a> {
     pub fn requested(&self, node: NodeOrd, resource: ResourceOrd) -> i64 {
         let base = self.table.requested(resource)[node.index()];
         match self.delta.rows.get(&node) {
-            Some(row) => {
-                base.wrapping_add(row.amounts.iter().find(|(r, _)| *r == resource).map_or(0, |(_, amount)| *amount))
-            }
+            Some(row) => base.wrapping_add(
+                row.amounts
+                    .iter()
+                    .find(|(r, _)| *r == resource)
+                    .map_or(0, |(_, amount)| *amount),
+            ),
             None => base,
         }
     }
@@ -140,12 +156,20 @@ impl<'a> View<'a> {
 
     /// Nodes where host ports may be in use: the only ones that [`View::ports_conflict`] can be true for.
     pub fn nodes_with_ports(&self) -> NodeSet {
-        let touched = self.touched().iter().filter(|n| self.delta.rows.get(n).is_some_and(|r| !r.ports_added.is_empty()));
+        let touched = self
+            .touched()
+            .iter()
+            .filter(|n| self.delta.rows.get(n).is_some_and(|r| !r.ports_added.is_empty()));
         self.table.nodes_with_ports().chain(touched.copied()).collect()
     }
 
     /// The nodes that required anti-affinity of pods already placed bars for a pod with these labels, in this namespace.
-    pub fn barred_by_anti_affinity(&self, namespace: &str, namespace_labels: Option<&Labels>, labels: &Labels) -> NodeSet {
+    pub fn barred_by_anti_affinity(
+        &self,
+        namespace: &str,
+        namespace_labels: Option<&Labels>,
+        labels: &Labels,
+    ) -> NodeSet {
         let mut barred = NodeSet::default();
         let mut domains: FxHashMap<&Text, Vec<&Text>> = FxHashMap::default();
         let mut bar = |term: &'a PodAffinityTerm, node: NodeOrd| {
@@ -173,7 +197,12 @@ impl<'a> View<'a> {
         }
         for (key, values) in domains {
             for node in self.table.live().iter() {
-                if self.table.labels(node).get(key).is_some_and(|value| values.contains(&value)) {
+                if self
+                    .table
+                    .labels(node)
+                    .get(key)
+                    .is_some_and(|value| values.contains(&value))
+                {
                     barred.insert(node);
                 }
             }
@@ -182,6 +211,11 @@ impl<'a> View<'a> {
     }
 
     fn term_shift(&self, term: &PodAffinityTerm, node: NodeOrd) -> i32 {
-        self.delta.terms.iter().filter(|(t, n, _)| *n == node && t == term).map(|(_, _, sign)| sign).sum()
+        self.delta
+            .terms
+            .iter()
+            .filter(|(t, n, _)| *n == node && t == term)
+            .map(|(_, _, sign)| sign)
+            .sum()
     }
 }

@@ -27,7 +27,10 @@ impl Plugin for InterPodAffinity {
 
 impl Filter for InterPodAffinity {
     fn filter(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &mut NodeSet, rejections: &mut Rejections) {
-        for node in view.barred_by_anti_affinity(pod.namespace, pod.namespace_labels, pod.labels).iter() {
+        for node in view
+            .barred_by_anti_affinity(pod.namespace, pod.namespace_labels, pod.labels)
+            .iter()
+        {
             if nodes.contains(node) {
                 nodes.remove(node);
                 rejections.reject(node, Code::Unschedulable, REASON);
@@ -40,8 +43,11 @@ impl Filter for InterPodAffinity {
             ClusterEvent::NodeAdd(_) => Hint::OnEventNode,
             // A node that leaves its domain frees itself; one that takes pods along frees the domain it left.
             ClusterEvent::NodeUpdate(_, changes) if changes.labels => Hint::Queue,
-            ClusterEvent::AssignedPodDelete { had_anti_affinity: true, .. } => Hint::Queue,
-            ClusterEvent::NamespaceUpdate | ClusterEvent::UnscheduledPodUpdate => Hint::Queue,
+            ClusterEvent::AssignedPodDelete {
+                had_anti_affinity: true,
+                ..
+            } => Hint::Queue,
+            ClusterEvent::NamespaceUpdate => Hint::Queue,
             _ => Hint::Skip,
         }
     }

@@ -100,11 +100,16 @@ impl<'a> Judged<'a> {
         });
         let named = (!fields.is_empty()).then(|| {
             let matches = |node: &NodeOrd| {
-                fields.iter().all(|r| r.matches((&*r.key == "metadata.name").then_some(&**table.name(*node))))
+                fields
+                    .iter()
+                    .all(|r| r.matches((&*r.key == "metadata.name").then_some(&**table.name(*node))))
             };
             table.live().iter().filter(matches).collect()
         });
-        Judged { labels: labels.collect(), named }
+        Judged {
+            labels: labels.collect(),
+            named,
+        }
     }
 
     fn term(table: &'a NodeTable, term: &CompiledTerm) -> Judged<'a> {
@@ -113,7 +118,10 @@ impl<'a> Judged<'a> {
 
     fn matches(&self, node: NodeOrd) -> bool {
         self.named.as_ref().is_none_or(|named| named.contains(node))
-            && self.labels.iter().all(|(codes, good)| good[codes[node.index()] as usize])
+            && self
+                .labels
+                .iter()
+                .all(|(codes, good)| good[codes[node.index()] as usize])
     }
 
     /// The verdicts on the nodes of the block that begins at `first`, lowest bit first.

@@ -35,7 +35,13 @@ impl Filter for NodeResourcesFit {
         let touched = Touched::judge(pod, view);
         let hopeless = !pod.compiled.unknown_needs.is_empty();
         nodes.retain_blocks(
-            |first| if hopeless { 0 } else { touched.correct(first, base_bits(pod, view, first)) },
+            |first| {
+                if hopeless {
+                    0
+                } else {
+                    touched.correct(first, base_bits(pod, view, first))
+                }
+            },
             |node| reject(pod, view, node, rejections),
         );
     }
@@ -77,7 +83,12 @@ impl Touched {
             let (mask, fits) = blocks.entry(node.index() / BLOCK_BITS * BLOCK_BITS).or_default();
             let bit = 1 << (node.index() % BLOCK_BITS);
             *mask |= bit;
-            if pod.compiled.needs.iter().all(|(resource, need)| view.free(*node, *resource) >= *need) {
+            if pod
+                .compiled
+                .needs
+                .iter()
+                .all(|(resource, need)| view.free(*node, *resource) >= *need)
+            {
                 *fits |= bit;
             }
         }
@@ -107,7 +118,13 @@ fn reject(pod: &PodToPlace<'_>, view: &View<'_>, node: NodeOrd, rejections: &mut
     }
     if !pod.compiled.unknown_needs.is_empty() {
         code = Code::UnschedulableAndUnresolvable;
-        reasons.extend(pod.compiled.unknown_needs.iter().cloned().map(Reason::InsufficientUnknown));
+        reasons.extend(
+            pod.compiled
+                .unknown_needs
+                .iter()
+                .cloned()
+                .map(Reason::InsufficientUnknown),
+        );
     }
     rejections.reject_all(node, code, reasons);
 }
@@ -138,5 +155,8 @@ fn least_requested(requested: i64, allocatable: i64) -> i64 {
     if requested > allocatable {
         return 0;
     }
-    allocatable.wrapping_sub(requested).wrapping_mul(MAX_NODE_SCORE).wrapping_div(allocatable)
+    allocatable
+        .wrapping_sub(requested)
+        .wrapping_mul(MAX_NODE_SCORE)
+        .wrapping_div(allocatable)
 }

@@ -24,7 +24,10 @@ pub struct Weighted {
 /// PrioritySort and DefaultBinder are the queue's order and the `Bind` effect of the engine, and have no code here.
 pub fn default_plugins() -> Vec<Weighted> {
     fn entry(plugin: impl Plugin + 'static, weight: i64) -> Weighted {
-        Weighted { plugin: Box::new(plugin), weight }
+        Weighted {
+            plugin: Box::new(plugin),
+            weight,
+        }
     }
     vec![
         entry(SchedulingGates, 0),
@@ -45,7 +48,9 @@ pub struct Profile {
 
 impl Default for Profile {
     fn default() -> Self {
-        Profile { plugins: default_plugins() }
+        Profile {
+            plugins: default_plugins(),
+        }
     }
 }
 
@@ -57,12 +62,16 @@ impl Profile {
 
     /// The plugins that keep pods out of the queue.
     pub fn pre_enqueue(&self) -> impl Iterator<Item = (&'static str, &dyn PreEnqueue)> {
-        self.plugins.iter().filter_map(|w| Some((w.plugin.name(), w.plugin.pre_enqueue()?)))
+        self.plugins
+            .iter()
+            .filter_map(|w| Some((w.plugin.name(), w.plugin.pre_enqueue()?)))
     }
 
     /// The filters.
     pub fn filters(&self) -> impl Iterator<Item = (&'static str, &dyn Filter)> {
-        self.plugins.iter().filter_map(|w| Some((w.plugin.name(), w.plugin.filter()?)))
+        self.plugins
+            .iter()
+            .filter_map(|w| Some((w.plugin.name(), w.plugin.filter()?)))
     }
 
     /// The filter of this name.
@@ -72,6 +81,8 @@ impl Profile {
 
     /// The scores with their weights.
     pub fn scores(&self) -> impl Iterator<Item = (&'static str, i64, &dyn Score)> {
-        self.plugins.iter().filter_map(|w| Some((w.plugin.name(), w.weight, w.plugin.score()?)))
+        self.plugins
+            .iter()
+            .filter_map(|w| Some((w.plugin.name(), w.weight, w.plugin.score()?)))
     }
 }

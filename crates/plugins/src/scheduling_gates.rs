@@ -22,6 +22,9 @@ impl PreEnqueue for SchedulingGates {
         if pod.scheduling_gates.is_empty() {
             return None;
         }
-        Some(format!("waiting for scheduling gates: [{}]", pod.scheduling_gates.join(" ")))
+        Some(format!(
+            "waiting for scheduling gates: [{}]",
+            pod.scheduling_gates.join(" ")
+        ))
     }
 }

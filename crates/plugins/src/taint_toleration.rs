@@ -62,11 +62,12 @@ impl Score for TaintToleration {
             .filter(|t| t.effect.is_none_or(|effect| effect == TaintEffect::PreferNoSchedule))
             .cloned()
             .collect();
-        let intolerable = |taint: &&Taint| {
-            taint.effect == TaintEffect::PreferNoSchedule && !tolerated(&tolerations, taint)
-        };
-        let counts: Vec<i64> =
-            table.taint_sets().map(|taints| taints.iter().filter(intolerable).count() as i64).collect();
+        let intolerable =
+            |taint: &&Taint| taint.effect == TaintEffect::PreferNoSchedule && !tolerated(&tolerations, taint);
+        let counts: Vec<i64> = table
+            .taint_sets()
+            .map(|taints| taints.iter().filter(intolerable).count() as i64)
+            .collect();
         for node in nodes.iter() {
             let NodeOrd(at) = node;
             scores[at as usize] = counts[table.taint_set(node)];

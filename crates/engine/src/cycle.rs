@@ -1,0 +1,309 @@
+//! One scheduling cycle: a single pod is given a node, or a gang is planned as a whole and committed or dropped.
+
+use crate::diagnosis::{self, Shortfall};
+use crate::effect::{EffectId, EffectKind};
+use crate::engine::{Awaited, Engine};
+use crate::groups::GroupId;
+use crate::observation::{AttemptResult, Observation};
+use crate::pods::{Bind, BindStage, PodId, Role, ShapeId};
+use crate::queue::{Entity, Rejected};
+use crate::time::Time;
+use muster_framework::Text;
+use muster_framework::group::GroupPolicy;
+use muster_framework::labels::Labels;
+use muster_framework::table::NodeOrd;
+use muster_framework::view::{Delta, View};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+use std::cmp::Reverse;
+
+/// One attempt at one entity.
+pub(crate) struct Cycle<'a> {
+    engine: &'a mut Engine,
+    now: Time,
+}
+
+/// Why a member found no place, said at the moment when it was tried.
+struct Failure {
+    rejected: Rejected,
+    message: String,
+}
+
+/// A plan: places for some members, that nobody else sees, and what stood against the others.
+#[derive(Default)]
+struct Plan {
+    delta: Delta,
+    places: Vec<(PodId, NodeOrd)>,
+    failures: Vec<Failure>,
+}
+
+impl<'a> Cycle<'a> {
+    pub(crate) fn new(engine: &'a mut Engine, now: Time) -> Cycle<'a> {
+        Cycle { engine, now }
+    }
+
+    /// Tries the entity that the queue gave out.
+    pub(crate) fn run(mut self, entity: Entity) {
+        match entity {
+            Entity::Pod(pod) => self.try_pod(pod),
+            Entity::Group(group) => self.try_group(group),
+        }
+    }
+
+    fn try_pod(&mut self, pod: PodId) {
+        let mut plan = Plan::default();
+        self.plan_member(pod, &mut plan);
+        let scheduled = !plan.places.is_empty();
+        self.observe_attempt(pod, 1, scheduled, false);
+        match plan.failures.pop() {
+            None => self.commit(&plan.places),
+            Some(failure) => {
+                self.engine
+                    .queue
+                    .park(self.now, Entity::Pod(pod), SmallVec::from_slice(&[failure.rejected]));
+                self.engine
+                    .want(self.now, pod, diagnosis::UNSCHEDULABLE, failure.message, true);
+            }
+        }
+    }
+
+    fn try_group(&mut self, id: GroupId) {
+        let Some(group) = self.engine.groups.get_mut(id) else {
+            return;
+        };
+        group.recovering = false;
+        let Some(group) = self.engine.groups.get(id) else {
+            return;
+        };
+        let Ok(GroupPolicy::Gang { min_count }) = self.engine.groups.ready(group) else {
+            // Whatever takes the quorum or the policy away takes the group out of the queue: this is a belt to braces.
+            self.engine.evaluate_group(self.now, id, None, "ScheduleAttemptFailure");
+            return;
+        };
+        let min_count = min_count.max(1) as u32;
+        let satisfied = group.satisfied_by();
+        let plan = self.plan_group(id);
+        let planned = plan.places.len() as u32;
+        if planned > 0 && satisfied + planned >= min_count {
+            self.commit_gang(id, plan);
+        } else {
+            self.drop_gang(
+                id,
+                plan,
+                Shortfall {
+                    satisfied,
+                    planned,
+                    min_count,
+                },
+            );
+        }
+    }
+}
+
+// ---- planning ----------------------------------------------------------------------------------------------------
+
+impl Cycle<'_> {
+    /// Finds the best node for a pod on top of the plan so far, or writes down what stands against it.
+    fn plan_member(&mut self, id: PodId, plan: &mut Plan) {
+        self.engine.cluster.compile(id);
+        let Engine { cluster, pipeline, .. } = &mut *self.engine;
+        let Some(pod) = cluster.to_place(id) else { return };
+        let view = View::new(&cluster.table, &plan.delta);
+        match pipeline.place(&pod, &view) {
+            Some(node) => {
+                if let Some(pod) = cluster.pods.get(id) {
+                    plan.delta.add(&cluster.table, node, pod.footprint());
+                }
+                plan.places.push((id, node));
+            }
+            None => plan.failures.push(Failure {
+                rejected: Rejected {
+                    pod: id,
+                    plugins: pipeline.rejecting_plugins(),
+                },
+                message: diagnosis::no_node(&cluster.table, pipeline.rejections()),
+            }),
+        }
+    }
+
+    /// Plans all pending members, class by class: once a class finds no place, its twins are not tried, since a plan only
+    /// takes room away.
+    fn plan_group(&mut self, id: GroupId) -> Plan {
+        let mut plan = Plan::default();
+        for class in self.classes(id) {
+            for member in class {
+                let failures = plan.failures.len();
+                self.plan_member(member, &mut plan);
+                if plan.failures.len() > failures {
+                    break;
+                }
+            }
+        }
+        plan
+    }
+
+    /// Pending members in classes of twins: higher priority first, then those that are hardest to place.
+    fn classes(&mut self, id: GroupId) -> Vec<Vec<PodId>> {
+        let Some(group) = self.engine.groups.get(id) else {
+            return Vec::new();
+        };
+        let members: Vec<PodId> = group.pending.iter().copied().collect();
+        let mut by_twins: FxHashMap<(ShapeId, Labels, i32), Vec<PodId>> = FxHashMap::default();
+        for member in members {
+            self.engine.cluster.compile(member);
+            let priority = self.engine.urgency_of_pod(member).priority;
+            if let Some(pod) = self.engine.cluster.pods.get(member) {
+                by_twins
+                    .entry((pod.shape, self.selected_labels(&pod.record.labels), priority))
+                    .or_default()
+                    .push(member);
+            }
+        }
+        let mut hardness: FxHashMap<ShapeId, i64> = FxHashMap::default();
+        let mut classes: Vec<_> = by_twins.into_iter().collect();
+        for ((shape, _, _), _) in &classes {
+            hardness.entry(*shape).or_insert_with(|| self.hardness(*shape));
+        }
+        classes.sort_by_key(|((shape, _, priority), members)| {
+            (Reverse(*priority), Reverse(hardness[shape]), members.first().copied())
+        });
+        classes.into_iter().map(|(_, members)| members).collect()
+    }
+
+    /// The labels that make twins differ: none, as long as no anti-affinity of placed pods looks at any.
+    fn selected_labels(&self, labels: &Labels) -> Labels {
+        if self.engine.cluster.table.anti_affinity_terms().next().is_some() {
+            labels.clone()
+        } else {
+            Labels::default()
+        }
+    }
+
+    /// How hard a spec is to place: the largest share, in millionths, that it needs of what the largest node has.
+    fn hardness(&self, shape: ShapeId) -> i64 {
+        let table = &self.engine.cluster.table;
+        let needs = self
+            .engine
+            .cluster
+            .shapes
+            .compiled(shape)
+            .map_or(&[][..], |compiled| &compiled.needs);
+        let share = |&(resource, need): &(_, i64)| {
+            let largest = table.allocatable(resource).iter().copied().max().unwrap_or(0).max(1);
+            i64::try_from(i128::from(need) * 1_000_000 / i128::from(largest)).unwrap_or(i64::MAX)
+        };
+        needs.iter().map(share).max().unwrap_or(0)
+    }
+}
+
+// ---- committing and dropping -------------------------------------------------------------------------------------
+
+impl Cycle<'_> {
+    /// Takes the planned places and sends the binds out, all in one go.
+    fn commit(&mut self, places: &[(PodId, NodeOrd)]) {
+        for (id, node) in places {
+            let name = self.engine.cluster.table.name(*node).clone();
+            self.assume(*id, &name);
+        }
+    }
+
+    fn assume(&mut self, id: PodId, node: &Text) {
+        let Some(pod) = self.engine.cluster.pods.get_mut(id) else {
+            return;
+        };
+        pod.report.wanted = None;
+        let reference = pod.reference();
+        let uid = reference.uid.clone();
+        let effect: EffectId = self.engine.emit(EffectKind::Bind {
+            pod: reference,
+            node: node.clone(),
+        });
+        self.engine.awaited.insert(effect, Awaited::Bind(uid));
+        self.engine.cluster.place(
+            id,
+            node,
+            Some(Bind {
+                effect,
+                stage: BindStage::Sent,
+            }),
+        );
+        self.engine.set_role(id, Role::Placed);
+    }
+
+    fn commit_gang(&mut self, id: GroupId, plan: Plan) {
+        if let Some((first, _)) = plan.places.first() {
+            self.observe_attempt(*first, plan.places.len() as u32, true, true);
+        }
+        self.commit(&plan.places);
+        let left: Vec<PodId> = self.pending(id);
+        if left.is_empty() {
+            return;
+        }
+        // More members than places: the gang goes, the others wait for room.
+        self.engine.queue.park(
+            self.now,
+            Entity::Group(id),
+            plan.failures.iter().map(|f| f.rejected).collect(),
+        );
+        let Some(failure) = plan.failures.first() else { return };
+        for member in left {
+            self.engine.want(
+                self.now,
+                member,
+                diagnosis::UNSCHEDULABLE,
+                failure.message.clone(),
+                true,
+            );
+        }
+    }
+
+    /// Drops the plan without a trace, and says to every member what stands against the gang.
+    fn drop_gang(&mut self, id: GroupId, plan: Plan, shortfall: Shortfall) {
+        let pending = self.pending(id);
+        if let Some(first) = pending.first() {
+            self.observe_attempt(*first, pending.len() as u32, false, true);
+        }
+        self.engine.queue.park(
+            self.now,
+            Entity::Group(id),
+            plan.failures.iter().map(|f| f.rejected).collect(),
+        );
+        let Some(failure) = plan.failures.first() else { return };
+        let (Some(group), Some(culprit)) = (
+            self.engine.groups.get(id),
+            self.engine.cluster.pods.get(failure.rejected.pod),
+        ) else {
+            return;
+        };
+        let message = diagnosis::gang_waits(&group.key, &culprit.record.name, &failure.message, shortfall);
+        for member in pending {
+            self.engine
+                .want(self.now, member, diagnosis::UNSCHEDULABLE, message.clone(), true);
+        }
+    }
+
+    fn pending(&self, id: GroupId) -> Vec<PodId> {
+        self.engine
+            .groups
+            .get(id)
+            .map_or_else(Vec::new, |group| group.pending.iter().copied().collect())
+    }
+
+    fn observe_attempt(&mut self, pod: PodId, pods: u32, scheduled: bool, gang: bool) {
+        let Some(pod) = self.engine.cluster.pods.get(pod) else {
+            return;
+        };
+        let profile = pod.record.scheduler_name.clone();
+        let result = if scheduled {
+            AttemptResult::Scheduled
+        } else {
+            AttemptResult::Unschedulable
+        };
+        self.engine.observations.push(Observation::Attempt {
+            result,
+            profile,
+            pods,
+            gang,
+        });
+    }
+}

@@ -1,0 +1,280 @@
+//! Pod groups: who belongs to which, what its policy is, and whether it may be tried.
+//!
+//! Counts are kept as members come, change and go, so that the question "is there a quorum" costs nothing however large
+//! the group is.
+
+use crate::pods::{PodId, Role};
+use crate::time::Time;
+use muster_framework::Text;
+use muster_framework::group::{GroupKey, GroupLink, GroupPolicy};
+use muster_framework::record::WorkloadRecord;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::BTreeSet;
+
+/// A group as its ordinal. Ordinals of groups without members are used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct GroupId(pub(crate) u32);
+
+/// Why a group may not be tried now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// The cluster does not serve the kind that the members point at.
+    KindNotServed,
+    /// There is no such Workload.
+    WorkloadMissing,
+    /// The Workload has no such pod group.
+    PodGroupMissing,
+    /// The policy makes no sense.
+    PolicyInvalid(Text),
+    /// Fewer members than a gang needs.
+    Quorum {
+        /// Members that count.
+        have: u32,
+        /// Members that it takes.
+        min_count: u32,
+        /// Members that would count, were they not gated or unsupported.
+        held: u32,
+        /// Members that name another scheduler and have no node.
+        foreign: u32,
+    },
+}
+
+impl Hold {
+    /// Whether two holds are of one kind: only a change of kind is told to every member at once.
+    pub(crate) fn same_class(&self, other: &Hold) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+}
+
+/// When members were last told why they wait.
+#[derive(Debug, Default)]
+pub(crate) struct HoldReport {
+    pub(crate) told: Option<Hold>,
+    pub(crate) told_at: Option<Time>,
+    /// When they are to be told next.
+    pub(crate) due: Option<Time>,
+}
+
+/// A group.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) key: GroupKey,
+    counts: [u32; Role::COUNT],
+    /// Members in the order of their ordinals.
+    pub(crate) members: BTreeSet<PodId>,
+    /// Members that can be planned.
+    pub(crate) pending: BTreeSet<PodId>,
+    /// The highest priority among its pending members, once they have been looked at.
+    pub(crate) priority: Option<i32>,
+    /// A restart found it half bound, and it has not been tried since.
+    pub(crate) recovering: bool,
+    pub(crate) report: HoldReport,
+}
+
+impl Group {
+    pub(crate) fn count(&self, role: Role) -> u32 {
+        self.counts[role as usize]
+    }
+
+    /// Members that count towards the quorum without being planned.
+    pub(crate) fn satisfied_by(&self) -> u32 {
+        self.count(Role::Placed) + self.count(Role::Succeeded)
+    }
+
+    /// Whether some members have a place but too few of them.
+    pub(crate) fn is_broken(&self, min_count: u32) -> bool {
+        self.count(Role::Placed) > 0 && self.satisfied_by() < min_count
+    }
+}
+
+/// All groups, and the objects that hold their policies.
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    slots: Vec<Option<Group>>,
+    by_key: FxHashMap<GroupKey, GroupId>,
+    free: Vec<GroupId>,
+    /// Groups by the object that holds their policy.
+    by_workload: FxHashMap<(Text, Text), FxHashSet<GroupId>>,
+    workloads: FxHashMap<(Text, Text), (WorkloadRecord, u32)>,
+    pub(crate) workloads_served: bool,
+}
+
+impl Groups {
+    pub(crate) fn get(&self, id: GroupId) -> Option<&Group> {
+        self.slots.get(id.0 as usize)?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, id: GroupId) -> Option<&mut Group> {
+        self.slots.get_mut(id.0 as usize)?.as_mut()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (GroupId, &Group)> {
+        self.slots
+            .iter()
+            .enumerate()
+            .filter_map(|(at, group)| Some((GroupId(at as u32), group.as_ref()?)))
+    }
+
+    /// Adds a member in its role.
+    pub(crate) fn join(&mut self, key: GroupKey, pod: PodId, role: Role) -> GroupId {
+        let id = match self.by_key.get(&key) {
+            Some(&id) => id,
+            None => self.insert(key),
+        };
+        if let Some(group) = self.get_mut(id) {
+            group.members.insert(pod);
+            group.counts[role as usize] += 1;
+            if role == Role::Pending {
+                group.pending.insert(pod);
+            }
+        }
+        id
+    }
+
+    /// Changes the role of a member.
+    pub(crate) fn change(&mut self, id: GroupId, pod: PodId, from: Role, to: Role) {
+        let Some(group) = self.get_mut(id) else { return };
+        group.counts[from as usize] -= 1;
+        group.counts[to as usize] += 1;
+        if to == Role::Pending {
+            group.pending.insert(pod);
+        } else {
+            group.pending.remove(&pod);
+        }
+    }
+
+    /// Takes a member out; true when it was the last one and the group is gone.
+    pub(crate) fn leave(&mut self, id: GroupId, pod: PodId, role: Role) -> bool {
+        let Some(group) = self.get_mut(id) else { return false };
+        group.counts[role as usize] -= 1;
+        group.members.remove(&pod);
+        group.pending.remove(&pod);
+        if !group.members.is_empty() {
+            return false;
+        }
+        if let Some(group) = self.slots[id.0 as usize].take() {
+            let workload = workload_of(&group.key);
+            if let Some(groups) = self.by_workload.get_mut(&workload) {
+                groups.remove(&id);
+                if groups.is_empty() {
+                    self.by_workload.remove(&workload);
+                }
+            }
+            self.by_key.remove(&group.key);
+            self.free.push(id);
+        }
+        true
+    }
+
+    fn insert(&mut self, key: GroupKey) -> GroupId {
+        let group = Some(Group {
+            key: key.clone(),
+            counts: [0; Role::COUNT],
+            members: BTreeSet::new(),
+            pending: BTreeSet::new(),
+            priority: None,
+            recovering: false,
+            report: HoldReport::default(),
+        });
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.slots[id.0 as usize] = group;
+                id
+            }
+            None => {
+                self.slots.push(group);
+                GroupId((self.slots.len() - 1) as u32)
+            }
+        };
+        self.by_workload.entry(workload_of(&key)).or_default().insert(id);
+        self.by_key.insert(key, id);
+        id
+    }
+
+    /// The policy of a group, or why there is none.
+    pub(crate) fn policy(&self, group: &Group) -> Result<GroupPolicy, Hold> {
+        let GroupLink::Workload { pod_group, .. } = &group.key.link;
+        let Some((workload, _)) = self.workloads.get(&workload_of(&group.key)) else {
+            return Err(if self.workloads_served {
+                Hold::WorkloadMissing
+            } else {
+                Hold::KindNotServed
+            });
+        };
+        match workload.pod_groups.iter().find(|(name, _)| name == pod_group) {
+            None => Err(Hold::PodGroupMissing),
+            Some((_, Err(problem))) => Err(Hold::PolicyInvalid(problem.clone())),
+            Some((_, Ok(policy))) => Ok(*policy),
+        }
+    }
+
+    /// The policy of a group that may be tried, or why it may not.
+    pub(crate) fn ready(&self, group: &Group) -> Result<GroupPolicy, Hold> {
+        let policy = self.policy(group)?;
+        if let GroupPolicy::Gang { min_count } = policy {
+            let have = group.satisfied_by() + group.count(Role::Pending);
+            let min_count = min_count.max(1) as u32;
+            if have < min_count {
+                let (held, foreign) = (group.count(Role::Held), group.count(Role::Foreign));
+                return Err(Hold::Quorum {
+                    have,
+                    min_count,
+                    held,
+                    foreign,
+                });
+            }
+        }
+        Ok(policy)
+    }
+
+    /// Takes in a Workload; gives the groups that it concerns, in order.
+    pub(crate) fn apply_workload(&mut self, record: WorkloadRecord, seen: u32) -> Vec<GroupId> {
+        let name = (record.namespace.clone(), record.name.clone());
+        if let Some((known, known_seen)) = self.workloads.get_mut(&name) {
+            *known_seen = seen;
+            if record.resource_version != 0 && record.resource_version < known.resource_version {
+                return Vec::new();
+            }
+        }
+        self.workloads.insert(name.clone(), (record, seen));
+        self.groups_of(&name)
+    }
+
+    /// Forgets a Workload; gives the groups that it concerns, in order.
+    pub(crate) fn delete_workload(&mut self, namespace: &Text, name: &Text) -> Vec<GroupId> {
+        let name = (namespace.clone(), name.clone());
+        self.workloads.remove(&name);
+        self.groups_of(&name)
+    }
+
+    /// A Workload is there, whatever it says.
+    pub(crate) fn mark_workload(&mut self, namespace: &Text, name: &Text, seen: u32) {
+        if let Some((_, known)) = self.workloads.get_mut(&(namespace.clone(), name.clone())) {
+            *known = seen;
+        }
+    }
+
+    /// Workloads not seen since list number `seen` began, in order.
+    pub(crate) fn workloads_unseen(&self, seen: u32) -> Vec<(Text, Text)> {
+        let unseen = self
+            .workloads
+            .iter()
+            .filter(|(_, (_, last))| *last < seen)
+            .map(|(name, _)| name.clone());
+        let mut unseen: Vec<_> = unseen.collect();
+        unseen.sort();
+        unseen
+    }
+
+    fn groups_of(&self, workload: &(Text, Text)) -> Vec<GroupId> {
+        let mut groups: Vec<GroupId> = self.by_workload.get(workload).into_iter().flatten().copied().collect();
+        groups.sort();
+        groups
+    }
+}
+
+/// Namespace and name of the object that holds the group's policy.
+fn workload_of(key: &GroupKey) -> (Text, Text) {
+    let GroupLink::Workload { workload, .. } = &key.link;
+    (key.namespace.clone(), workload.clone())
+}

@@ -1,0 +1,521 @@
+//! Facts about objects: nodes and pods come, change and go; what waits is woken by what could help it.
+
+use crate::cluster::is_stale;
+use crate::diagnosis;
+use crate::engine::Engine;
+use crate::groups::{GroupId, Hold};
+use crate::input::{Object, ObjectKey};
+use crate::observation::Observation;
+use crate::pods::{BindStage, Pod, PodId, Report, Role};
+use crate::queue::{Entity, Urgency};
+use crate::time::Time;
+use muster_framework::Text;
+use muster_framework::compiled::CompiledSpec;
+use muster_framework::event::{ClusterEvent, NodeChanges};
+use muster_framework::group::{GroupKey, GroupPolicy};
+use muster_framework::record::{Kind, NodeRecord, PodPhase, PodRecord};
+use muster_framework::view::{Delta, View};
+use rustc_hash::FxHashMap;
+
+impl Engine {
+    pub(crate) fn apply(&mut self, now: Time, object: Object) {
+        let seen = self.lists[object.kind() as usize].begun;
+        match object {
+            Object::Node(record) => self.apply_node(now, &record, seen),
+            Object::Pod(record) => self.apply_pod(now, *record, seen),
+            Object::Namespace(record) => {
+                if self.cluster.apply_namespace(record, seen) {
+                    self.wake(now, ClusterEvent::NamespaceUpdate, "NamespaceUpdate");
+                }
+            }
+            Object::PriorityClass(record) => {
+                let name = record.name.clone();
+                self.cluster
+                    .priority_classes
+                    .apply(&name, record.resource_version, seen, record);
+            }
+            Object::Workload(record) => {
+                self.groups.workloads_served = true;
+                for group in self.groups.apply_workload(record, seen) {
+                    self.evaluate_group(now, group, None, "WorkloadAdd");
+                }
+            }
+        }
+    }
+
+    pub(crate) fn delete(&mut self, now: Time, key: &ObjectKey) {
+        match key.kind {
+            Kind::Node => {
+                self.cluster.nodes.remove(&key.name);
+                self.cluster.delete_node(&key.name);
+            }
+            Kind::Pod => {
+                if let Some(id) = self.cluster.pods.id(&key.uid) {
+                    self.delete_pod(now, id);
+                }
+            }
+            Kind::Namespace => {
+                self.cluster.namespaces.remove(&key.name);
+            }
+            Kind::PriorityClass => {
+                self.cluster.priority_classes.remove(&key.name);
+            }
+            Kind::Workload => {
+                for group in self.groups.delete_workload(&key.namespace, &key.name) {
+                    self.evaluate_group(now, group, None, "WorkloadDelete");
+                }
+            }
+        }
+    }
+
+    /// An object that cannot be read is still there: what was known of it stays, and a list does not sweep it away.
+    pub(crate) fn undecodable(&mut self, key: &ObjectKey, error: Text) {
+        let seen = self.lists[key.kind as usize].begun;
+        match key.kind {
+            Kind::Node => self.cluster.nodes.mark(&key.name, seen),
+            Kind::Namespace => self.cluster.namespaces.mark(&key.name, seen),
+            Kind::PriorityClass => self.cluster.priority_classes.mark(&key.name, seen),
+            Kind::Workload => self.groups.mark_workload(&key.namespace, &key.name, seen),
+            Kind::Pod => {
+                if let Some(pod) = self
+                    .cluster
+                    .pods
+                    .id(&key.uid)
+                    .and_then(|id| self.cluster.pods.get_mut(id))
+                {
+                    pod.seen = seen;
+                }
+            }
+        }
+        let object = if key.namespace.is_empty() {
+            key.name.clone()
+        } else {
+            format!("{}/{}", key.namespace, key.name).into()
+        };
+        self.observations.push(Observation::Undecodable {
+            kind: key.kind,
+            object,
+            error,
+        });
+    }
+
+    /// A list has been told: what it did not name is gone.
+    pub(crate) fn list_done(&mut self, now: Time, kind: Kind) {
+        let begun = self.lists[kind as usize].begun;
+        self.lists[kind as usize].done = true;
+        let key = |namespace: &Text, name: &Text, uid: &Text| ObjectKey {
+            kind,
+            namespace: namespace.clone(),
+            name: name.clone(),
+            uid: uid.clone(),
+            resource_version: 0,
+        };
+        let none = Text::from("");
+        let named = |names: Vec<Text>| names.iter().map(|name| key(&none, name, &none)).collect();
+        let gone: Vec<ObjectKey> = match kind {
+            Kind::Node => named(self.cluster.nodes.unseen(begun)),
+            Kind::Namespace => named(self.cluster.namespaces.unseen(begun)),
+            Kind::PriorityClass => named(self.cluster.priority_classes.unseen(begun)),
+            Kind::Workload => {
+                self.groups.workloads_served = true;
+                self.groups
+                    .workloads_unseen(begun)
+                    .iter()
+                    .map(|(ns, name)| key(ns, name, &none))
+                    .collect()
+            }
+            Kind::Pod => {
+                let unseen = self.cluster.pods.iter().filter(|(_, pod)| pod.seen < begun);
+                unseen
+                    .map(|(_, pod)| key(&pod.record.namespace, &pod.record.name, &pod.record.uid))
+                    .collect()
+            }
+        };
+        for key in &gone {
+            self.delete(now, key);
+        }
+    }
+
+    pub(crate) fn kind_not_served(&mut self, now: Time, kind: Kind) {
+        self.lists[kind as usize].begun += 1;
+        self.list_done(now, kind);
+        if kind == Kind::Workload {
+            self.groups.workloads_served = false;
+            let all: Vec<GroupId> = self.groups.iter().map(|(id, _)| id).collect();
+            for group in all {
+                self.evaluate_group(now, group, None, "WorkloadDelete");
+            }
+        }
+    }
+
+    fn apply_node(&mut self, now: Time, record: &NodeRecord, seen: u32) {
+        if !self
+            .cluster
+            .nodes
+            .apply(&record.name, record.resource_version, seen, ())
+        {
+            return;
+        }
+        let applied = self.cluster.apply_node(record);
+        if applied.added {
+            self.wake(now, ClusterEvent::NodeAdd(applied.node), "NodeAdd");
+        } else if applied.changes.any() {
+            self.wake(
+                now,
+                ClusterEvent::NodeUpdate(applied.node, applied.changes),
+                update_label(applied.changes),
+            );
+        }
+    }
+}
+
+/// Upstream's name of a node update; of several changes the first in upstream's order.
+fn update_label(changes: NodeChanges) -> &'static str {
+    match changes {
+        NodeChanges { allocatable: true, .. } => "NodeUpdateNodeAllocatable",
+        NodeChanges { labels: true, .. } => "NodeUpdateNodeLabel",
+        _ => "NodeUpdateNodeTaint",
+    }
+}
+
+// ---- pods --------------------------------------------------------------------------------------------------------
+
+impl Engine {
+    pub(crate) fn apply_pod(&mut self, now: Time, record: PodRecord, seen: u32) {
+        let Some(id) = self.cluster.pods.id(&record.uid) else {
+            let id = self.add_pod(record, seen);
+            self.settle(now, id, true, "UnschedulablePodAdd");
+            return;
+        };
+        let Some(pod) = self.cluster.pods.get_mut(id) else {
+            return;
+        };
+        pod.seen = seen;
+        if is_stale(record.resource_version, pod.record.resource_version) {
+            return;
+        }
+        if pod.report.writing.is_none() {
+            pod.report.written = record.condition.clone();
+        }
+        let Some(old) = self.cluster.replace(id, record) else {
+            return;
+        };
+        let Some(pod) = self.cluster.pods.get(id) else { return };
+        let new = &pod.record;
+        let charged = pod.place.as_ref().and_then(|place| place.charged);
+        let changed = old.spec != new.spec
+            || old.labels != new.labels
+            || old.scheduling_gates != new.scheduling_gates
+            || old.priority != new.priority
+            || old.terminating != new.terminating;
+        if let Some(node) = charged.filter(|_| old.charge != new.charge) {
+            self.wake(
+                now,
+                ClusterEvent::AssignedPodScaleDown(node),
+                "AssignedPodUpdatePodScaleDown",
+            );
+        }
+        self.settle(now, id, changed, "UnschedulablePodUpdate");
+    }
+
+    fn add_pod(&mut self, mut record: PodRecord, seen: u32) -> PodId {
+        let shape = self.cluster.acquire_shape(&mut record);
+        let report = Report {
+            written: record.condition.clone(),
+            ..Report::default()
+        };
+        let key = record.group.clone().map(|link| GroupKey {
+            namespace: record.namespace.clone(),
+            link,
+        });
+        let pod = Pod {
+            record,
+            shape,
+            group: None,
+            place: None,
+            gone: false,
+            seen,
+            report,
+            write_after: Time::ZERO,
+        };
+        let id = self.cluster.pods.insert(pod);
+        if let Some(key) = key {
+            let group = self.groups.join(key, id, Role::Lost);
+            if let Some(pod) = self.cluster.pods.get_mut(id) {
+                pod.group = Some((group, Role::Lost));
+            }
+        }
+        id
+    }
+
+    /// Brings a pod where its record says that it belongs: on a node, in the queue, or nowhere.
+    fn settle(&mut self, now: Time, id: PodId, changed: bool, event: &'static str) {
+        let Some(pod) = self.cluster.pods.get(id) else { return };
+        let old_role = pod.group.map(|(_, role)| role);
+        let role = if pod.record.phase != PodPhase::Active {
+            let succeeded = pod.record.phase == PodPhase::Succeeded;
+            self.give_back(now, id);
+            if succeeded { Role::Succeeded } else { Role::Lost }
+        } else if let Some(node) = pod.record.node_name.clone() {
+            self.assign(now, id, &node);
+            Role::Placed
+        } else if self.keeps_place(id) {
+            Role::Placed
+        } else {
+            self.give_back(now, id);
+            self.role_without_node(id)
+        };
+        self.set_role(id, role);
+        let group = self.cluster.pods.get(id).and_then(|pod| pod.group);
+        match group {
+            Some((group, _)) if changed || old_role != Some(role) => self.evaluate_group(now, group, Some(id), event),
+            Some(_) => {}
+            None => self.requeue(now, id, role, changed, event),
+        }
+        if role == Role::Held {
+            self.report_unsupported(now, id);
+        } else if self.cluster.pods.get(id).is_some_and(Pod::is_bound) {
+            self.queue.remove(Entity::Pod(id));
+        }
+    }
+
+    fn role_without_node(&self, id: PodId) -> Role {
+        let Some(pod) = self.cluster.pods.get(id) else {
+            return Role::Lost;
+        };
+        if pod.record.terminating || pod.gone {
+            Role::Lost
+        } else if !self.is_ours(pod) {
+            Role::Foreign
+        } else if !pod.record.spec.unsupported.is_empty() || self.is_gated(&pod.record) {
+            Role::Held
+        } else {
+            Role::Pending
+        }
+    }
+
+    fn is_gated(&self, record: &PodRecord) -> bool {
+        self.pipeline
+            .profile()
+            .pre_enqueue()
+            .any(|(_, plugin)| plugin.hold(record).is_some())
+    }
+
+    fn report_unsupported(&mut self, now: Time, id: PodId) {
+        let Some(pod) = self.cluster.pods.get(id) else { return };
+        if !pod.record.spec.unsupported.is_empty() {
+            let message = diagnosis::unsupported(&pod.record.spec.unsupported);
+            self.want(now, id, diagnosis::NOT_READY, message, true);
+        }
+    }
+
+    /// Whether a pod that the record shows without a node keeps the place that we gave it: a bind is on its way, or the
+    /// server has said that it is bound and nothing newer says otherwise.
+    fn keeps_place(&self, id: PodId) -> bool {
+        let Some(place) = self.cluster.pods.get(id).and_then(|pod| pod.place.as_ref()) else {
+            return false;
+        };
+        match place.bind.map(|bind| bind.stage) {
+            Some(BindStage::Sent | BindStage::Reading) => true,
+            Some(BindStage::Confirmed { lists_begun }) => self.lists[Kind::Pod as usize].begun == lists_begun,
+            None => false,
+        }
+    }
+
+    /// The API server shows the pod on a node.
+    fn assign(&mut self, now: Time, id: PodId, node: &Text) {
+        let Some(pod) = self.cluster.pods.get_mut(id) else {
+            return;
+        };
+        pod.report.wanted = None;
+        match pod.place.as_ref().map(|place| place.node_name == *node) {
+            Some(true) => {
+                let bind = self.cluster.confirm(id);
+                if bind.is_some_and(|bind| !matches!(bind.stage, BindStage::Confirmed { .. })) {
+                    self.announce_bound(now, id);
+                }
+            }
+            Some(false) => {
+                self.give_back(now, id);
+                self.cluster.place(id, node, None);
+            }
+            None => self.cluster.place(id, node, None),
+        }
+    }
+
+    /// Takes a pod off its node, if it has one, and wakes who could use the room.
+    pub(crate) fn give_back(&mut self, now: Time, id: PodId) {
+        let had_anti_affinity = self
+            .cluster
+            .pods
+            .get(id)
+            .is_some_and(|pod| !pod.record.spec.anti_affinity.is_empty());
+        if let Some(node) = self.cluster.unplace(id).and_then(|place| place.charged) {
+            self.wake(
+                now,
+                ClusterEvent::AssignedPodDelete {
+                    node,
+                    had_anti_affinity,
+                },
+                "AssignedPodDelete",
+            );
+        }
+    }
+
+    pub(crate) fn delete_pod(&mut self, now: Time, id: PodId) {
+        self.give_back(now, id);
+        self.queue.remove(Entity::Pod(id));
+        self.unreported.remove(&id);
+        let group = self.cluster.pods.get(id).and_then(|pod| pod.group);
+        self.cluster.forget(id);
+        if let Some((group, role)) = group {
+            if self.groups.leave(group, id, role) {
+                self.queue.remove(Entity::Group(group));
+            } else {
+                self.evaluate_group(now, group, Some(id), "UnschedulablePodDelete");
+            }
+        }
+    }
+
+    /// Puts a pod that is in no gang where its role says.
+    fn requeue(&mut self, now: Time, id: PodId, role: Role, changed: bool, event: &'static str) {
+        let entity = Entity::Pod(id);
+        match role {
+            Role::Pending => {
+                let section = self.queue.section(entity);
+                if section.is_none() || changed || section == Some(crate::Section::Gated) {
+                    let urgency = self.urgency_of_pod(id);
+                    self.queue.enqueue(now, entity, urgency, 1, event);
+                }
+            }
+            Role::Held => self.queue.gate(now, entity, 1, event),
+            Role::Placed if !self.cluster.pods.get(id).is_some_and(Pod::is_bound) => {}
+            _ => self.queue.remove(entity),
+        }
+    }
+}
+
+// ---- groups ------------------------------------------------------------------------------------------------------
+
+impl Engine {
+    /// Puts a group where its members and its policy say. `trigger` is the member that changed; without one, the policy
+    /// or the membership did, and every member is looked at.
+    pub(crate) fn evaluate_group(&mut self, now: Time, id: GroupId, trigger: Option<PodId>, event: &'static str) {
+        let Some(group) = self.groups.get(id) else { return };
+        match self.groups.ready(group) {
+            Err(hold) => self.hold_group(now, id, trigger, hold, event),
+            Ok(GroupPolicy::Basic) => self.release_members(now, id, trigger, event),
+            Ok(GroupPolicy::Gang { min_count }) => self.queue_gang(now, id, trigger, min_count.max(1) as u32, event),
+        }
+        if let Some(pod) = trigger
+            && self.groups.get(id).is_some_and(|group| !group.pending.contains(&pod))
+        {
+            let role = self
+                .cluster
+                .pods
+                .get(pod)
+                .and_then(|pod| pod.group)
+                .map_or(Role::Lost, |(_, role)| role);
+            self.requeue(now, pod, role, false, event);
+        }
+    }
+
+    fn hold_group(&mut self, now: Time, id: GroupId, trigger: Option<PodId>, hold: Hold, event: &'static str) {
+        let pending = self.pending_of(id, trigger);
+        for pod in pending {
+            self.queue.remove(Entity::Pod(pod));
+        }
+        let size = self.groups.get(id).map_or(0, |group| group.pending.len());
+        if size == 0 {
+            self.queue.remove(Entity::Group(id));
+        } else {
+            self.queue.gate(now, Entity::Group(id), size as u32, event);
+            self.schedule_telling(now, id, &hold);
+        }
+    }
+
+    fn release_members(&mut self, now: Time, id: GroupId, trigger: Option<PodId>, event: &'static str) {
+        let was_held = self.queue.section(Entity::Group(id)).is_some();
+        self.queue.remove(Entity::Group(id));
+        for pod in self.pending_of(id, trigger.filter(|_| !was_held)) {
+            self.requeue(now, pod, Role::Pending, trigger == Some(pod), event);
+        }
+    }
+
+    fn queue_gang(&mut self, now: Time, id: GroupId, trigger: Option<PodId>, min_count: u32, event: &'static str) {
+        for pod in self.pending_of(id, trigger) {
+            self.queue.remove(Entity::Pod(pod));
+        }
+        let Some(group) = self.groups.get(id) else { return };
+        let size = group.pending.len() as u32;
+        if size == 0 {
+            self.queue.remove(Entity::Group(id));
+            return;
+        }
+        let broken = group.is_broken(min_count);
+        let recovering = group.recovering;
+        let known = trigger.and(group.priority);
+        let looked_at = self.pending_of(id, trigger);
+        let priority = looked_at
+            .iter()
+            .map(|pod| self.urgency_of_pod(*pod).priority)
+            .chain(known)
+            .max();
+        if let Some(group) = self.groups.get_mut(id) {
+            group.priority = priority;
+        }
+        let urgency = Urgency {
+            recovering,
+            priority: priority.unwrap_or(0),
+            broken,
+        };
+        self.queue.enqueue(now, Entity::Group(id), urgency, size, event);
+    }
+
+    /// The members that are to be looked at: the one that changed if it is pending, or all that are.
+    fn pending_of(&self, id: GroupId, trigger: Option<PodId>) -> Vec<PodId> {
+        let Some(group) = self.groups.get(id) else {
+            return Vec::new();
+        };
+        match trigger {
+            Some(pod) => group.pending.get(&pod).copied().into_iter().collect(),
+            None => group.pending.iter().copied().collect(),
+        }
+    }
+}
+
+// ---- waking ------------------------------------------------------------------------------------------------------
+
+impl Engine {
+    /// Brings back the entities that an event could help, and no others.
+    pub(crate) fn wake(&mut self, now: Time, event: ClusterEvent, label: &'static str) {
+        let waiting: Vec<_> = self
+            .queue
+            .unschedulable()
+            .map(|(entity, rejected)| (entity, rejected.to_vec()))
+            .collect();
+        // Twins get the same answer as long as nobody looks at their labels.
+        let labels_matter = self.cluster.table.anti_affinity_terms().next().is_some();
+        let mut known: FxHashMap<(*const CompiledSpec, u32), bool> = FxHashMap::default();
+        let delta = Delta::default();
+        for (entity, rejected) in waiting {
+            let helped = rejected.iter().any(|rejected| {
+                self.cluster.compile(rejected.pod);
+                let Some(pod) = self.cluster.to_place(rejected.pod) else {
+                    return true;
+                };
+                let view = View::new(&self.cluster.table, &delta);
+                let key = (std::ptr::from_ref(pod.compiled), rejected.plugins);
+                if let Some(known) = known.get(&key).filter(|_| !labels_matter) {
+                    return *known;
+                }
+                let helped = self.pipeline.can_help(&pod, rejected.plugins, event, &view);
+                known.insert(key, helped);
+                helped
+            });
+            if helped {
+                self.queue.wake(now, entity, label);
+            }
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! What the engine keeps of each pod, and the specs that twins share.
+
+use crate::effect::{EffectId, PodRef};
+use crate::groups::GroupId;
+use crate::time::Time;
+use muster_framework::Text;
+use muster_framework::compiled::CompiledSpec;
+use muster_framework::record::{PodRecord, PodScheduledCondition, PodSpec};
+use muster_framework::table::{Footprint, NodeOrd, NodeTable};
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+
+/// A pod as its ordinal among all pods. Ordinals of deleted pods are used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct PodId(pub(crate) u32);
+
+/// A spec as its ordinal among the distinct ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ShapeId(pub(crate) u32);
+
+/// What a pod is to its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Role {
+    /// Ours, without a node, and ready to be planned.
+    Pending,
+    /// Ours, without a node, but gated or unsupported.
+    Held,
+    /// Another scheduler's, without a node.
+    Foreign,
+    /// On a node, or about to be.
+    Placed,
+    /// Finished well: it still counts, so that a group whose members finish one by one can be completed.
+    Succeeded,
+    /// Failed, or being deleted before it got a node: counts for nothing.
+    Lost,
+}
+
+impl Role {
+    pub(crate) const COUNT: usize = 6;
+}
+
+/// Where a pod is, or is going.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The node's name.
+    pub(crate) node_name: Text,
+    /// The node that is charged for it; none while that node is not known.
+    pub(crate) charged: Option<NodeOrd>,
+    /// The bind that brings it there, until the API server shows the pod on the node.
+    pub(crate) bind: Option<Bind>,
+}
+
+/// How far a bind has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bind {
+    pub(crate) effect: EffectId,
+    pub(crate) stage: BindStage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BindStage {
+    /// Decided; no answer yet.
+    Sent,
+    /// The answer was lost: a read is to tell.
+    Reading,
+    /// The server said that it is bound, while this many lists of pods had begun. Only a list begun later, an event with
+    /// a node, or a deletion says otherwise.
+    Confirmed { lists_begun: u32 },
+}
+
+/// What the pod's status ought to say about waiting, and what it says.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// What it ought to say. None: nothing to say.
+    pub(crate) wanted: Option<PodScheduledCondition>,
+    /// What it says, as far as we know.
+    pub(crate) written: Option<PodScheduledCondition>,
+    /// A write is on its way, with what it writes.
+    pub(crate) writing: Option<PodScheduledCondition>,
+}
+
+/// A pod.
+#[derive(Debug)]
+pub(crate) struct Pod {
+    pub(crate) record: PodRecord,
+    pub(crate) shape: ShapeId,
+    pub(crate) group: Option<(GroupId, Role)>,
+    pub(crate) place: Option<Place>,
+    /// The bind found no such pod: wait for its deletion to be seen.
+    pub(crate) gone: bool,
+    /// How many lists of pods had begun when it was last seen.
+    pub(crate) seen: u32,
+    pub(crate) report: Report,
+    /// When a failed status write may be tried again.
+    pub(crate) write_after: Time,
+}
+
+impl Pod {
+    pub(crate) fn reference(&self) -> PodRef {
+        PodRef {
+            namespace: self.record.namespace.clone(),
+            name: self.record.name.clone(),
+            uid: self.record.uid.clone(),
+        }
+    }
+
+    pub(crate) fn footprint(&self) -> Footprint<'_> {
+        let spec = &self.record.spec;
+        Footprint {
+            charge: &self.record.charge,
+            ports: &spec.host_ports,
+            anti_affinity: &spec.anti_affinity,
+        }
+    }
+
+    pub(crate) fn is_bound(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.bind.is_none())
+    }
+}
+
+/// One distinct spec.
+#[derive(Debug)]
+struct Shape {
+    spec: Arc<PodSpec>,
+    pods: u32,
+    /// Made when the first of its pods is tried: pods of other schedulers never need it.
+    compiled: Option<CompiledSpec>,
+}
+
+/// All distinct specs.
+#[derive(Debug, Default)]
+pub(crate) struct Shapes {
+    shapes: Vec<Option<Shape>>,
+    by_spec: FxHashMap<Arc<PodSpec>, ShapeId>,
+    free: Vec<ShapeId>,
+}
+
+impl Shapes {
+    /// Counts one more pod of this spec, and lets it share the spec of its twins.
+    pub(crate) fn acquire(&mut self, spec: &mut Arc<PodSpec>) -> ShapeId {
+        if let Some(&id) = self.by_spec.get(&**spec) {
+            if let Some(shape) = &mut self.shapes[id.0 as usize] {
+                shape.pods += 1;
+                *spec = shape.spec.clone();
+            }
+            return id;
+        }
+        let shape = Some(Shape {
+            spec: spec.clone(),
+            pods: 1,
+            compiled: None,
+        });
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.shapes[id.0 as usize] = shape;
+                id
+            }
+            None => {
+                self.shapes.push(shape);
+                ShapeId((self.shapes.len() - 1) as u32)
+            }
+        };
+        self.by_spec.insert(spec.clone(), id);
+        id
+    }
+
+    /// Counts one pod less; the spec goes with its last pod.
+    pub(crate) fn release(&mut self, id: ShapeId, table: &mut NodeTable) {
+        let Some(shape) = &mut self.shapes[id.0 as usize] else {
+            return;
+        };
+        shape.pods -= 1;
+        if shape.pods == 0
+            && let Some(shape) = self.shapes[id.0 as usize].take()
+        {
+            self.by_spec.remove(&shape.spec);
+            if let Some(compiled) = shape.compiled {
+                compiled.release(table);
+            }
+            self.free.push(id);
+        }
+    }
+
+    /// Makes sure that the spec is compiled against the table as it is.
+    pub(crate) fn compile(&mut self, id: ShapeId, table: &mut NodeTable) {
+        let Some(shape) = &mut self.shapes[id.0 as usize] else {
+            return;
+        };
+        if let Some(stale) = shape.compiled.take_if(|compiled| compiled.is_stale(table)) {
+            stale.release(table);
+        }
+        if shape.compiled.is_none() {
+            shape.compiled = Some(CompiledSpec::compile(&shape.spec, table));
+        }
+    }
+
+    /// The compiled spec, if somebody has compiled it.
+    pub(crate) fn compiled(&self, id: ShapeId) -> Option<&CompiledSpec> {
+        self.shapes[id.0 as usize].as_ref()?.compiled.as_ref()
+    }
+}
+
+/// All pods.
+#[derive(Debug, Default)]
+pub(crate) struct Pods {
+    slots: Vec<Option<Pod>>,
+    by_uid: FxHashMap<Text, PodId>,
+    free: Vec<PodId>,
+}
+
+impl Pods {
+    pub(crate) fn id(&self, uid: &str) -> Option<PodId> {
+        self.by_uid.get(uid).copied()
+    }
+
+    pub(crate) fn get(&self, id: PodId) -> Option<&Pod> {
+        self.slots.get(id.0 as usize)?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, id: PodId) -> Option<&mut Pod> {
+        self.slots.get_mut(id.0 as usize)?.as_mut()
+    }
+
+    pub(crate) fn insert(&mut self, pod: Pod) -> PodId {
+        let uid = pod.record.uid.clone();
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.slots[id.0 as usize] = Some(pod);
+                id
+            }
+            None => {
+                self.slots.push(Some(pod));
+                PodId((self.slots.len() - 1) as u32)
+            }
+        };
+        self.by_uid.insert(uid, id);
+        id
+    }
+
+    pub(crate) fn remove(&mut self, id: PodId) -> Option<Pod> {
+        let pod = self.slots.get_mut(id.0 as usize)?.take()?;
+        self.by_uid.remove(&pod.record.uid);
+        self.free.push(id);
+        Some(pod)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_uid.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (PodId, &Pod)> {
+        self.slots
+            .iter()
+            .enumerate()
+            .filter_map(|(at, pod)| Some((PodId(at as u32), pod.as_ref()?)))
+    }
+}

@@ -1,0 +1,509 @@
+//! The scheduling queue: which pod, or pod group, is tried next, and what the others wait for.
+//!
+//! An *entity* is a single pod or a whole pod group. It is in exactly one section: active (ready), backoff (waits for a
+//! time), unschedulable (waits for an event that could help), gated (must not be tried), or it is detached: in a cycle,
+//! or placed with its bind on the way. Sources: `pkg/scheduler/backend/queue` for sections, timers and event names.
+
+use crate::groups::GroupId;
+use crate::observation::Section;
+use crate::pods::PodId;
+use crate::settings::Settings;
+use crate::time::Time;
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Something that is scheduled as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Entity {
+    Pod(PodId),
+    Group(GroupId),
+}
+
+/// What decides who is tried first, besides the time at which an entity came: the larger, the earlier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Urgency {
+    /// A group that a restart found half bound: ahead of everything.
+    pub(crate) recovering: bool,
+    /// The priority of the pods.
+    pub(crate) priority: i32,
+    /// A group that runs below its quorum: ahead of new work of equal priority.
+    pub(crate) broken: bool,
+}
+
+/// A pod that found no place, and the plugins that rejected nodes for it: what an event is held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rejected {
+    pub(crate) pod: PodId,
+    /// By index among the profile's filters.
+    pub(crate) plugins: u32,
+}
+
+/// Which counter a failed attempt goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    Unschedulable,
+    Error,
+}
+
+#[derive(Debug)]
+struct Entry {
+    section: Option<Section>,
+    urgency: Urgency,
+    timestamp: Time,
+    sequence: u64,
+    backoff_until: Time,
+    error_backoff: bool,
+    /// Pods that it stands for.
+    size: u32,
+    attempts: u32,
+    unschedulable_count: u32,
+    consecutive_errors: u32,
+    first_enqueued: Time,
+    rejected: SmallVec<[Rejected; 1]>,
+    flushed: bool,
+}
+
+impl Entry {
+    fn active_key(&self, entity: Entity) -> ActiveKey {
+        (Reverse(self.urgency), self.timestamp, self.sequence, entity)
+    }
+}
+
+type ActiveKey = (Reverse<Urgency>, Time, u64, Entity);
+
+/// Pods that entered a section: for the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Incoming {
+    pub(crate) section: Section,
+    pub(crate) event: &'static str,
+    pub(crate) pods: u32,
+}
+
+/// What is known of an entity's past when it gets its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Past {
+    pub(crate) attempts: u32,
+    pub(crate) first_enqueued: Time,
+    pub(crate) flushed: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct SchedulingQueue {
+    initial_backoff: Duration,
+    max_backoff: Duration,
+    max_in_unschedulable: Duration,
+    sequence: u64,
+    entries: FxHashMap<Entity, Entry>,
+    active: BTreeSet<ActiveKey>,
+    backoff: BTreeSet<(Time, u64, Entity)>,
+    error_backoff: BTreeSet<(Time, u64, Entity)>,
+    unschedulable: BTreeSet<(Time, u64, Entity)>,
+    pods_in: [usize; 4],
+    incoming: Vec<Incoming>,
+}
+
+// ---- the public verbs --------------------------------------------------------------------------------------------
+
+impl SchedulingQueue {
+    pub(crate) fn new(settings: &Settings) -> SchedulingQueue {
+        SchedulingQueue {
+            initial_backoff: settings.pod_initial_backoff,
+            max_backoff: settings.pod_max_backoff,
+            max_in_unschedulable: settings.pod_max_in_unschedulable,
+            sequence: 0,
+            entries: FxHashMap::default(),
+            active: BTreeSet::new(),
+            backoff: BTreeSet::new(),
+            error_backoff: BTreeSet::new(),
+            unschedulable: BTreeSet::new(),
+            pods_in: [0; 4],
+            incoming: Vec::new(),
+        }
+    }
+
+    /// Brings an entity where it can be tried: at once, or after what is left of its backoff. One that is already active
+    /// or backing off stays there, with its new urgency and size.
+    pub(crate) fn enqueue(&mut self, now: Time, entity: Entity, urgency: Urgency, size: u32, event: &'static str) {
+        let section = self.entry(now, entity).section;
+        let target = match section {
+            Some(section @ (Section::Active | Section::Backoff)) => section,
+            _ if self.entries[&entity].backoff_until > now => Section::Backoff,
+            _ => Section::Active,
+        };
+        self.leave(entity);
+        if let Some(entry) = self.entries.get_mut(&entity) {
+            entry.urgency = urgency;
+            entry.size = size;
+        }
+        self.join(entity, target);
+        if section != Some(target) {
+            self.incoming.push(Incoming {
+                section: target,
+                event,
+                pods: size,
+            });
+        }
+    }
+
+    /// Keeps an entity from being tried until somebody enqueues it.
+    pub(crate) fn gate(&mut self, now: Time, entity: Entity, size: u32, event: &'static str) {
+        let before = self.entry(now, entity).section;
+        self.leave(entity);
+        if let Some(entry) = self.entries.get_mut(&entity) {
+            entry.size = size;
+        }
+        self.join(entity, Section::Gated);
+        if before != Some(Section::Gated) {
+            self.incoming.push(Incoming {
+                section: Section::Gated,
+                event,
+                pods: size,
+            });
+        }
+    }
+
+    /// Takes the entity that is to be tried now. It is detached until it is parked, delayed, enqueued or removed.
+    pub(crate) fn pop(&mut self, now: Time) -> Option<Entity> {
+        self.end_backoffs(now);
+        if self.active.is_empty() {
+            self.pop_from_backoff();
+        }
+        let (_, _, _, entity) = self.active.first().copied()?;
+        self.leave(entity);
+        if let Some(entry) = self.entries.get_mut(&entity) {
+            entry.attempts += 1;
+            entry.rejected.clear();
+        }
+        Some(entity)
+    }
+
+    /// After an attempt that found no place: waits for an event that could help.
+    pub(crate) fn park(&mut self, now: Time, entity: Entity, rejected: SmallVec<[Rejected; 1]>) {
+        self.fail(now, entity, Failure::Unschedulable);
+        if let Some(entry) = self.entries.get_mut(&entity) {
+            entry.rejected = rejected;
+        }
+        self.join_after_failure(entity, Section::Unschedulable);
+    }
+
+    /// After something went wrong: tried again when the backoff has passed.
+    pub(crate) fn delay(&mut self, now: Time, entity: Entity, urgency: Urgency, size: u32) {
+        self.entry(now, entity);
+        self.leave(entity);
+        self.fail(now, entity, Failure::Error);
+        if let Some(entry) = self.entries.get_mut(&entity) {
+            (entry.urgency, entry.size) = (urgency, size);
+        }
+        self.join_after_failure(entity, Section::Backoff);
+    }
+
+    /// Forgets an entity: bound, deleted or finished.
+    pub(crate) fn remove(&mut self, entity: Entity) {
+        self.leave(entity);
+        self.entries.remove(&entity);
+    }
+
+    /// Brings an unschedulable entity back because of an event.
+    pub(crate) fn wake(&mut self, now: Time, entity: Entity, event: &'static str) {
+        let Some(entry) = self.entries.get(&entity) else { return };
+        let (urgency, size) = (entry.urgency, entry.size);
+        self.enqueue(now, entity, urgency, size, event);
+    }
+
+    /// Entities that wait for an event, with what they were rejected for.
+    pub(crate) fn unschedulable(&self) -> impl Iterator<Item = (Entity, &[Rejected])> {
+        self.unschedulable
+            .iter()
+            .map(|(_, _, entity)| (*entity, &*self.entries[entity].rejected))
+    }
+
+    /// Brings back whatever waited too long for an event: a missed event, so it is counted.
+    pub(crate) fn flush(&mut self, now: Time) {
+        while let Some(&(since, _, entity)) = self.unschedulable.first() {
+            if since + self.max_in_unschedulable > now {
+                break;
+            }
+            if let Some(entry) = self.entries.get_mut(&entity) {
+                entry.flushed = true;
+            }
+            self.wake(now, entity, "UnschedulableTimeout");
+        }
+    }
+
+    /// When [`SchedulingQueue::pop`] or [`SchedulingQueue::flush`] has work next.
+    pub(crate) fn next_wakeup(&self) -> Option<Time> {
+        if !self.active.is_empty() || !self.backoff.is_empty() {
+            return Some(Time::ZERO);
+        }
+        let error = self.error_backoff.first().map(|(until, _, _)| *until);
+        let flush = self
+            .unschedulable
+            .first()
+            .map(|(since, _, _)| *since + self.max_in_unschedulable);
+        [error, flush].into_iter().flatten().min()
+    }
+
+    pub(crate) fn section(&self, entity: Entity) -> Option<Section> {
+        self.entries.get(&entity)?.section
+    }
+
+    pub(crate) fn past(&self, entity: Entity) -> Option<Past> {
+        let entry = self.entries.get(&entity)?;
+        Some(Past {
+            attempts: entry.attempts,
+            first_enqueued: entry.first_enqueued,
+            flushed: entry.flushed,
+        })
+    }
+
+    /// Pods by section, in the order of [`Section::ALL`].
+    pub(crate) fn pods_in(&self) -> [usize; 4] {
+        self.pods_in
+    }
+
+    pub(crate) fn drain_incoming(&mut self) -> std::vec::Drain<'_, Incoming> {
+        self.incoming.drain(..)
+    }
+}
+
+// ---- the inside --------------------------------------------------------------------------------------------------
+
+impl SchedulingQueue {
+    fn entry(&mut self, now: Time, entity: Entity) -> &mut Entry {
+        let sequence = &mut self.sequence;
+        self.entries.entry(entity).or_insert_with(|| {
+            *sequence += 1;
+            Entry {
+                section: None,
+                urgency: Urgency::default(),
+                timestamp: now,
+                sequence: *sequence,
+                backoff_until: Time::ZERO,
+                error_backoff: false,
+                size: 1,
+                attempts: 0,
+                unschedulable_count: 0,
+                consecutive_errors: 0,
+                first_enqueued: now,
+                rejected: SmallVec::new(),
+                flushed: false,
+            }
+        })
+    }
+
+    fn leave(&mut self, entity: Entity) {
+        let Some(entry) = self.entries.get_mut(&entity) else {
+            return;
+        };
+        let Some(section) = entry.section.take() else { return };
+        let removed = match section {
+            Section::Active => self.active.remove(&entry.active_key(entity)),
+            Section::Backoff if entry.error_backoff => {
+                self.error_backoff
+                    .remove(&(entry.backoff_until, entry.sequence, entity))
+            }
+            Section::Backoff => self.backoff.remove(&(entry.backoff_until, entry.sequence, entity)),
+            Section::Unschedulable => self.unschedulable.remove(&(entry.timestamp, entry.sequence, entity)),
+            Section::Gated => true,
+        };
+        debug_assert!(removed, "{entity:?} was in {section:?}");
+        self.pods_in[section as usize] -= entry.size as usize;
+    }
+
+    fn join(&mut self, entity: Entity, section: Section) {
+        let Some(entry) = self.entries.get_mut(&entity) else {
+            return;
+        };
+        debug_assert!(entry.section.is_none(), "{entity:?} is in one place only");
+        entry.section = Some(section);
+        match section {
+            Section::Active => self.active.insert(entry.active_key(entity)),
+            Section::Backoff if entry.error_backoff => {
+                self.error_backoff.insert((entry.backoff_until, entry.sequence, entity))
+            }
+            Section::Backoff => self.backoff.insert((entry.backoff_until, entry.sequence, entity)),
+            Section::Unschedulable => self.unschedulable.insert((entry.timestamp, entry.sequence, entity)),
+            Section::Gated => true,
+        };
+        self.pods_in[section as usize] += entry.size as usize;
+    }
+
+    fn join_after_failure(&mut self, entity: Entity, section: Section) {
+        let Some(pods) = self.entries.get(&entity).map(|entry| entry.size) else {
+            return;
+        };
+        self.join(entity, section);
+        self.incoming.push(Incoming {
+            section,
+            event: "ScheduleAttemptFailure",
+            pods,
+        });
+    }
+
+    /// Counts a failure and sets the backoff that follows from it; the entity queues behind its peers from now on.
+    fn fail(&mut self, now: Time, entity: Entity, failure: Failure) {
+        let (initial, max) = (self.initial_backoff, self.max_backoff);
+        let Some(entry) = self.entries.get_mut(&entity) else {
+            return;
+        };
+        entry.timestamp = now;
+        let count = match failure {
+            Failure::Unschedulable => {
+                entry.consecutive_errors = 0;
+                entry.unschedulable_count += 1;
+                entry.unschedulable_count
+            }
+            Failure::Error => {
+                entry.consecutive_errors += 1;
+                entry.consecutive_errors
+            }
+        };
+        entry.error_backoff = failure == Failure::Error;
+        let is_group = matches!(entity, Entity::Group(_));
+        entry.backoff_until = now + backoff(initial, max, count, if is_group { entry.size } else { 1 });
+    }
+
+    fn end_backoffs(&mut self, now: Time) {
+        for errors in [false, true] {
+            while let Some(&(until, _, entity)) = if errors { &self.error_backoff } else { &self.backoff }.first() {
+                if until > now {
+                    break;
+                }
+                self.activate(entity, "BackoffComplete");
+            }
+        }
+    }
+
+    /// Nothing is active: rather than idle, the first that backs off is tried early. Not after an error.
+    fn pop_from_backoff(&mut self) {
+        if let Some(&(_, _, entity)) = self.backoff.first() {
+            self.activate(entity, "PopFromBackoffQ");
+        }
+    }
+
+    fn activate(&mut self, entity: Entity, event: &'static str) {
+        self.leave(entity);
+        self.join(entity, Section::Active);
+        let pods = self.entries[&entity].size;
+        self.incoming.push(Incoming {
+            section: Section::Active,
+            event,
+            pods,
+        });
+    }
+}
+
+/// `initial · 2^(count-1)`, at most `max · √size`.
+fn backoff(initial: Duration, max: Duration, count: u32, size: u32) -> Duration {
+    let max = max.mul_f64(f64::from(size.max(1)).sqrt());
+    initial
+        .saturating_mul(1u32.checked_shl(count.saturating_sub(1)).unwrap_or(u32::MAX))
+        .min(max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue() -> SchedulingQueue {
+        SchedulingQueue::new(&Settings {
+            scheduler_names: vec!["muster".into()],
+            seed: 0,
+            pod_initial_backoff: Duration::from_secs(1),
+            pod_max_backoff: Duration::from_secs(10),
+            pod_max_in_unschedulable: Duration::from_secs(300),
+        })
+    }
+
+    fn pod(n: u32) -> Entity {
+        Entity::Pod(PodId(n))
+    }
+
+    fn urgency(priority: i32) -> Urgency {
+        Urgency {
+            priority,
+            ..Urgency::default()
+        }
+    }
+
+    #[test]
+    fn the_higher_priority_and_then_the_older_goes_first() {
+        let mut queue = queue();
+        queue.enqueue(Time(3), pod(1), urgency(0), 1, "PodAdd");
+        queue.enqueue(Time(4), pod(2), urgency(5), 1, "PodAdd");
+        queue.enqueue(Time(5), pod(3), urgency(0), 1, "PodAdd");
+        let broken = Urgency {
+            broken: true,
+            ..Urgency::default()
+        };
+        queue.enqueue(Time(6), pod(4), broken, 1, "PodAdd");
+        let recovering = Urgency {
+            recovering: true,
+            priority: -1,
+            broken: true,
+        };
+        queue.enqueue(Time(7), pod(5), recovering, 1, "PodAdd");
+        let order: Vec<Entity> = std::iter::from_fn(|| queue.pop(Time(8))).collect();
+        assert_eq!(order, [pod(5), pod(2), pod(4), pod(1), pod(3)]);
+    }
+
+    #[test]
+    fn backoff_doubles_to_its_limit_and_grows_with_the_root_of_a_group() {
+        let seconds = |count, size| backoff(Duration::from_secs(1), Duration::from_secs(10), count, size).as_secs();
+        assert_eq!([1, 2, 3, 4, 5, 40].map(|count| seconds(count, 1)), [1, 2, 4, 8, 10, 10]);
+        assert_eq!(seconds(40, 16), 40);
+    }
+
+    #[test]
+    fn a_woken_entity_waits_for_its_backoff_only_while_others_are_active() {
+        let mut queue = queue();
+        queue.enqueue(Time(0), pod(1), urgency(0), 1, "PodAdd");
+        assert_eq!(queue.pop(Time(0)), Some(pod(1)));
+        queue.park(Time(0), pod(1), SmallVec::new());
+        assert_eq!(queue.next_wakeup(), Some(Time(300_000_000)));
+        queue.wake(Time(10), pod(1), "NodeAdd");
+        assert_eq!(queue.section(pod(1)), Some(Section::Backoff));
+        queue.enqueue(Time(10), pod(2), urgency(0), 1, "PodAdd");
+        assert_eq!(queue.pop(Time(20)), Some(pod(2)));
+        assert_eq!(queue.pop(Time(20)), Some(pod(1)), "nothing else to do");
+    }
+
+    #[test]
+    fn an_error_waits_its_backoff_out() {
+        let mut queue = queue();
+        queue.enqueue(Time(0), pod(1), urgency(0), 1, "PodAdd");
+        queue.pop(Time(0));
+        queue.delay(Time(0), pod(1), urgency(0), 1);
+        assert_eq!(queue.pop(Time(999_999)), None);
+        assert_eq!(queue.next_wakeup(), Some(Time(1_000_000)));
+        assert_eq!(queue.pop(Time(1_000_000)), Some(pod(1)));
+    }
+
+    #[test]
+    fn the_flush_brings_back_what_waited_too_long_and_marks_it() {
+        let mut queue = queue();
+        queue.enqueue(Time(0), pod(1), urgency(0), 1, "PodAdd");
+        queue.pop(Time(0));
+        queue.park(Time(0), pod(1), SmallVec::new());
+        queue.flush(Time(299_999_999));
+        assert_eq!(queue.section(pod(1)), Some(Section::Unschedulable));
+        queue.flush(Time(300_000_000));
+        assert_eq!(queue.section(pod(1)), Some(Section::Active));
+        assert!(queue.past(pod(1)).is_some_and(|past| past.flushed));
+    }
+
+    #[test]
+    fn sizes_follow_the_sections() {
+        let mut queue = queue();
+        let group = Entity::Group(GroupId(0));
+        queue.gate(Time(0), group, 3, "PodAdd");
+        assert_eq!(queue.pods_in(), [0, 0, 0, 3]);
+        queue.enqueue(Time(0), group, urgency(0), 8, "PodAdd");
+        assert_eq!(queue.pods_in(), [8, 0, 0, 0]);
+        queue.remove(group);
+        assert_eq!(queue.pods_in(), [0, 0, 0, 0]);
+    }
+}

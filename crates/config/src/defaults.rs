@@ -1,0 +1,24 @@
+//! Every default of the configuration, in one place. `config/muster.yaml` shows the same to users; a test compares.
+
+use std::time::Duration;
+
+/// The name that Muster answers to. Upstream: `default-scheduler`.
+pub(crate) const SCHEDULER_NAME: &str = "muster";
+
+/// The first wait after a failed attempt, as upstream.
+pub(crate) const POD_INITIAL_BACKOFF: Duration = Duration::from_secs(1);
+
+/// The longest wait after a failed attempt, as upstream.
+pub(crate) const POD_MAX_BACKOFF: Duration = Duration::from_secs(10);
+
+/// How long a pod lies in the unschedulable section without any event, as upstream.
+pub(crate) const POD_MAX_IN_UNSCHEDULABLE: Duration = Duration::from_secs(300);
+
+/// The seed of tie-breaks.
+pub(crate) const SEED: u64 = 0;
+
+/// Bindings on their way at once: 32 requests in flight is where one connection to one API server stops getting faster.
+pub(crate) const BINDS_IN_FLIGHT: usize = 32;
+
+/// Writes of conditions and events on their way at once: fewer than bindings, so that explaining never delays binding.
+pub(crate) const STATUS_WRITES_IN_FLIGHT: usize = 16;

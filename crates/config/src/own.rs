@@ -1,0 +1,55 @@
+//! `muster.dev/v1alpha1 MusterConfiguration`: what kube-scheduler has no field for.
+
+use crate::configuration::Configuration;
+use crate::field::{Field, Section};
+
+/// What the second document allows the first one to say.
+#[derive(Debug, Default)]
+pub(crate) struct Allowances {
+    /// Answering to `default-scheduler`, which is kube-scheduler's own name.
+    pub(crate) default_scheduler_name: bool,
+}
+
+/// Applies the document to `configuration`.
+pub(crate) fn apply(document: Field<'_>, configuration: &mut Configuration) -> Allowances {
+    let Some(section) = document.section() else {
+        return Allowances::default();
+    };
+    section.must_be("apiVersion", "muster.dev/v1alpha1");
+    if section.get("apiVersion").is_none() {
+        section.field().problem("needs apiVersion: muster.dev/v1alpha1");
+    }
+    section.must_be("kind", "MusterConfiguration");
+    if let Some(seed) = section.get("seed").and_then(|field| field.integer()) {
+        configuration.seed = seed;
+    }
+    if let Some(field) = section.get("podMaxInUnschedulable")
+        && let Some(duration) = field.duration()
+    {
+        if duration.is_zero() {
+            field.problem("must be greater than zero");
+        }
+        configuration.pod_max_in_unschedulable = duration;
+    }
+    if let Some(n) = positive(&section, "bindsInFlight") {
+        configuration.binds_in_flight = n;
+    }
+    if let Some(n) = positive(&section, "statusWritesInFlight") {
+        configuration.status_writes_in_flight = n;
+    }
+    let default_scheduler_name = section
+        .get("allowDefaultSchedulerName")
+        .and_then(|field| field.boolean());
+    Allowances {
+        default_scheduler_name: default_scheduler_name.unwrap_or(false),
+    }
+}
+
+fn positive(section: &Section<'_>, key: &str) -> Option<usize> {
+    let field = section.get(key)?;
+    let n: u16 = field.integer()?;
+    if n == 0 {
+        field.problem("must be greater than zero");
+    }
+    Some(n.into())
+}

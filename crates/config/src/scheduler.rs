@@ -1,0 +1,224 @@
+//! `kubescheduler.config.k8s.io/v1 KubeSchedulerConfiguration`: the whole of its surface.
+//!
+//! Source of fields and checks: `k8s.io/kube-scheduler/config/v1/types.go` and
+//! `pkg/scheduler/apis/config/validation/validation.go`, 1.35 to 1.37.
+
+use std::time::Duration;
+
+use crate::configuration::{ClientConnection, Configuration};
+use crate::duration;
+use crate::field::{Field, Section};
+use crate::own::Allowances;
+use crate::profile;
+
+/// The group of the file's API.
+const GROUP: &str = "kubescheduler.config.k8s.io";
+/// The one version of it that is read.
+pub(crate) const API_VERSION: &str = "kubescheduler.config.k8s.io/v1";
+
+/// Applies the document to `configuration`.
+pub(crate) fn apply(document: Field<'_>, allowances: &Allowances, configuration: &mut Configuration) {
+    let Some(section) = document.section() else { return };
+    type_meta(&section);
+    if let Some(field) = section.get("leaderElection") {
+        leader_election(&field);
+    }
+    if let Some(field) = section.get("clientConnection") {
+        configuration.client = client_connection(&field);
+    }
+    backoff(&section, configuration);
+    without_effect(&section);
+    if let Some(field) = section.get("profiles") {
+        profile::apply(&field, allowances, configuration);
+    }
+    if let Some(field) = section.get("extenders")
+        && let Some(first) = field.items().first()
+    {
+        first.problem("extenders are not supported yet: nobody would ask this one");
+    }
+}
+
+fn type_meta(section: &Section<'_>) {
+    if section.get("kind").is_none() {
+        section.field().problem("needs kind: KubeSchedulerConfiguration");
+    }
+    section.must_be("kind", "KubeSchedulerConfiguration");
+    let Some(field) = section.get("apiVersion") else {
+        section.field().problem(format!("needs apiVersion: {API_VERSION}"));
+        return;
+    };
+    match field.string() {
+        None | Some(API_VERSION) => {}
+        Some(other) if other.split('/').next() == Some(GROUP) => {
+            field.problem(format!(
+                "version {other} is not supported: upstream has removed all but {API_VERSION}"
+            ));
+        }
+        Some(other) => field.problem(format!("must be {API_VERSION}, not {other:?}")),
+    }
+}
+
+/// There is no election yet. A file that asks for one is refused, since two replicas would both schedule.
+fn leader_election(field: &Field<'_>) {
+    let Some(section) = field.section() else { return };
+    let elect_field = section.get("leaderElect");
+    let elect = elect_field.as_ref().and_then(Field::boolean).unwrap_or(false);
+    if elect && let Some(elect_field) = &elect_field {
+        elect_field.problem("leader election is not supported yet: run one replica");
+    }
+    let mut given = elect_field.is_some();
+    let periods = ["leaseDuration", "renewDeadline", "retryPeriod"].map(|key| {
+        let field = section.get(key)?;
+        given = true;
+        let value = field.duration()?;
+        Some((field, value))
+    });
+    for key in ["resourceLock", "resourceName", "resourceNamespace"] {
+        let Some(field) = section.get(key) else { continue };
+        given = true;
+        let text = field.string();
+        if elect && key == "resourceLock" && text.is_some_and(|text| !text.is_empty() && text != "leases") {
+            field.problem("must be leases");
+        }
+    }
+    if elect {
+        check_periods(&periods);
+    } else if given && elect_field.is_none() {
+        field.warning("has no effect: leaderElect is false unless it is set, other than upstream");
+    }
+}
+
+/// Upstream checks these only when it elects; zero means its defaults of 15 s, 10 s and 2 s.
+fn check_periods(periods: &[Option<(Field<'_>, Duration)>; 3]) {
+    let [lease, renew, _retry] = periods;
+    let or = |period: &Option<(Field<'_>, Duration)>, default| {
+        period
+            .as_ref()
+            .map(|(_, value)| *value)
+            .filter(|value| !value.is_zero())
+            .unwrap_or(Duration::from_secs(default))
+    };
+    match (lease, renew) {
+        _ if or(renew, 10) < or(lease, 15) => {}
+        (Some((lease, _)), _) => lease.problem("must be longer than renewDeadline"),
+        (None, Some((renew, _))) => renew.problem("must be shorter than leaseDuration"),
+        (None, None) => {}
+    }
+}
+
+fn client_connection(field: &Field<'_>) -> ClientConnection {
+    let Some(section) = field.section() else {
+        return ClientConnection::default();
+    };
+    for key in ["contentType", "acceptContentTypes"] {
+        if let Some(field) = section.get(key)
+            && field
+                .string()
+                .is_some_and(|text| !text.is_empty() && text != "application/json")
+        {
+            field.warning("has no effect: Muster speaks JSON");
+        }
+    }
+    let kubeconfig = section
+        .get("kubeconfig")
+        .and_then(|field| field.string())
+        .filter(|path| !path.is_empty());
+    // Zero means "the default" upstream, and a negative rate "no limit": both are no limit here.
+    let qps = section
+        .get("qps")
+        .and_then(|field| field.number())
+        .filter(|qps| 0.0 < *qps);
+    let burst = section.get("burst").and_then(|field| {
+        let burst: i32 = field.integer()?;
+        if burst < 0 {
+            field.problem("must not be negative");
+        } else if burst != 0 && qps.is_none() {
+            field.warning("has no effect: without qps there is no limit");
+        }
+        u32::try_from(burst).ok().filter(|burst| *burst != 0 && qps.is_some())
+    });
+    ClientConnection {
+        kubeconfig: kubeconfig.map(str::to_owned),
+        qps,
+        burst,
+    }
+}
+
+fn backoff(section: &Section<'_>, configuration: &mut Configuration) {
+    let initial = section.get("podInitialBackoffSeconds");
+    let max = section.get("podMaxBackoffSeconds");
+    if let Some(value) = initial.as_ref().and_then(seconds) {
+        configuration.pod_initial_backoff = value;
+    }
+    if let Some(value) = max.as_ref().and_then(seconds) {
+        configuration.pod_max_backoff = value;
+    }
+    let (first, longest) = (configuration.pod_initial_backoff, configuration.pod_max_backoff);
+    match (initial, max) {
+        _ if first <= longest => {}
+        (_, Some(max)) => max.problem(format!(
+            "must not be less than podInitialBackoffSeconds, {}",
+            first.as_secs()
+        )),
+        (Some(initial), None) => {
+            initial.problem(format!(
+                "must not be greater than podMaxBackoffSeconds, {}",
+                longest.as_secs()
+            ));
+        }
+        (None, None) => {}
+    }
+}
+
+/// A number of seconds greater than zero; None with the problem reported.
+fn seconds(field: &Field<'_>) -> Option<Duration> {
+    let seconds: i64 = field.integer()?;
+    let duration = u64::try_from(seconds)
+        .ok()
+        .filter(|seconds| *seconds != 0)
+        .map(Duration::from_secs);
+    match duration {
+        None => field.problem("must be greater than zero"),
+        Some(duration) if duration::MAX < duration => field.problem("is longer than a duration can be"),
+        Some(_) => return duration,
+    }
+    None
+}
+
+/// What changes speed or comfort upstream, and nothing here.
+fn without_effect(section: &Section<'_>) {
+    if let Some(field) = section.get("parallelism")
+        && let Some(n) = field.integer::<i32>()
+    {
+        match n {
+            1.. => field.warning("has no effect: one thread schedules"),
+            _ => field.problem("must be greater than zero"),
+        }
+    }
+    percentage(section);
+    for key in ["enableProfiling", "enableContentionProfiling"] {
+        if let Some(field) = section.get(key)
+            && field.boolean() == Some(true)
+        {
+            field.warning("has no effect: there is no profiling endpoint");
+        }
+    }
+    if let Some(field) = section.get("delayCacheUntilActive")
+        && field.boolean() == Some(true)
+    {
+        field.warning("has no effect: without leader election Muster is always active");
+    }
+}
+
+/// Global or of a profile. Every node is inspected, whatever it says.
+pub(crate) fn percentage(section: &Section<'_>) {
+    if let Some(field) = section.get("percentageOfNodesToScore")
+        && let Some(n) = field.integer::<i32>()
+    {
+        match n {
+            100 => {}
+            0..100 => field.warning("has no effect: Muster inspects every node"),
+            _ => field.problem("must be between 0 and 100"),
+        }
+    }
+}

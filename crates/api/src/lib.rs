@@ -1,1 +1,19 @@
-//! placeholder
+//! Kubernetes JSON, and nothing but: objects in, requests out, and the recording format of what an engine was told.
+//!
+//! * [`decode()`] makes the engine's records of objects as the API server writes them;
+//! * [`write`] builds bindings, conditions and events as values that somebody else sends;
+//! * [`paths`] says where the objects are found;
+//! * [`codec`] writes inputs of the engine down, and reads them again;
+//! * [`http_status`] reads what the API server says when it refuses.
+//!
+//! **Architecture invariant:** no client, no clock, nothing asynchronous. This is the only crate that knows how
+//! Kubernetes spells things; the records that it makes are not serializable by themselves, so that neither the wire
+//! format of Kubernetes nor that of recordings freezes them.
+
+mod decode;
+pub mod http_status;
+pub mod paths;
+pub mod write;
+
+pub use decode::{DecodeError, decode, object_key};
+pub use http_status::{StatusMessage, status_message};

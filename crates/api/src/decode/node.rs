@@ -1,0 +1,117 @@
+//! Nodes.
+
+use super::amounts::{ResourceMap, apply};
+use super::intern::intern;
+use super::json::{List, Nullable, Str};
+use super::path::Path;
+use super::{Fault, brief, kube_object};
+use muster_framework::quantity::Quantity;
+use muster_framework::record::NodeRecord;
+use muster_framework::resource::ResourceList;
+use muster_framework::taint::{Taint, TaintEffect};
+use serde::Deserialize;
+
+kube_object! {
+    /// `v1` Node.
+    Node {
+        #[serde(borrow)]
+        spec: Nullable<NodeSpec<'a>>,
+        #[serde(borrow)]
+        status: Nullable<NodeStatus<'a>>,
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct NodeSpec<'a> {
+    unschedulable: Option<bool>,
+    #[serde(borrow)]
+    taints: List<TaintJson<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct TaintJson<'a> {
+    #[serde(borrow)]
+    key: Str<'a>,
+    #[serde(borrow)]
+    value: Str<'a>,
+    #[serde(borrow)]
+    effect: Str<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct NodeStatus<'a> {
+    #[serde(borrow)]
+    allocatable: Option<ResourceMap<'a>>,
+    #[serde(borrow)]
+    capacity: ResourceMap<'a>,
+}
+
+impl Node<'_> {
+    pub(super) fn record(&self) -> Result<NodeRecord, Fault> {
+        let (allocatable, allowed_pods) = self.status.allocatable()?;
+        let taints = Path::Root("spec.taints");
+        let taints = self
+            .spec
+            .taints
+            .iter()
+            .enumerate()
+            .map(|(at, taint)| taint.read(taints.item(at)));
+        Ok(NodeRecord {
+            name: intern(&self.metadata.name),
+            resource_version: self.metadata.version(),
+            labels: self.metadata.labels(),
+            taints: taints.collect::<Result<_, _>>()?,
+            unschedulable: self.spec.unschedulable.unwrap_or(false),
+            allocatable,
+            allowed_pods,
+        })
+    }
+}
+
+impl NodeStatus<'_> {
+    /// Amounts, and pod slots. Without `allocatable` the capacity counts, as the API server defaults it.
+    fn allocatable(&self) -> Result<(ResourceList, i64), Fault> {
+        let (resources, path) = match &self.allocatable {
+            Some(allocatable) => (allocatable, Path::Root("status.allocatable")),
+            None => (&self.capacity, Path::Root("status.capacity")),
+        };
+        let mut amounts = ResourceList::default();
+        let mut pods = 0;
+        for (name, text) in resources.iter() {
+            let quantity = Quantity::parse(text).map_err(|problem| Fault::new(path.field(name), problem))?;
+            if **name == *"pods" {
+                pods = quantity.value();
+            } else {
+                apply(&mut amounts, name, quantity);
+            }
+        }
+        Ok((amounts, pods))
+    }
+}
+
+impl TaintJson<'_> {
+    fn read(&self, path: Path<'_>) -> Result<Taint, Fault> {
+        let Some(effect) = taint_effect(&self.effect) else {
+            let problem = format_args!("{:?} is not an effect of taints", brief(&self.effect));
+            return Err(Fault::new(path.field("effect"), problem));
+        };
+        Ok(Taint {
+            key: intern(&self.key),
+            value: intern(&self.value),
+            effect,
+        })
+    }
+}
+
+/// The effect of this name.
+pub(super) fn taint_effect(name: &str) -> Option<TaintEffect> {
+    match name {
+        "NoSchedule" => Some(TaintEffect::NoSchedule),
+        "PreferNoSchedule" => Some(TaintEffect::PreferNoSchedule),
+        "NoExecute" => Some(TaintEffect::NoExecute),
+        _ => None,
+    }
+}

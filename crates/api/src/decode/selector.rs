@@ -1,0 +1,169 @@
+//! Label selectors and node selector terms.
+
+use super::brief;
+use super::intern::intern;
+use super::json::{List, Map, Str};
+use super::path::{Path, Problems};
+use muster_framework::Text;
+use muster_framework::selector::{LabelSelector, NodeSelectorTerm, Operator, Requirement};
+use serde::Deserialize;
+
+/// `matchLabels` and `matchExpressions` of a `metav1.LabelSelector`.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct LabelSelectorJson<'a> {
+    #[serde(borrow)]
+    match_labels: Map<'a, Str<'a>>,
+    #[serde(borrow)]
+    match_expressions: List<RequirementJson<'a>>,
+}
+
+/// One expression of either sort of selector.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct RequirementJson<'a> {
+    #[serde(borrow)]
+    key: Str<'a>,
+    #[serde(borrow)]
+    operator: Str<'a>,
+    #[serde(borrow)]
+    values: List<Str<'a>>,
+}
+
+/// A `v1.NodeSelectorTerm`.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct NodeSelectorTermJson<'a> {
+    #[serde(borrow)]
+    match_expressions: List<RequirementJson<'a>>,
+    #[serde(borrow)]
+    match_fields: List<RequirementJson<'a>>,
+}
+
+/// Which operators a requirement may have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    /// Of a label selector.
+    Labels,
+    /// On the labels of a node.
+    NodeLabels,
+    /// On the fields of a node.
+    NodeFields,
+}
+
+impl LabelSelectorJson<'_> {
+    /// The selector, or None after a problem was noted.
+    pub(super) fn read(&self, path: Path<'_>, problems: &Problems) -> Option<LabelSelector> {
+        let mut requirements: Vec<Requirement> = self
+            .match_labels
+            .iter()
+            .map(|(key, value)| Requirement {
+                key: intern(key),
+                operator: Operator::In,
+                values: Box::new([Text::from(&**value)]),
+            })
+            .collect();
+        // Maps have no order: equal selectors are to be equal.
+        requirements.sort();
+        let expressions = path.field("matchExpressions");
+        requirements.extend(read_all(
+            &self.match_expressions,
+            expressions,
+            Dialect::Labels,
+            problems,
+        )?);
+        Some(LabelSelector {
+            requirements: requirements.into(),
+        })
+    }
+}
+
+impl NodeSelectorTermJson<'_> {
+    /// The term, or None after a problem was noted.
+    pub(super) fn read(&self, path: Path<'_>, problems: &Problems) -> Option<NodeSelectorTerm> {
+        let expressions = path.field("matchExpressions");
+        let fields = path.field("matchFields");
+        let match_expressions = read_all(&self.match_expressions, expressions, Dialect::NodeLabels, problems);
+        let match_fields = read_all(&self.match_fields, fields, Dialect::NodeFields, problems);
+        Some(NodeSelectorTerm {
+            match_expressions: match_expressions?.into(),
+            match_fields: match_fields?.into(),
+        })
+    }
+}
+
+/// All requirements, or None if any of them has a problem; each problem is noted.
+fn read_all(
+    requirements: &[RequirementJson<'_>],
+    path: Path<'_>,
+    dialect: Dialect,
+    problems: &Problems,
+) -> Option<Vec<Requirement>> {
+    let read: Vec<Option<Requirement>> = requirements
+        .iter()
+        .enumerate()
+        .map(|(at, r)| r.read(path.item(at), dialect, problems))
+        .collect();
+    read.into_iter().collect()
+}
+
+impl RequirementJson<'_> {
+    /// Source of what is allowed: `labels.NewRequirement` of apimachinery, `nodeSelectorRequirementsAsFieldSelector` of
+    /// component-helpers, and the API's validation of field names.
+    fn read(&self, path: Path<'_>, dialect: Dialect, problems: &Problems) -> Option<Requirement> {
+        let operator = match (&*self.operator, dialect) {
+            ("In", _) => Operator::In,
+            ("NotIn", _) => Operator::NotIn,
+            ("Exists", Dialect::Labels | Dialect::NodeLabels) => Operator::Exists,
+            ("DoesNotExist", Dialect::Labels | Dialect::NodeLabels) => Operator::DoesNotExist,
+            ("Gt", Dialect::NodeLabels) => Operator::Gt,
+            ("Lt", Dialect::NodeLabels) => Operator::Lt,
+            (other, _) => {
+                problems.add(
+                    path.field("operator"),
+                    format_args!("{:?} is not an operator here", brief(other)),
+                );
+                return None;
+            }
+        };
+        if self.key.is_empty() {
+            problems.add(path.field("key"), "is empty");
+            return None;
+        }
+        if dialect == Dialect::NodeFields && *self.key != *"metadata.name" {
+            let problem = format_args!(
+                "{:?} is not a field that can be selected; metadata.name is",
+                brief(&self.key)
+            );
+            problems.add(path.field("key"), problem);
+            return None;
+        }
+        if let Some(problem) = self.problem_of_values(operator, dialect) {
+            problems.add(path.field("values"), problem);
+            return None;
+        }
+        let values = self.values.iter().map(|value| intern(value)).collect();
+        Some(Requirement {
+            key: intern(&self.key),
+            operator,
+            values,
+        })
+    }
+
+    fn problem_of_values(&self, operator: Operator, dialect: Dialect) -> Option<String> {
+        let count = self.values.len();
+        let name = &*self.operator;
+        match operator {
+            Operator::In | Operator::NotIn if dialect == Dialect::NodeFields && count != 1 => {
+                Some(format!("{name} on a field needs exactly one value, not {count}"))
+            }
+            Operator::In | Operator::NotIn => (count == 0).then(|| format!("{name} needs at least one value")),
+            Operator::Exists | Operator::DoesNotExist => (count > 0).then(|| format!("{name} takes no values")),
+            Operator::Gt | Operator::Lt => match &*self.values {
+                [value] if value.parse::<i64>().is_ok() => None,
+                [value] => Some(format!("{name} needs an integer, not {:?}", brief(value))),
+                _ => Some(format!("{name} needs exactly one value, not {count}")),
+            },
+        }
+    }
+}

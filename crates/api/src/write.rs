@@ -1,0 +1,418 @@
+//! What Muster writes to the API server, as values: nothing is sent here.
+
+use jiff::Timestamp;
+use muster_engine::{PodRef, Severity};
+use serde::Serialize;
+use std::fmt::Write as _;
+
+/// The HTTP method of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Read.
+    Get,
+    /// Create.
+    Post,
+    /// Change a part.
+    Patch,
+}
+
+impl Method {
+    /// The method as HTTP spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Patch => "PATCH",
+        }
+    }
+}
+
+/// A request to the API server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// Path, without host.
+    pub path: String,
+    /// The type of the body; empty where there is no body.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+const JSON: &str = "application/json";
+const STRATEGIC_MERGE_PATCH: &str = "application/strategic-merge-patch+json";
+
+/// Longest note of an event, in bytes. Source: `k8s.io/kubernetes/pkg/apis/core/validation.NoteLengthLimit`.
+const NOTE_BYTES_MAX: usize = 1024;
+/// What a shortened note ends with. Source: `k8s.io/kubernetes/pkg/scheduler.truncateMessage`.
+const NOTE_CUT: &str = " ...";
+/// Longest `reportingInstance` of an event, in bytes. Source: the same file as [`NOTE_BYTES_MAX`].
+const REPORTING_INSTANCE_BYTES_MAX: usize = 128;
+/// Longest name of an object.
+const NAME_BYTES_MAX: usize = 253;
+
+/// Binds `pod` to `node`.
+///
+/// The uid in the metadata is a precondition: a pod made anew under the old name is not bound (409 Conflict).
+pub fn bind(pod: &PodRef, node: &str) -> Request {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Binding<'a> {
+        api_version: &'static str,
+        kind: &'static str,
+        metadata: Metadata<'a>,
+        target: ObjectReference<'a>,
+    }
+    let binding = Binding {
+        api_version: "v1",
+        kind: "Binding",
+        metadata: Metadata {
+            name: Some(&pod.name),
+            namespace: Some(&pod.namespace),
+            uid: Some(&pod.uid),
+        },
+        target: ObjectReference {
+            api_version: "v1",
+            kind: "Node",
+            namespace: None,
+            name: node,
+            uid: None,
+        },
+    };
+    Request {
+        method: Method::Post,
+        path: format!("{}/binding", pod_path(pod)),
+        content_type: JSON,
+        body: body_of(&binding),
+    }
+}
+
+/// Reads `pod` consistently: without a resource version the server answers from its store, not from a cache.
+///
+/// The answer may be a pod with another uid; then the one asked for is gone.
+pub fn get_pod(pod: &PodRef) -> Request {
+    Request {
+        method: Method::Get,
+        path: pod_path(pod),
+        content_type: "",
+        body: Vec::new(),
+    }
+}
+
+/// Writes `PodScheduled=False` to the pod's status. Other conditions stay as they are.
+///
+/// `last_transition` is when the condition last *turned* False: now, unless the pod carries it already.
+/// A pod made anew under the old name has another uid, which cannot be changed: the server refuses (409 or 422).
+pub fn pod_condition(
+    pod: &PodRef,
+    observed_generation: i64,
+    reason: &str,
+    message: &str,
+    last_transition: Timestamp,
+) -> Request {
+    #[derive(Serialize)]
+    struct Patch<'a> {
+        metadata: Metadata<'a>,
+        status: Status<'a>,
+    }
+    #[derive(Serialize)]
+    struct Status<'a> {
+        conditions: [Condition<'a>; 1],
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Condition<'a> {
+        r#type: &'static str,
+        status: &'static str,
+        reason: &'a str,
+        message: &'a str,
+        last_probe_time: Option<()>,
+        last_transition_time: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        observed_generation: Option<i64>,
+    }
+    let condition = Condition {
+        r#type: "PodScheduled",
+        status: "False",
+        reason,
+        message,
+        last_probe_time: None,
+        last_transition_time: last_transition.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        observed_generation: (observed_generation > 0).then_some(observed_generation),
+    };
+    let metadata = Metadata {
+        name: None,
+        namespace: None,
+        uid: Some(&pod.uid),
+    };
+    Request {
+        method: Method::Patch,
+        path: format!("{}/status", pod_path(pod)),
+        content_type: STRATEGIC_MERGE_PATCH,
+        body: body_of(&Patch {
+            metadata,
+            status: Status {
+                conditions: [condition],
+            },
+        }),
+    }
+}
+
+/// An event about a pod: the fields of [`EffectKind::Event`](muster_engine::EffectKind::Event).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventText<'a> {
+    /// The name of the scheduler that reports.
+    pub reporting_controller: &'a str,
+    /// Normal or Warning.
+    pub severity: Severity,
+    /// Why, in one word.
+    pub reason: &'a str,
+    /// What was done, in one word.
+    pub action: &'a str,
+    /// What a person reads; cut to the API's limit here.
+    pub note: &'a str,
+}
+
+/// Creates an event about `pod`, named `<pod>.<unique_suffix>`, in the pod's namespace.
+pub fn event(
+    pod: &PodRef,
+    text: EventText<'_>,
+    reporting_instance: &str,
+    unique_suffix: &str,
+    now: Timestamp,
+) -> Request {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Event<'a> {
+        api_version: &'static str,
+        kind: &'static str,
+        metadata: Metadata<'a>,
+        event_time: String,
+        reporting_controller: &'a str,
+        reporting_instance: &'a str,
+        action: &'a str,
+        reason: &'a str,
+        regarding: ObjectReference<'a>,
+        note: &'a str,
+        r#type: &'static str,
+    }
+    let name = event_name(&pod.name, unique_suffix);
+    let event = Event {
+        api_version: "events.k8s.io/v1",
+        kind: "Event",
+        metadata: Metadata {
+            name: Some(&name),
+            namespace: Some(&pod.namespace),
+            uid: None,
+        },
+        // Not finer than microseconds: the server would compare what it cannot store.
+        event_time: now.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string(),
+        reporting_controller: text.reporting_controller,
+        reporting_instance: head(reporting_instance, REPORTING_INSTANCE_BYTES_MAX),
+        action: text.action,
+        reason: text.reason,
+        regarding: ObjectReference {
+            api_version: "v1",
+            kind: "Pod",
+            namespace: Some(&pod.namespace),
+            name: &pod.name,
+            uid: Some(&pod.uid),
+        },
+        note: &shortened(text.note),
+        r#type: text.severity.name(),
+    };
+    Request {
+        method: Method::Post,
+        path: format!("/apis/events.k8s.io/v1/namespaces/{}/events", segment(&pod.namespace)),
+        content_type: JSON,
+        body: body_of(&event),
+    }
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ObjectReference<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'a str>,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<&'a str>,
+}
+
+fn body_of(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("structs of strings and numbers always serialize")
+}
+
+fn pod_path(pod: &PodRef) -> String {
+    format!(
+        "/api/v1/namespaces/{}/pods/{}",
+        segment(&pod.namespace),
+        segment(&pod.name)
+    )
+}
+
+/// A name as a segment of a path. Names that the API server has let in pass unchanged; whatever else a name may hold
+/// cannot lead to another path.
+fn segment(name: &str) -> String {
+    let mut segment = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        let plain = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'_' | b'~')
+            || (byte == b'.' && name != "." && name != "..");
+        if plain {
+            segment.push(char::from(byte));
+        } else {
+            write!(segment, "%{byte:02X}").expect("writing to a string succeeds");
+        }
+    }
+    segment
+}
+
+/// The longest beginning of `text` that has at most `bytes` bytes and cuts no character.
+fn head(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}
+
+fn shortened(note: &str) -> std::borrow::Cow<'_, str> {
+    if note.len() <= NOTE_BYTES_MAX {
+        return note.into();
+    }
+    format!("{}{NOTE_CUT}", head(note, NOTE_BYTES_MAX - NOTE_CUT.len())).into()
+}
+
+/// A pod's name may be as long as names get: then the event's keeps its suffix, which makes it unique.
+fn event_name(pod: &str, suffix: &str) -> String {
+    let room = NAME_BYTES_MAX.saturating_sub(suffix.len() + 1);
+    format!("{}.{suffix}", head(pod, room).trim_end_matches(['.', '-']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod() -> PodRef {
+        PodRef {
+            namespace: "shop".into(),
+            name: "web-0".into(),
+            uid: "6c1f".into(),
+        }
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().expect("a time")
+    }
+
+    /// The request with its body as it is sent.
+    fn shown(request: &Request) -> String {
+        let body = String::from_utf8_lossy(&request.body);
+        format!(
+            "{} {}\n{}\n{body}",
+            request.method.name(),
+            request.path,
+            request.content_type
+        )
+    }
+
+    #[test]
+    fn a_binding_names_the_node_and_the_uid() {
+        insta::assert_snapshot!(shown(&bind(&pod(), "node-1")), @r#"
+        POST /api/v1/namespaces/shop/pods/web-0/binding
+        application/json
+        {"apiVersion":"v1","kind":"Binding","metadata":{"name":"web-0","namespace":"shop","uid":"6c1f"},"target":{"apiVersion":"v1","kind":"Node","name":"node-1"}}
+        "#);
+    }
+
+    #[test]
+    fn a_read_states_no_resource_version() {
+        insta::assert_snapshot!(shown(&get_pod(&pod())), @"GET /api/v1/namespaces/shop/pods/web-0");
+    }
+
+    #[test]
+    fn a_condition_is_a_strategic_merge_patch_with_the_uid() {
+        let now = at("2026-03-01T12:00:00.987654Z");
+        let request = pod_condition(
+            &pod(),
+            3,
+            "Unschedulable",
+            "0/2 nodes are available: 2 Insufficient cpu.",
+            now,
+        );
+        insta::assert_snapshot!(shown(&request), @r#"
+        PATCH /api/v1/namespaces/shop/pods/web-0/status
+        application/strategic-merge-patch+json
+        {"metadata":{"uid":"6c1f"},"status":{"conditions":[{"type":"PodScheduled","status":"False","reason":"Unschedulable","message":"0/2 nodes are available: 2 Insufficient cpu.","lastProbeTime":null,"lastTransitionTime":"2026-03-01T12:00:00Z","observedGeneration":3}]}}
+        "#);
+        let without = pod_condition(&pod(), 0, "Unschedulable", "", now);
+        assert!(!String::from_utf8_lossy(&without.body).contains("observedGeneration"));
+    }
+
+    fn event_with(note: &str, name: &str) -> Request {
+        let text = EventText {
+            reporting_controller: "muster",
+            severity: Severity::Warning,
+            reason: "FailedScheduling",
+            action: "Scheduling",
+            note,
+        };
+        let pod = PodRef {
+            name: name.into(),
+            ..pod()
+        };
+        event(&pod, text, "muster-host-1", "17a9", at("2026-03-01T12:00:00.9876543Z"))
+    }
+
+    #[test]
+    fn an_event_is_about_the_pod() {
+        insta::assert_snapshot!(shown(&event_with("0/2 nodes are available.", "web-0")), @r#"
+        POST /apis/events.k8s.io/v1/namespaces/shop/events
+        application/json
+        {"apiVersion":"events.k8s.io/v1","kind":"Event","metadata":{"name":"web-0.17a9","namespace":"shop"},"eventTime":"2026-03-01T12:00:00.987654Z","reportingController":"muster","reportingInstance":"muster-host-1","action":"Scheduling","reason":"FailedScheduling","regarding":{"apiVersion":"v1","kind":"Pod","namespace":"shop","name":"web-0","uid":"6c1f"},"note":"0/2 nodes are available.","type":"Warning"}
+        "#);
+    }
+
+    #[test]
+    fn a_long_note_is_cut_between_characters() {
+        let note_of = |note: &str| {
+            let body: serde_json::Value = serde_json::from_slice(&event_with(note, "web-0").body).expect("JSON");
+            body["note"].as_str().expect("a note").to_owned()
+        };
+        assert_eq!(note_of(&"x".repeat(1024)), "x".repeat(1024));
+        assert_eq!(note_of(&"x".repeat(1025)), format!("{} ...", "x".repeat(1020)));
+        // Each of these has three bytes: 340 fit into 1020.
+        assert_eq!(note_of(&"語".repeat(500)), format!("{} ...", "語".repeat(340)));
+        assert_eq!(
+            note_of(&format!("x{}", "語".repeat(500))),
+            format!("x{} ...", "語".repeat(339))
+        );
+    }
+
+    #[test]
+    fn the_name_of_an_event_is_never_too_long() {
+        let name = event_name(&format!("{}.b", "a".repeat(247)), "17a9");
+        assert_eq!(name, format!("{}.17a9", "a".repeat(247)));
+        assert_eq!(event_name(&"a".repeat(253), "17a9").len(), 253);
+    }
+
+    #[test]
+    fn a_strange_name_stays_in_its_segment() {
+        let strange = PodRef {
+            namespace: "..".into(),
+            name: "a/../b?c".into(),
+            uid: "u".into(),
+        };
+        assert_eq!(get_pod(&strange).path, "/api/v1/namespaces/%2E%2E/pods/a%2F..%2Fb%3Fc");
+    }
+}

@@ -26,17 +26,7 @@ pub fn run(args: &Args) -> Result<()> {
     step("format", || run_command(&mut cargo(&["fmt", "--all", "--check"])))?;
     step("tidiness", check_tidiness)?;
     step("directions between the crates", check_purity)?;
-    step("clippy", || {
-        run_command(&mut cargo(&[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--quiet",
-            "--",
-            "-D",
-            "warnings",
-        ]))
-    })?;
+    step("clippy", check_clippy)?;
     step("dependencies", || check_dependencies(args.advisories))
 }
 

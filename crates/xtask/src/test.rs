@@ -98,25 +98,26 @@ fn test_targets(metadata: &Value) -> Vec<String> {
 
 /// Builds the scheduler as the tests run it, and tells where it is.
 fn build_muster() -> Result<PathBuf> {
-    build_binary(&["build", "--bin", "muster"])
+    build_binary("muster", &["build", "--bin", "muster"])
 }
 
 /// Builds one binary, with the words of a cargo command line, and tells where it is.
-pub(crate) fn build_binary(words: &[&str]) -> Result<PathBuf> {
+pub(crate) fn build_binary(name: &str, words: &[&str]) -> Result<PathBuf> {
     let mut command = cargo(words);
     command
-        .args(["--message-format", "json-render-diagnostics", "--quiet"])
+        .args(["--message-format", "json-render-diagnostics"])
         .stderr(std::process::Stdio::inherit());
     let messages = output(&mut command)?;
-    let found = messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .find_map(executable);
-    found.with_context(|| format!("`cargo {}` told of no binary", words.join(" ")))
+    executable(&messages, name).with_context(|| format!("`cargo {}` told of no binary {name}", words.join(" ")))
 }
 
-fn executable(message: Value) -> Option<PathBuf> {
-    text(&message, "/executable").map(PathBuf::from).ok()
+/// Where a binary is, by the messages that cargo gives as JSON, one a line.
+fn executable(messages: &str, name: &str) -> Option<PathBuf> {
+    let mut messages = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let binary = messages.find(|message| message["target"]["name"] == name && message["executable"].is_string())?;
+    text(&binary, "/executable").map(PathBuf::from).ok()
 }
 
 #[cfg(test)]
@@ -139,13 +140,13 @@ mod tests {
 
     #[test]
     fn the_binary_is_where_cargo_says() {
-        assert_eq!(
-            executable(json!({"reason": "compiler-artifact", "executable": "/t/muster"})),
-            Some("/t/muster".into())
-        );
-        assert_eq!(
-            executable(json!({"reason": "compiler-artifact", "executable": null})),
-            None
-        );
+        let messages = r#"
+{"reason": "compiler-artifact", "target": {"name": "muster"}, "executable": null}
+{"reason": "compiler-artifact", "target": {"name": "other"}, "executable": "/t/other"}
+{"reason": "compiler-artifact", "target": {"name": "muster"}, "executable": "/t/muster"}
+{"reason": "build-finished", "success": true}
+"#;
+        assert_eq!(executable(messages, "muster"), Some("/t/muster".into()));
+        assert_eq!(executable(messages, "absent"), None);
     }
 }

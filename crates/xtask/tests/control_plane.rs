@@ -177,6 +177,15 @@ subjects:
 }
 
 #[test]
+fn muster_gets_the_permissions_that_it_has_in_production() {
+    let api = Api::connect(&shared().muster_kubeconfig().unwrap()).unwrap();
+    api.wait_until("the role is in force", PATIENCE, |api| api.get_if_found("/api/v1/pods"))
+        .unwrap();
+    let error = api.get("/api/v1/secrets").unwrap_err();
+    assert_eq!(status_code(&error), Some(403), "{error:#}");
+}
+
+#[test]
 fn a_special_node_keeps_what_is_special() {
     let cluster = shared();
     let node = SimulatedNode::new("special")

@@ -11,6 +11,7 @@ use super::ControlPlane;
 use crate::kubeconfig;
 use crate::manifest::{self, PathFinder};
 use crate::simulated_node::SimulatedNode;
+use crate::steps;
 
 /// How long a controller may take for something small.
 const CONTROLLER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -83,6 +84,19 @@ impl ControlPlane {
         let file = folder.join(format!("{namespace}-{name}.kubeconfig"));
         kubeconfig::write_for_token(&file, self.server_url(), &self.layout.pki.authority(), token)?;
         Ok(file)
+    }
+
+    /// Gives Muster the identity and the permissions that `deploy/manifests` gives it in production, and writes the
+    /// kubeconfig by which it has them here, where it runs beside the cluster rather than in it.
+    pub fn muster_kubeconfig(&self) -> Result<PathBuf> {
+        let folder = steps::workspace_root().join("deploy/manifests");
+        for file in ["namespace.yaml", "rbac.yaml", "flow-schema.yaml"] {
+            let path = folder.join(file);
+            let yaml = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+            self.apply(&yaml)
+                .with_context(|| format!("applying {}", path.display()))?;
+        }
+        self.service_account_kubeconfig("muster-system", "muster")
     }
 
     /// A pod is refused as long as its namespace has no service account, and controllers take a moment to make one.

@@ -27,7 +27,7 @@ use crate::upstream::{self, DefaultPlugin, POINTS, Point};
 const DEFAULT_SCHEDULER: &str = "default-scheduler";
 
 /// Plugins of the default profile that are parts of the engine, and not in the registry of `muster-plugins`.
-const ENGINE_PLUGINS: [&str; 2] = ["PrioritySort", "DefaultBinder"];
+const ENGINE_PLUGINS: [&str; 3] = ["PrioritySort", "DefaultBinder", "GangScheduling"];
 
 /// Reads all profiles.
 pub(crate) fn apply(field: &Field<'_>, allowances: &Allowances, configuration: &mut Configuration) {
@@ -96,21 +96,16 @@ impl Had {
 
     /// Whether Muster does what `name` does at `point`, or anywhere for [`Point::All`].
     fn has(&self, name: &str, point: Point) -> bool {
-        match point {
-            Point::PreEnqueue => self.pre_enqueue.contains(&name),
-            Point::PreFilter | Point::Filter => self.filter.contains(&name),
-            Point::PreScore | Point::Score => self.score.contains(&name),
-            Point::QueueSort | Point::Bind => {
-                ENGINE_PLUGINS.contains(&name) && upstream::find(name).is_some_and(|plugin| plugin.is_at(point))
-            }
-            Point::All => {
-                ENGINE_PLUGINS.contains(&name)
-                    || [&self.pre_enqueue, &self.filter, &self.score]
-                        .iter()
-                        .any(|names| names.contains(&name))
-            }
-            _ => false,
-        }
+        let in_engine =
+            ENGINE_PLUGINS.contains(&name) && upstream::find(name).is_some_and(|plugin| plugin.is_at(point));
+        let registered: &[&[&str]] = match point {
+            Point::PreEnqueue => &[&self.pre_enqueue],
+            Point::PreFilter | Point::Filter => &[&self.filter],
+            Point::PreScore | Point::Score => &[&self.score],
+            Point::All => &[&self.pre_enqueue, &self.filter, &self.score],
+            _ => &[],
+        };
+        in_engine || registered.iter().any(|names| names.contains(&name))
     }
 }
 

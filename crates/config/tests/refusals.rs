@@ -181,6 +181,7 @@ fn plugins_that_differ() {
             "filter: {disabled: [{name: NodePorts}]}",
             "multiPoint: {disabled: [{name: TaintToleration, weight: 3}]}",
             "multiPoint: {disabled: [{name: DefaultBinder}]}",
+            "permit: {disabled: [{name: GangScheduling}]}",
             "queueSort: {disabled: [{name: '*'}], enabled: [{name: Coscheduling}]}",
             "bind: {disabled: [{name: '*'}]}",
         ]),

@@ -18,7 +18,7 @@ use std::time::Duration;
 const TELL_AFTER: Duration = Duration::from_secs(1);
 /// Members of a held group are told again no sooner than this times their number: a large group that fills slowly must
 /// not flood the API server with its own progress.
-const TELL_AGAIN_PER_MEMBER: Duration = Duration::from_millis(20);
+const TELL_AGAIN_PER_MEMBER: Duration = Duration::from_millis(50);
 
 impl Engine {
     /// Says why a pod waits; `tell` makes an event of it too. The same words twice are said once.

@@ -1,0 +1,382 @@
+//! Single pods and gangs through the engine, with a healthy API server around it.
+
+mod world;
+
+use muster_engine::{EffectKind, Input, PodState, Time};
+use muster_framework::group::GroupPolicy;
+use muster_framework::labels::Labels;
+use muster_framework::record::{
+    Kind, NamespaceScope, NodeRecord, PodAffinityTerm, PodPhase, PodRecord, PodSpec, Unsupported,
+};
+use muster_framework::selector::LabelSelector;
+use muster_framework::taint::{Taint, TaintEffect};
+use std::sync::Arc;
+use std::time::Duration;
+use world::{World, gang, member, node, pod, workload};
+
+#[test]
+fn a_plain_pod_is_bound_and_has_its_event() {
+    let mut world = World::new(&[node("n1", 1000)]);
+    world.pod(pod("web", 500));
+    world.run();
+    assert_eq!(world.bound()["web"], "n1");
+    let notes = world.effects.iter().filter_map(|effect| match &effect.kind {
+        EffectKind::Event { reason, note, .. } => Some((*reason, &**note)),
+        _ => None,
+    });
+    assert_eq!(
+        notes.collect::<Vec<_>>(),
+        [("Scheduled", "Successfully assigned default/web to n1")]
+    );
+}
+
+#[test]
+fn nothing_is_tried_before_every_kind_has_been_listed() {
+    let mut world = World::unsynced();
+    world.node(node("n1", 1000));
+    world.pod(pod("web", 500));
+    for kind in [Kind::PriorityClass, Kind::Namespace, Kind::Node, Kind::Pod] {
+        world.input(Input::ListDone(kind));
+        assert!(world.poll().is_empty());
+    }
+    world.input(Input::KindNotServed(Kind::Workload));
+    world.run();
+    assert_eq!(world.bound().len(), 1);
+}
+
+#[test]
+fn the_emptiest_node_is_preferred_and_other_schedulers_pods_count() {
+    let mut world = World::new(&[node("n1", 1000), node("n2", 1000)]);
+    let foreign = PodRecord {
+        scheduler_name: "default-scheduler".into(),
+        ..pod("db", 600)
+    };
+    world.pod(PodRecord {
+        node_name: Some("n1".into()),
+        ..foreign.clone()
+    });
+    world.pod(PodRecord {
+        uid: "other".into(),
+        name: "unbound".into(),
+        ..foreign
+    });
+    world.pod(pod("a", 500));
+    world.run();
+    assert_eq!(world.bound()["a"], "n2");
+    assert_eq!(
+        world.bound().len(),
+        1,
+        "another scheduler's pod is none of our business"
+    );
+}
+
+#[test]
+fn a_pod_that_fits_nowhere_says_upstreams_sentence_and_a_table_that_adds_up() {
+    let tainted = Taint {
+        key: "gpu".into(),
+        value: "".into(),
+        effect: TaintEffect::NoSchedule,
+    };
+    let mut world = World::new(&[
+        node("n1", 100),
+        node("n2", 100),
+        NodeRecord {
+            taints: vec![tainted],
+            ..node("n3", 1000)
+        },
+        NodeRecord {
+            unschedulable: true,
+            ..node("n4", 1000)
+        },
+        NodeRecord {
+            allowed_pods: 0,
+            ..node("n5", 100)
+        },
+    ]);
+    world.pod(pod("big", 500));
+    world.run();
+    let (reason, message) = world.condition("big").unwrap();
+    assert_eq!(reason, "Unschedulable");
+    insta::assert_snapshot!(message, @"0/5 nodes are available: 1 Too many pods, 1 node(s) had untolerated taint(s), 1 node(s) were unschedulable, 3 Insufficient cpu. Nodes by the first plugin that rejects them: 1 NodeUnschedulable, 1 TaintToleration, 3 NodeResourcesFit.");
+}
+
+#[test]
+fn no_nodes_at_all_is_said_in_upstreams_words() {
+    let mut world = World::new(&[]);
+    world.pod(pod("a", 1));
+    world.run();
+    assert_eq!(world.condition("a").unwrap().1, "no nodes available to schedule pods");
+}
+
+#[test]
+fn a_gang_waits_whole_and_is_woken_by_the_node_that_helps() {
+    let nodes: Vec<_> = (1..=7).map(|n| node(&format!("n{n}"), 1000)).collect();
+    let mut world = World::new(&nodes);
+    world.workload(workload("train", &[("workers", gang(8))]));
+    for n in 0..8 {
+        world.pod(member(&format!("w{n}"), 1000, "train", "workers", ""));
+    }
+    world.run();
+    assert_eq!(world.bound().len(), 0);
+    let (reason, message) = world.condition("w0").unwrap();
+    assert_eq!(reason, "Unschedulable");
+    insta::assert_snapshot!(message, @"0/7 nodes are available: 7 Insufficient cpu. Nodes by the first plugin that rejects them: 7 NodeResourcesFit. So it stands with w7 of pod group default/train/workers: of its members 7 would have a place, the gang needs 8, and none is bound before.");
+    // A node that is too small wakes nobody.
+    world.node(node("tiny", 10));
+    world.run();
+    assert_eq!(
+        world.incoming("active", "NodeAdd") + world.incoming("backoff", "NodeAdd"),
+        0
+    );
+    world.advance(Duration::from_secs(20));
+    world.node(node("n8", 1000));
+    world.run();
+    assert_eq!(world.bound().len(), 8);
+    assert_eq!(world.incoming("active", "NodeAdd"), 8);
+    for event in ["BackoffComplete", "PopFromBackoffQ", "UnschedulableTimeout"] {
+        assert_eq!(world.incoming("active", event), 0, "{event}");
+    }
+}
+
+#[test]
+fn two_replica_keys_are_two_gangs() {
+    let mut world = World::new(&[node("n1", 3000)]);
+    world.workload(workload("train", &[("workers", gang(2))]));
+    for key in ["a", "b"] {
+        for n in 0..2 {
+            world.pod(member(&format!("{key}{n}"), 1000, "train", "workers", key));
+        }
+    }
+    world.run();
+    let bound = world.bound();
+    assert_eq!(bound.keys().collect::<Vec<_>>(), ["a0", "a1"]);
+    world.delete(Kind::Pod, "a0");
+    world.run();
+    assert_eq!(world.bound().keys().collect::<Vec<_>>(), ["a1", "b0", "b1"]);
+}
+
+#[test]
+fn members_beyond_the_minimum_go_when_there_is_room_and_hold_nobody_back() {
+    let mut world = World::new(&[node("n1", 3000)]);
+    world.workload(workload("train", &[("workers", gang(2))]));
+    for n in 0..5 {
+        world.pod(member(&format!("w{n}"), 1000, "train", "workers", ""));
+    }
+    world.run();
+    assert_eq!(world.bound().len(), 3);
+    assert!(
+        world
+            .condition("w4")
+            .unwrap()
+            .1
+            .starts_with("0/1 nodes are available: 1 Insufficient cpu.")
+    );
+    world.node(node("n2", 1000));
+    world.run();
+    assert_eq!(world.bound().len(), 4);
+}
+
+#[test]
+fn a_basic_group_goes_one_by_one() {
+    let mut world = World::new(&[node("n1", 2000)]);
+    world.workload(workload("serve", &[("pods", GroupPolicy::Basic)]));
+    for n in 0..3 {
+        world.pod(member(&format!("p{n}"), 1000, "serve", "pods", ""));
+    }
+    world.run();
+    assert_eq!(world.bound().len(), 2);
+}
+
+#[test]
+fn a_missing_workload_or_pod_group_holds_with_a_reason_that_names_it() {
+    let mut world = World::new(&[node("n1", 4000)]);
+    world.pod(member("w0", 1000, "train", "workers", ""));
+    world.run();
+    assert_eq!(world.condition("w0"), None, "not before it has had time to arrive");
+    world.advance(Duration::from_secs(2));
+    let (reason, message) = world.condition("w0").unwrap();
+    assert_eq!(reason, "NotReadyForScheduling");
+    insta::assert_snapshot!(message, @r#"waiting for pods's workload "train" to appear in scheduling queue"#);
+    world.workload(workload("train", &[("leaders", gang(1))]));
+    world.advance(Duration::from_secs(2));
+    insta::assert_snapshot!(world.condition("w0").unwrap().1, @r#"pod group "workers" doesn't exist for a workload "train""#);
+    world.delete(Kind::Workload, "train");
+    world.workload(workload("train", &[("workers", gang(1))]));
+    world.run();
+    assert_eq!(world.bound().len(), 1);
+}
+
+#[test]
+fn an_absurd_minimum_waits_with_the_numbers() {
+    let mut world = World::new(&[node("n1", 4000)]);
+    world.workload(workload("train", &[("workers", gang(i32::MAX))]));
+    world.pod(member("w0", 1000, "train", "workers", ""));
+    world.pod(PodRecord {
+        scheduling_gates: Box::new(["g".into()]),
+        ..member("w1", 1, "train", "workers", "")
+    });
+    world.pod(PodRecord {
+        scheduler_name: "other".into(),
+        ..member("w2", 1, "train", "workers", "")
+    });
+    world.advance(Duration::from_secs(2));
+    insta::assert_snapshot!(world.condition("w0").unwrap().1, @"waiting for minCount pods from a gang to appear in scheduling queue: pod group default/train/workers has 1 of 2147483647 members, 1 more are gated or unsupported, 1 more name another scheduler");
+    assert_eq!(world.condition("w1"), None, "the API server speaks of gates itself");
+}
+
+#[test]
+fn a_filling_gang_is_not_told_of_every_arrival() {
+    let mut world = World::new(&[node("n1", 100_000)]);
+    world.workload(workload("train", &[("workers", gang(200))]));
+    for n in 0..199 {
+        world.pod(member(&format!("w{n}"), 1, "train", "workers", ""));
+        world.advance(Duration::from_millis(100));
+    }
+    let writes = world
+        .effects
+        .iter()
+        .filter(|e| matches!(e.kind, EffectKind::PodCondition { .. }))
+        .count();
+    assert!(writes < 4 * 199, "{writes} writes for 199 members");
+    let events = world
+        .effects
+        .iter()
+        .filter(|e| matches!(e.kind, EffectKind::Event { .. }))
+        .count();
+    assert!(events < 20, "{events} events for one group");
+}
+
+#[test]
+fn gates_and_unsupported_parts_hold_only_their_own_pod() {
+    let mut world = World::new(&[node("n1", 4000)]);
+    let gated = PodRecord {
+        scheduling_gates: Box::new(["wait".into()]),
+        ..pod("gated", 1)
+    };
+    world.pod(gated.clone());
+    let unsupported = Unsupported {
+        field: "spec.volumes[0].persistentVolumeClaim".into(),
+        problem: "not yet".into(),
+    };
+    let spec = PodSpec {
+        unsupported: Box::new([unsupported]),
+        ..PodSpec::default()
+    };
+    world.pod(PodRecord {
+        spec: Arc::new(spec),
+        ..pod("claims", 1)
+    });
+    world.pod(pod("plain", 1));
+    world.run();
+    assert_eq!(world.bound().keys().collect::<Vec<_>>(), ["plain"]);
+    assert_eq!(world.condition("gated"), None);
+    let (reason, message) = world.condition("claims").unwrap();
+    assert_eq!(reason, "NotReadyForScheduling");
+    assert!(
+        message.ends_with("spec.volumes[0].persistentVolumeClaim: not yet"),
+        "{message}"
+    );
+    world.pod(PodRecord {
+        scheduling_gates: Box::new([]),
+        ..gated
+    });
+    world.run();
+    assert_eq!(world.bound().len(), 2);
+}
+
+#[test]
+fn anti_affinity_of_placed_pods_bars_a_plain_pod_until_they_go() {
+    let zone = |name: &str, zone: &str| NodeRecord {
+        labels: [("zone", zone)].into_iter().collect(),
+        ..node(name, 1000)
+    };
+    let mut world = World::new(&[zone("n1", "a"), zone("n2", "a")]);
+    let term = PodAffinityTerm {
+        selector: Some(LabelSelector::default()),
+        namespaces: NamespaceScope {
+            names: Box::new(["default".into()]),
+            selector: None,
+        },
+        topology_key: "zone".into(),
+    };
+    let spec = PodSpec {
+        anti_affinity: Box::new([term]),
+        ..PodSpec::default()
+    };
+    let lonely = PodRecord {
+        scheduler_name: "other".into(),
+        node_name: Some("n1".into()),
+        ..pod("lonely", 1)
+    };
+    world.pod(PodRecord {
+        spec: Arc::new(spec),
+        ..lonely
+    });
+    world.pod(PodRecord {
+        labels: Labels::default(),
+        ..pod("web", 1)
+    });
+    world.run();
+    assert!(
+        world
+            .condition("web")
+            .unwrap()
+            .1
+            .contains("2 node(s) didn't satisfy existing pods anti-affinity rules")
+    );
+    world.delete(Kind::Pod, "lonely");
+    world.run();
+    assert_eq!(world.bound().len(), 1);
+}
+
+#[test]
+fn finished_pods_give_their_room_back_and_count_for_their_gang() {
+    let mut world = World::new(&[node("n1", 2000)]);
+    world.workload(workload("train", &[("workers", gang(2))]));
+    world.pod(member("w0", 1000, "train", "workers", ""));
+    world.pod(member("w1", 1000, "train", "workers", ""));
+    world.run();
+    assert_eq!(world.bound().len(), 2);
+    for (name, phase) in [("w0", PodPhase::Succeeded), ("w1", PodPhase::Failed)] {
+        let finished = PodRecord {
+            phase,
+            ..world.pods[name].clone()
+        };
+        world.pod(finished);
+    }
+    world.pod(member("w2", 1000, "train", "workers", ""));
+    world.run();
+    assert_eq!(
+        world.bound().keys().collect::<Vec<_>>(),
+        ["w2"],
+        "1 succeeded and 1 new make 2; the failed one is out"
+    );
+}
+
+#[test]
+fn the_flush_is_the_last_resort_and_is_counted() {
+    let mut world = World::new(&[node("n1", 100)]);
+    world.pod(pod("big", 500));
+    world.run();
+    world.advance(Duration::from_secs(301));
+    assert_eq!(world.incoming("active", "UnschedulableTimeout"), 1);
+}
+
+#[test]
+fn stopping_finishes_what_was_decided_and_begins_nothing() {
+    let mut world = World::new(&[node("n1", 4000)]);
+    world.pod(pod("a", 1));
+    let first = world.engine.poll(Time::ZERO).unwrap();
+    world.pod(pod("b", 1));
+    world.engine.stop();
+    world.carry_out(first);
+    world.run();
+    assert_eq!(world.bound().keys().collect::<Vec<_>>(), ["a"]);
+    assert!(
+        world
+            .engine
+            .pods()
+            .iter()
+            .any(|p| matches!(p.state, PodState::Queued { .. }))
+    );
+}

@@ -1,0 +1,730 @@
+//! The simulation: one engine, one virtual cluster, and a queue of what happens next in virtual time.
+
+use crate::admission::Refusal;
+use crate::cluster::{Change, Cluster, phase_name};
+use crate::controllers::Controllers;
+use crate::ledger::{Ledger, What};
+use crate::object::{Key, ObjectKind, text_at};
+use crate::random::Random;
+use crate::report::{self, Report};
+use crate::scenario::{Action, RUN_FOR, Scenario, Timed, span_annotation};
+use crate::timing::{Faults, Timing};
+use muster_engine::{
+    BindOutcome, Effect, EffectKind, Engine, Input, Observation, Outcome, PodRead, PodRef, Settings, Time,
+};
+use muster_framework::Text;
+use muster_framework::record::{Kind, PodPhase};
+use serde_json::Value;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+use std::time::Duration;
+
+/// Virtual time ends here unless the scenario or the caller says otherwise.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// An engine that wants to be woken at a time that has passed is woken after this: virtual time must go on.
+const SHORTEST_WAKEUP: Duration = Duration::from_millis(1);
+
+/// How far a simulation has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// The virtual time.
+    pub now: Time,
+    /// Pods that exist.
+    pub pods: usize,
+    /// Of those, pods that have a node.
+    pub placed: usize,
+    /// Actions of the scenario that are still to come.
+    pub actions_left: usize,
+}
+
+/// What a simulation has done so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Instants at which something happened.
+    pub instants: u64,
+    /// Inputs that the engine was told.
+    pub inputs: u64,
+    /// Binds that were asked for.
+    pub binds: u64,
+    /// Binds that the API server refused.
+    pub binds_refused: u64,
+    /// Conditions that were written.
+    pub conditions: u64,
+    /// Events that were told.
+    pub events: u64,
+    /// Pods that were bound only because the engine looks at everything again from time to time: an event was missed.
+    pub bound_after_flush: u64,
+    /// Times that the engine wanted to be woken at a time that had passed, and had nothing to do when it was.
+    pub idle_wakeups: u64,
+}
+
+/// One thing that is to happen.
+#[derive(Debug)]
+enum Occurrence {
+    /// The scenario's action of this number.
+    Act(usize),
+    /// The engine is told something. A watch event belongs to a stream; a relist ends the stream and its events.
+    Tell { input: Input, stream: Option<(Kind, u64)> },
+    /// A write reaches the API server.
+    Carry(Effect),
+    /// A pod starts to run.
+    Start { pod: Key, uid: Text },
+    /// A pod ends.
+    Finish { pod: Key, uid: Text, phase: PodPhase },
+    /// A pod's grace period is over.
+    Remove { pod: Key, uid: Text },
+}
+
+/// Ordered by time, then by the order in which it was planned.
+#[derive(Debug)]
+struct Planned {
+    at: Time,
+    sequence: u64,
+    occurrence: Occurrence,
+}
+
+impl PartialEq for Planned {
+    fn eq(&self, other: &Planned) -> bool {
+        self.sequence == other.sequence
+    }
+}
+
+impl Eq for Planned {}
+
+impl PartialOrd for Planned {
+    fn partial_cmp(&self, other: &Planned) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Planned {
+    fn cmp(&self, other: &Planned) -> std::cmp::Ordering {
+        (self.at, self.sequence).cmp(&(other.at, other.sequence))
+    }
+}
+
+/// A watch of one kind.
+#[derive(Debug, Clone, Copy, Default)]
+struct Stream {
+    /// Grows with every relist: events of former streams are not told any more.
+    number: u64,
+    /// Events that are under way.
+    under_way: usize,
+    /// When the latest of them arrives: events of a kind never overtake each other.
+    latest: Time,
+}
+
+/// A simulated cluster with its scheduler.
+#[derive(Debug)]
+pub struct Simulation {
+    now: Time,
+    until: Time,
+    patience: Duration,
+    timing: Timing,
+    faults: Faults,
+    random: Random,
+    actions: Vec<Timed>,
+    actions_left: usize,
+    planned: BinaryHeap<Reverse<Planned>>,
+    sequence: u64,
+    streams: [Stream; Kind::ALL.len()],
+    cluster: Cluster,
+    controllers: Controllers,
+    engine: Engine,
+    settings: Settings,
+    ledger: Ledger,
+    counters: Counters,
+    refusals: Vec<(Time, String)>,
+    writes_in_flight: usize,
+}
+
+impl Simulation {
+    /// A simulation of `scenario` by an engine with `settings`; the scenario's seed, where it has one, is taken.
+    ///
+    /// What the scenario has at the beginning is there before the engine starts and lists it, except for pods without a
+    /// node and what makes them: they come right after, in the order in which they are written.
+    pub fn new(scenario: Scenario, settings: Settings) -> Simulation {
+        Simulation::with(scenario, settings, Timing::default(), Faults::default())
+    }
+
+    /// As [`Simulation::new`], with other delays and with faults.
+    pub fn with(scenario: Scenario, mut settings: Settings, timing: Timing, faults: Faults) -> Simulation {
+        settings.seed = scenario.seed.unwrap_or(settings.seed);
+        let scheduler = settings
+            .scheduler_names
+            .first()
+            .cloned()
+            .unwrap_or_else(|| "muster".into());
+        // A pod that nothing wakes is looked at again after this long at the latest.
+        let patience = settings.pod_max_in_unschedulable + settings.pod_max_backoff * 2 + Duration::from_secs(60);
+        let mut simulation = Simulation {
+            now: Time::ZERO,
+            until: scenario.until.unwrap_or(Time::ZERO + LONGEST),
+            patience,
+            timing,
+            faults,
+            random: Random::new(settings.seed),
+            actions_left: scenario.actions.len(),
+            actions: scenario.actions,
+            planned: BinaryHeap::new(),
+            sequence: 0,
+            streams: [Stream::default(); Kind::ALL.len()],
+            cluster: Cluster::new(scheduler),
+            controllers: Controllers::new(settings.seed ^ 0x6d75_7374_6572),
+            engine: Engine::new(settings.clone()),
+            settings,
+            ledger: Ledger::default(),
+            counters: Counters::default(),
+            refusals: Vec::new(),
+            writes_in_flight: 0,
+        };
+        simulation.begin();
+        simulation
+    }
+
+    fn begin(&mut self) {
+        for number in 0..self.actions.len() {
+            let timed = &self.actions[number];
+            if timed.at == Time::ZERO && is_there_from_the_start(&timed.action) {
+                self.act(number);
+            } else {
+                self.plan(timed.at, Occurrence::Act(number));
+            }
+        }
+        self.settle();
+        // The engine has no watch yet: it will list all this.
+        self.planned
+            .retain(|Reverse(planned)| !matches!(planned.occurrence, Occurrence::Tell { .. }));
+        self.streams = [Stream::default(); Kind::ALL.len()];
+        for kind in Kind::ALL {
+            self.relist(kind);
+        }
+    }
+
+    /// Runs until nothing can change any more, or until the end of virtual time, and says what came of it.
+    pub fn run(&mut self, mut progress: impl FnMut(Progress)) -> Report {
+        while !self.is_at_rest() && self.next_instant().is_some_and(|next| next <= self.until) {
+            self.step();
+            progress(self.progress());
+        }
+        self.report()
+    }
+
+    /// Runs until the virtual time is `time`.
+    pub fn run_until(&mut self, time: Time) {
+        while self.next_instant().is_some_and(|next| next <= time) {
+            self.step();
+        }
+        self.now = self.now.max(time);
+    }
+
+    /// Goes on to the next instant at which something happens, and does all that happens then. False when nothing is
+    /// left to happen.
+    pub fn step(&mut self) -> bool {
+        let Some(next) = self.next_instant() else { return false };
+        self.now = next;
+        self.counters.instants += 1;
+        self.cluster.set_now(next);
+        let mut anything = false;
+        while self.planned.peek().is_some_and(|Reverse(planned)| planned.at <= next) {
+            if let Some(Reverse(planned)) = self.planned.pop() {
+                anything = true;
+                self.occur(planned.occurrence);
+                self.settle();
+            }
+        }
+        while let Some(effect) = self.engine.poll(next) {
+            anything = true;
+            self.send(effect);
+        }
+        self.counters.idle_wakeups += u64::from(!anything);
+        self.observe();
+        self.ledger.close_instant(next, &self.cluster);
+        true
+    }
+
+    fn next_instant(&self) -> Option<Time> {
+        let planned = self.planned.peek().map(|Reverse(planned)| planned.at);
+        let soonest = self.now + SHORTEST_WAKEUP;
+        let wakeup = self
+            .engine
+            .next_wakeup()
+            .map(|wakeup| if wakeup <= self.now { soonest } else { wakeup });
+        match (planned, wakeup) {
+            (Some(planned), Some(wakeup)) => Some(planned.min(wakeup).max(self.now)),
+            (planned, wakeup) => planned.or(wakeup).map(|time| time.max(self.now)),
+        }
+    }
+
+    /// Whether nothing can change any more: nothing is planned, nothing is on its way, and no pod waits, or all that
+    /// wait have been looked at again since anything changed.
+    pub fn is_at_rest(&self) -> bool {
+        let stats = self.engine.stats();
+        if !self.planned.is_empty() || self.writes_in_flight != 0 || stats.in_flight != 0 || !self.engine.is_synced() {
+            return false;
+        }
+        let none_waits = stats.pending.iter().all(|pods| *pods == 0);
+        none_waits
+            || self
+                .engine
+                .next_wakeup()
+                .is_none_or(|wakeup| self.ledger.last_change + self.patience < wakeup)
+    }
+
+    fn plan(&mut self, at: Time, occurrence: Occurrence) {
+        self.sequence += 1;
+        self.planned.push(Reverse(Planned {
+            at: at.max(self.now),
+            sequence: self.sequence,
+            occurrence,
+        }));
+    }
+
+    fn occur(&mut self, occurrence: Occurrence) {
+        match occurrence {
+            Occurrence::Act(number) => self.act(number),
+            Occurrence::Tell { input, stream } => self.tell(input, stream),
+            Occurrence::Carry(effect) => self.carry(effect),
+            Occurrence::Start { pod, uid } => self.start(&pod, &uid),
+            Occurrence::Finish { pod, uid, phase } => {
+                if self.is_same(&pod, &uid) {
+                    let _ = self.cluster.set_phase(&pod, phase_name(phase));
+                }
+            }
+            Occurrence::Remove { pod, uid } => {
+                if self.is_same(&pod, &uid) {
+                    self.cluster.delete(&pod);
+                }
+            }
+        }
+    }
+
+    fn is_same(&self, pod: &Key, uid: &str) -> bool {
+        self.cluster.get(pod).is_some_and(|stored| &*stored.uid == uid)
+    }
+
+    fn act(&mut self, number: usize) {
+        self.actions_left -= 1;
+        match self.actions[number].action.clone() {
+            Action::Apply(object) => {
+                let _ = self.apply(object);
+            }
+            Action::Delete(key) => {
+                if !self.delete(&key) {
+                    self.refuse(Refusal::NotFound(key.to_string()).to_string());
+                }
+            }
+            Action::Finish { pod, phase } => self.finish(&pod, phase),
+            Action::Cordon { node, closed } => {
+                if let Err(refusal) = self.cluster.cordon(&node, closed) {
+                    self.refuse(refusal.to_string());
+                }
+            }
+        }
+    }
+
+    fn refuse(&mut self, message: String) {
+        self.ledger
+            .note(self.now, What::Refused, "", message.clone(), String::new());
+        self.refusals.push((self.now, message));
+    }
+
+    /// Applies an object now. What follows from it happens with the next step.
+    ///
+    /// # Errors
+    /// The API server refuses it; the report will say so too.
+    pub fn apply(&mut self, object: Value) -> Result<Key, Refusal> {
+        let applied = self.cluster.apply(object);
+        if let Err(refusal) = &applied {
+            self.refuse(refusal.to_string());
+        }
+        self.settle();
+        applied
+    }
+
+    /// Deletes an object now. Says whether it was there.
+    pub fn delete(&mut self, key: &Key) -> bool {
+        let runs = self.cluster.get(key).and_then(|stored| stored.pod().cloned());
+        let runs = runs.filter(|pod| pod.node_name.is_some() && pod.phase == PodPhase::Active && !pod.terminating);
+        let there = match runs {
+            Some(pod) if !self.timing.deletion_grace.is_zero() => {
+                let removed = Occurrence::Remove {
+                    pod: key.clone(),
+                    uid: pod.uid,
+                };
+                self.plan(self.now + self.timing.deletion_grace, removed);
+                self.cluster.begin_deletion(key).is_ok()
+            }
+            _ => self.cluster.delete(key),
+        };
+        self.settle();
+        there
+    }
+
+    /// Ends a pod now.
+    pub fn finish(&mut self, pod: &Key, phase: PodPhase) {
+        if let Err(refusal) = self.cluster.set_phase(pod, phase_name(phase)) {
+            self.refuse(refusal.to_string());
+        }
+        self.settle();
+    }
+
+    /// Lists a kind again and tells the engine all of it, at once, as after a watch that broke. Events of the kind that
+    /// are under way are not told any more: the list has them.
+    pub fn relist(&mut self, kind: Kind) {
+        let stream = &mut self.streams[slot(kind)];
+        *stream = Stream {
+            number: stream.number + 1,
+            ..Stream::default()
+        };
+        self.input(Input::ListBegun(kind));
+        let records = self
+            .cluster
+            .list(ObjectKind::watched_as(kind))
+            .filter_map(|stored| stored.record.clone());
+        for record in records.collect::<Vec<_>>() {
+            self.input(Input::Applied(record));
+        }
+        self.input(Input::ListDone(kind));
+    }
+
+    /// Whether the engine has been told every change of a kind.
+    pub fn is_told(&self, kind: Kind) -> bool {
+        self.streams[slot(kind)].under_way == 0
+    }
+
+    fn input(&mut self, input: Input) {
+        self.counters.inputs += 1;
+        self.engine.handle(self.now, input);
+    }
+
+    fn tell(&mut self, input: Input, stream: Option<(Kind, u64)>) {
+        if let Some((kind, number)) = stream {
+            let stream = &mut self.streams[slot(kind)];
+            if stream.number != number {
+                return;
+            }
+            stream.under_way -= 1;
+        }
+        self.input(input);
+    }
+
+    /// Lets everything follow from the cluster's changes: watch events, controllers, kubelets, the book.
+    fn settle(&mut self) {
+        let mut owners = BTreeSet::new();
+        loop {
+            for change in self.cluster.drain_changes() {
+                self.ledger.enter(self.now, &change, &self.cluster);
+                self.watch(&change);
+                self.kubelet(&change);
+                owners.extend(concerned(&change, &self.cluster));
+            }
+            let Some(owner) = owners.pop_first() else { return };
+            if let Err(refusal) = self.controllers.reconcile(&mut self.cluster, &owner) {
+                self.refuse(format!("{owner}: {refusal}"));
+            }
+        }
+    }
+
+    /// Plans the watch event of a change.
+    fn watch(&mut self, change: &Change) {
+        let Some(kind) = change.stored().key.kind.watched() else {
+            return;
+        };
+        let input = match &change.after {
+            Some(stored) => match stored.record.clone() {
+                Some(record) => Input::Applied(record),
+                None => return,
+            },
+            None => {
+                let mut key = change.stored().object_key(kind);
+                key.resource_version = change.resource_version;
+                Input::Deleted(key)
+            }
+        };
+        let lag = self.delay(self.timing.watch_lag, self.timing.watch_jitter);
+        let stream = &mut self.streams[slot(kind)];
+        let at = (self.now + lag).max(stream.latest);
+        stream.latest = at;
+        stream.under_way += 1;
+        let stream = Some((kind, stream.number));
+        self.plan(at, Occurrence::Tell { input, stream });
+    }
+
+    /// What kubelets, and the collector of pods without a node, do about a change.
+    fn kubelet(&mut self, change: &Change) {
+        let Some(after) = &change.after else {
+            let gone = change.stored();
+            if gone.key.kind == ObjectKind::Node {
+                let pods: Vec<Key> = self
+                    .cluster
+                    .pods_on(&gone.key.name)
+                    .map(|pod| Key::pod(&pod.namespace, &pod.name))
+                    .collect();
+                for pod in pods {
+                    self.cluster.delete(&pod);
+                }
+            }
+            return;
+        };
+        let placed = |stored: &crate::Stored| stored.pod().and_then(|pod| pod.node_name.clone());
+        let Some(node) = placed(after) else { return };
+        if change.before.as_ref().is_some_and(|before| placed(before).is_some()) {
+            return;
+        }
+        let (pod, uid) = (after.key.clone(), after.uid.clone());
+        if self.cluster.get(&Key::node(&node)).is_none() && self.engine.is_synced() {
+            self.plan(self.now, Occurrence::Remove { pod, uid });
+        } else {
+            self.plan(self.now + self.timing.pod_start, Occurrence::Start { pod, uid });
+        }
+    }
+
+    fn start(&mut self, key: &Key, uid: &Text) {
+        let Some(stored) = self.cluster.get(key).filter(|stored| stored.uid == *uid).cloned() else {
+            return;
+        };
+        if stored.pod().is_none_or(|pod| pod.phase != PodPhase::Active) {
+            return;
+        }
+        let _ = self.cluster.set_phase(key, "Running");
+        let endless = [ObjectKind::ReplicaSet, ObjectKind::StatefulSet];
+        let restarts = matches!(&stored.owner, Some((Some(owner), _)) if endless.contains(&owner.kind));
+        if let Some(span) = span_annotation(&stored.value, RUN_FOR).filter(|_| !restarts) {
+            let finish = Occurrence::Finish {
+                pod: key.clone(),
+                uid: uid.clone(),
+                phase: PodPhase::Succeeded,
+            };
+            self.plan(self.now + span.0, finish);
+        }
+    }
+
+    fn delay(&mut self, delay: Duration, jitter: Duration) -> Duration {
+        let most = u64::try_from(jitter.as_micros()).unwrap_or(u64::MAX);
+        if most == 0 {
+            delay
+        } else {
+            delay + Duration::from_micros(self.random.below(most + 1))
+        }
+    }
+
+    /// Takes an effect from the engine and sends it on its way.
+    fn send(&mut self, effect: Effect) {
+        if let EffectKind::Event { .. } = effect.kind {
+            self.counters.events += 1;
+            return;
+        }
+        self.writes_in_flight += 1;
+        let latency = self.delay(self.timing.write_latency / 2, self.timing.write_jitter);
+        self.plan(self.now + latency, Occurrence::Carry(effect));
+    }
+
+    /// A write or a read has reached the API server; its answer goes back.
+    fn carry(&mut self, effect: Effect) {
+        self.writes_in_flight -= 1;
+        let id = effect.id;
+        let Some(outcome) = self.outcome(effect.kind) else {
+            return;
+        };
+        let latency = self.delay(self.timing.write_latency / 2, self.timing.write_jitter);
+        // What follows from the write is planned before its answer: at equal times the watch is first.
+        self.settle();
+        self.plan(
+            self.now + latency,
+            Occurrence::Tell {
+                input: Input::EffectDone { id, outcome },
+                stream: None,
+            },
+        );
+    }
+
+    fn outcome(&mut self, kind: EffectKind) -> Option<Outcome> {
+        let lost = self.random.chance(self.faults.writes_lost);
+        let unanswered = self.random.chance(self.faults.answers_lost);
+        let refused = self.random.chance(self.faults.writes_refused);
+        let message: Text = "the answer was lost".into();
+        Some(match kind {
+            EffectKind::Bind { pod, node } => {
+                self.counters.binds += 1;
+                if lost {
+                    return Some(Outcome::Bind(BindOutcome::Unknown { message }));
+                }
+                if refused {
+                    return Some(Outcome::Bind(BindOutcome::Refused {
+                        message: "refused by a webhook".into(),
+                    }));
+                }
+                let outcome = self.bind(&pod, &node);
+                Outcome::Bind(if unanswered {
+                    BindOutcome::Unknown { message }
+                } else {
+                    outcome
+                })
+            }
+            EffectKind::ReadPod { .. } if lost || unanswered => Outcome::PodRead(PodRead::Failed { message }),
+            EffectKind::ReadPod { pod } => Outcome::PodRead(match self.cluster.read_pod(&pod) {
+                Some(pod) => PodRead::Found(Box::new(pod.clone())),
+                None => PodRead::Gone,
+            }),
+            EffectKind::PodCondition { .. } if lost || refused => Outcome::WriteFailed { message },
+            EffectKind::PodCondition {
+                pod,
+                observed_generation,
+                reason,
+                message: text,
+            } => {
+                self.counters.conditions += 1;
+                let written = self
+                    .cluster
+                    .set_not_scheduled(&pod, observed_generation, &reason, &text);
+                match written {
+                    Ok(()) if unanswered => Outcome::WriteFailed { message },
+                    Ok(()) => Outcome::Written,
+                    Err(Refusal::NotFound(_) | Refusal::UidMismatch { .. }) => Outcome::ObjectGone,
+                    Err(refusal) => Outcome::WriteFailed {
+                        message: refusal.to_string().into(),
+                    },
+                }
+            }
+            EffectKind::Event { .. } => return None,
+        })
+    }
+
+    fn bind(&mut self, pod: &PodRef, node: &Text) -> BindOutcome {
+        let Err(refusal) = self.cluster.bind(pod, node) else {
+            return BindOutcome::Bound;
+        };
+        self.counters.binds_refused += 1;
+        let message: Text = refusal.to_string().into();
+        self.ledger
+            .note(self.now, What::BindRefused, "", pod.to_string(), message.to_string());
+        match refusal {
+            Refusal::NotFound(_) | Refusal::UidMismatch { .. } => BindOutcome::PodGone,
+            Refusal::AlreadyAssigned { .. } => BindOutcome::Unknown { message },
+            _ => BindOutcome::Refused { message },
+        }
+    }
+
+    fn observe(&mut self) {
+        for observation in self.engine.drain_observations() {
+            if let Observation::Bound { after_flush: true, .. } = observation {
+                self.counters.bound_after_flush += 1;
+            }
+        }
+    }
+
+    /// The virtual time.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// When virtual time ends.
+    pub fn until(&self) -> Time {
+        self.until
+    }
+
+    /// Ends virtual time at `until`.
+    pub fn set_until(&mut self, until: Time) {
+        self.until = until;
+    }
+
+    /// Changes what goes wrong from now on.
+    pub fn set_faults(&mut self, faults: Faults) {
+        self.faults = faults;
+    }
+
+    /// The cluster as the API server has it.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// The scheduler.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What the engine was told when it was made.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Counts of what has been done.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// What the API server refused, beside binds: when and why.
+    pub fn refusals(&self) -> &[(Time, String)] {
+        &self.refusals
+    }
+
+    /// How far it has come.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            now: self.now,
+            pods: self.ledger.lives.len(),
+            placed: self.ledger.placed,
+            actions_left: self.actions_left,
+        }
+    }
+
+    /// What has come of it so far.
+    pub fn report(&self) -> Report {
+        report::report(self)
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+}
+
+/// Where the watch of a kind is kept.
+fn slot(kind: Kind) -> usize {
+    Kind::ALL.iter().position(|other| *other == kind).unwrap_or(0)
+}
+
+/// Whether the engine finds it when it starts. Pods that wait, and what makes pods, come afterwards: then the queue has
+/// them in the order in which they were written, not by name.
+fn is_there_from_the_start(action: &Action) -> bool {
+    let Action::Apply(object) = action else { return false };
+    match crate::scenario::key_of(object).map(|key| key.kind) {
+        Some(ObjectKind::Pod) => !text_at(object, &["spec", "nodeName"]).is_empty(),
+        Some(kind) => !kind.is_controller(),
+        None => false,
+    }
+}
+
+/// The controllers that have to look at what they own because of a change.
+fn concerned(change: &Change, cluster: &Cluster) -> Vec<Key> {
+    let stored = change.stored();
+    match stored.key.kind {
+        kind if kind.is_controller() => {
+            let owner = stored.owner.as_ref().and_then(|(key, _)| key.clone());
+            [Some(stored.key.clone()), owner].into_iter().flatten().collect()
+        }
+        // Pods that were refused for want of a class may come now.
+        ObjectKind::PriorityClass => {
+            let kinds = ObjectKind::ALL.into_iter().filter(|kind| kind.is_controller());
+            kinds
+                .flat_map(|kind| cluster.list(kind).map(|stored| stored.key.clone()))
+                .collect()
+        }
+        ObjectKind::Pod => {
+            let state = |stored: &crate::Stored| {
+                let pod = stored.pod();
+                pod.map(|pod| {
+                    (
+                        pod.phase,
+                        pod.terminating,
+                        text_at(&stored.value, &["status", "phase"]).to_owned(),
+                    )
+                })
+            };
+            let same = change.before.as_deref().and_then(state) == change.after.as_deref().and_then(state);
+            let owner = stored.owner.as_ref().and_then(|(key, _)| key.clone());
+            owner.filter(|_| !same).into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
+}

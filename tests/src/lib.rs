@@ -1,1 +1,299 @@
-//! placeholder
+//! What the tests against a real control plane share: the control plane itself, one Muster per test, and words for what
+//! tests do and see.
+//!
+//! All tests of a binary share one control plane, started by the first and gone with the process. Each has a namespace, a
+//! scheduler name and nodes of its own; they take turns, since a diagnosis counts all nodes.
+
+pub mod metrics;
+pub mod objects;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use muster_xtask::api::Api;
+use muster_xtask::nest::{Launch, Process};
+use muster_xtask::{ControlPlane, KubeMinor, MINOR_VARIABLE, Options, SimulatedNode};
+use serde_json::{Value, json};
+
+/// How long anything may take that is expected to happen.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a thing that must not happen is watched.
+pub const WATCH: Duration = Duration::from_secs(2);
+/// Tells where the scheduler is that is tested; without it, cargo builds it.
+const BINARY_VARIABLE: &str = "MUSTER_TEST_BINARY";
+
+/// A test's own part of the shared control plane. Its pods and nodes go when it is dropped.
+pub struct Cluster {
+    name: String,
+    plane: &'static ControlPlane,
+    kubeconfig: PathBuf,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Cluster {
+    /// Waits for its turn, and makes a namespace of this name.
+    ///
+    /// # Panics
+    /// The control plane does not start: no test can go on.
+    pub fn new(name: &str) -> Cluster {
+        static TURN: Mutex<()> = Mutex::new(());
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let plane = shared_plane();
+        plane.create_namespace(name).expect("a namespace for the test");
+        let kubeconfig = plane.muster_kubeconfig().expect("Muster's own service account");
+        Cluster { name: name.to_owned(), plane, kubeconfig, _turn: turn }
+    }
+
+    /// Requests as an administrator.
+    pub fn api(&self) -> &Api {
+        self.plane.api()
+    }
+
+    /// The control plane.
+    pub fn plane(&self) -> &ControlPlane {
+        self.plane
+    }
+
+    /// The name of the namespace, and part of all other names.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The `schedulerName` of this test's pods.
+    pub fn scheduler_name(&self) -> String {
+        format!("muster-{}", self.name)
+    }
+
+    /// The path of a collection in the test's namespace, such as `pods`.
+    pub fn path(&self, collection: &str) -> String {
+        format!("/api/v1/namespaces/{}/{collection}", self.name)
+    }
+
+    /// The path of the test's Workloads.
+    pub fn workloads(&self) -> String {
+        format!("/apis/scheduling.k8s.io/v1alpha1/namespaces/{}/workloads", self.name)
+    }
+
+    /// Makes nodes of so much CPU, named after the test and numbered from `first`.
+    pub fn create_nodes(&self, first: usize, n_nodes: usize, cpu: &str) -> Result<()> {
+        let nodes: Vec<SimulatedNode> = (first..first + n_nodes).map(|n| self.node(n).cpu(cpu)).collect();
+        self.plane.create_nodes(&nodes)
+    }
+
+    /// A node of this test, to be made different before it is created.
+    pub fn node(&self, n: usize) -> SimulatedNode {
+        SimulatedNode::new(format!("{}-{n}", self.name)).memory("64Gi")
+    }
+
+    /// Starts Muster, as it is deployed: under its own service account, with the permissions of `deploy/`.
+    pub fn start_muster(&self, more_flags: &[&str]) -> Result<Muster> {
+        let port = free_port()?;
+        let mut args: Vec<String> = vec![
+            "run".into(),
+            format!("--kubeconfig={}", self.kubeconfig.display()),
+            format!("--scheduler-name={}", self.scheduler_name()),
+            "--bind-address=127.0.0.1".into(),
+            format!("--secure-port={port}"),
+        ];
+        args.extend(more_flags.iter().map(|flag| (*flag).to_owned()));
+        let name = format!("muster-{}-{port}", self.name);
+        let launch = Launch { name, program: binary()?, args, ..Launch::default() };
+        let process = self.plane.launch(&launch)?;
+        let mut muster = Muster { process, port };
+        muster.wait_until_ready()?;
+        Ok(muster)
+    }
+
+    /// Creates pods of the test's namespace, several at a time.
+    pub fn create_pods(&self, pods: &[Value]) -> Result<()> {
+        self.api().post_all(&self.path("pods"), pods)
+    }
+
+    /// The nodes of the pods that are bound, by pod.
+    pub fn bound(&self) -> Result<BTreeMap<String, String>> {
+        let pods = self.api().get(&self.path("pods"))?;
+        let pods = pods["items"].as_array().cloned().unwrap_or_default();
+        let bound = pods.iter().filter_map(|pod| {
+            let name = pod["metadata"]["name"].as_str()?;
+            Some((name.to_owned(), pod["spec"]["nodeName"].as_str()?.to_owned()))
+        });
+        Ok(bound.collect())
+    }
+
+    /// Waits until so many pods are bound; gives their nodes.
+    pub fn wait_bound(&self, n_pods: usize) -> Result<BTreeMap<String, String>> {
+        self.api().wait_until(&format!("{n_pods} pods are bound"), PATIENCE, |_| {
+            Ok(Some(self.bound()?).filter(|bound| bound.len() == n_pods))
+        })
+    }
+
+    /// Watches for a while that not more than so many pods are bound.
+    pub fn stays_bound(&self, n_pods: usize) -> Result<()> {
+        let started = Instant::now();
+        while started.elapsed() < WATCH {
+            let bound = self.bound()?;
+            if bound.len() != n_pods {
+                bail!("{} pods are bound instead of {n_pods}: {bound:?}", bound.len());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
+    /// Waits until a pod's `PodScheduled` condition is False with a message for which `accept` is true; gives reason and
+    /// message.
+    pub fn wait_condition(&self, pod: &str, accept: impl Fn(&str) -> bool) -> Result<(String, String)> {
+        let path = format!("{}/{pod}", self.path("pods"));
+        self.api().wait_until(&format!("pod {pod} says why it waits"), PATIENCE, |api| {
+            Ok(condition(&api.get(&path)?).filter(|(_, message)| accept(message)))
+        })
+    }
+
+    /// Waits until there is an event about a pod with this reason; gives it.
+    pub fn wait_event(&self, pod: &str, reason: &str) -> Result<Value> {
+        let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", self.name);
+        self.api().wait_until(&format!("pod {pod} has an event {reason}"), PATIENCE, |api| {
+            let events = api.get(&path)?;
+            let mut events = events["items"].as_array().cloned().unwrap_or_default().into_iter();
+            Ok(events.find(|event| event["regarding"]["name"] == pod && event["reason"] == reason))
+        })
+    }
+}
+
+impl Drop for Cluster {
+    /// Takes the nodes and the namespace away; a test that follows must not see them.
+    fn drop(&mut self) {
+        let clean = || -> Result<()> {
+            self.api().delete("/api/v1/nodes")?;
+            self.api().request("DELETE", &self.path("pods?gracePeriodSeconds=0"), None)?;
+            self.api().delete(&format!("/api/v1/namespaces/{}", self.name)).map(drop)
+        };
+        if let Err(error) = clean() {
+            eprintln!("cleaning up after the test {}: {error:#}", self.name);
+        }
+    }
+}
+
+/// Reason and message of a pod's `PodScheduled` condition, if that is False.
+fn condition(pod: &Value) -> Option<(String, String)> {
+    let conditions = pod["status"]["conditions"].as_array()?;
+    let waiting = |c: &&Value| c["type"] == "PodScheduled" && c["status"] == "False";
+    let condition = conditions.iter().find(waiting)?;
+    Some((condition["reason"].as_str()?.to_owned(), condition["message"].as_str()?.to_owned()))
+}
+
+/// A Muster that runs. It is killed when it is dropped.
+pub struct Muster {
+    process: Process,
+    port: u16,
+}
+
+impl Muster {
+    /// Its metrics now.
+    pub fn metrics(&self) -> Result<metrics::Metrics> {
+        metrics::Metrics::scrape(self.port)
+    }
+
+    /// Kills it as a crash would: at once.
+    pub fn kill(mut self) -> Result<()> {
+        self.process.kill()
+    }
+
+    /// Asks it to end, and waits until it has; gives its exit code.
+    pub fn terminate(mut self) -> Result<Option<i32>> {
+        let pid = self.process.pid().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().context("sending SIGTERM")?;
+        if !sent.success() {
+            bail!("kill -TERM {pid} failed");
+        }
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            if let Some(status) = self.process.ended()? {
+                return Ok(status.code());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        bail!("Muster did not end within {PATIENCE:?}:\n{}", self.process.log());
+    }
+
+    /// Everything that it has logged.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            if let Some(status) = self.process.ended()? {
+                bail!("Muster ended with {status} before it was ready:\n{}", self.process.log());
+            }
+            if metrics::get(self.port, "/readyz").is_ok() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        bail!("Muster was not ready within {PATIENCE:?}:\n{}", self.process.log());
+    }
+}
+
+impl Drop for Muster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("---- the log of Muster ----\n{}", self.process.log());
+        }
+        if let Err(error) = self.process.kill() {
+            eprintln!("killing Muster: {error:#}");
+        }
+    }
+}
+
+/// The control plane of this test binary. It goes with the process: statics are not dropped, but nothing is left behind.
+fn shared_plane() -> &'static ControlPlane {
+    static PLANE: OnceLock<ControlPlane> = OnceLock::new();
+    PLANE.get_or_init(|| {
+        let kube = match std::env::var(MINOR_VARIABLE) {
+            Ok(minor) => minor.parse::<KubeMinor>().expect("a Kubernetes minor"),
+            Err(_) => KubeMinor::default(),
+        };
+        ControlPlane::start(&Options { kube, ..Options::default() }).expect("a control plane for the tests")
+    })
+}
+
+fn binary() -> Result<PathBuf> {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(path) = std::env::var_os(BINARY_VARIABLE) {
+        return Ok(path.into());
+    }
+    if let Some(path) = BINARY.get() {
+        return Ok(path.clone());
+    }
+    let built = muster_xtask::test::build_muster()?;
+    Ok(BINARY.get_or_init(|| built).clone())
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> Result<u16> {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).context("asking for a free port")?;
+    Ok(listener.local_addr().context("asking which port it is")?.port())
+}
+
+/// A Workload of Kubernetes 1.35: pod groups by name, each with its policy.
+pub fn workload(name: &str, pod_groups: &[(&str, Value)]) -> Value {
+    let groups: Vec<Value> =
+        pod_groups.iter().map(|(name, policy)| json!({ "name": name, "policy": policy })).collect();
+    json!({
+        "apiVersion": "scheduling.k8s.io/v1alpha1",
+        "kind": "Workload",
+        "metadata": { "name": name },
+        "spec": { "podGroups": groups },
+    })
+}
+
+/// The policy of a gang.
+pub fn gang(min_count: i32) -> Value {
+    json!({ "gang": { "minCount": min_count } })
+}

@@ -97,7 +97,7 @@ fn test_targets(metadata: &Value) -> Vec<String> {
 }
 
 /// Builds the scheduler as the tests run it, and tells where it is.
-fn build_muster() -> Result<PathBuf> {
+pub fn build_muster() -> Result<PathBuf> {
     build_binary("muster", &["build", "--bin", "muster"])
 }
 

@@ -1,0 +1,10 @@
+//! Muster against a real kube-apiserver and etcd, under the permissions that `deploy/` gives it.
+//!
+//! Run all of it with `cargo xtask test`, one test with `cargo test -p muster-tests --test cluster NAME`.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod gangs;
+mod plain_pods;
+mod restarts;
+mod scale;

@@ -163,10 +163,10 @@ impl Pipeline {
     /// The highest total; among equals the highest hash of (seed, content of the spec, node name).
     fn best(&self, pod: &PodToPlace<'_>, view: &View<'_>) -> Option<NodeOrd> {
         let salt = mix(self.seed ^ pod.compiled.content_hash);
-        self.feasible.iter().max_by_key(|node| {
-            let tie = mix(salt ^ view.table().name_hash(*node));
-            (self.totals[node.index()], tie)
-        })
+        let total = |node: &NodeOrd| self.totals[node.index()];
+        let highest = self.feasible.iter().map(|node| total(&node)).max()?;
+        let equals = self.feasible.iter().filter(|node| total(node) == highest);
+        equals.max_by_key(|node| mix(salt ^ view.table().name_hash(*node)))
     }
 }
 

@@ -10,6 +10,7 @@
 //! Kubernetes spells things; the records that it makes are not serializable by themselves, so that neither the wire
 //! format of Kubernetes nor that of recordings freezes them.
 
+pub mod codec;
 mod decode;
 pub mod http_status;
 pub mod paths;

@@ -189,17 +189,7 @@ impl Demand {
     fn pod_level_requests(&self, resources: &ResourcesJson<'_>, problems: &Problems) -> Vec<(Text, i64)> {
         let path = Path::Root("spec.resources");
         let mut requests = Vec::new();
-        let mut read = |map: &ResourceMap<'_>, path: Path<'_>, known: &dyn Fn(&str) -> Option<i64>| {
-            for (name, text) in map.iter().filter(|(name, _)| counts_for_pods(name)) {
-                if requests.iter().any(|(n, _): &(Text, i64)| **n == **name) {
-                    continue;
-                }
-                if let Some(amount) = known(name).or_else(|| read_amount(name, text, path, problems)) {
-                    requests.push((intern(name), amount));
-                }
-            }
-        };
-        read(&resources.requests, path.field("requests"), &|_| None);
+        read_missing(&mut requests, &resources.requests, path.field("requests"), problems);
         if resources.limits.is_empty() {
             return requests;
         }
@@ -207,17 +197,15 @@ impl Demand {
             cpu: false,
             memory: false,
         });
-        let stated = |name: &str| match name {
-            "cpu" => total.states_cpu.then_some(total.list.milli_cpu),
-            "memory" => total.states_memory.then_some(total.list.memory),
-            _ => None,
-        };
-        read(&resources.limits, path.field("limits"), &stated);
-        for name in ["cpu", "memory"] {
-            if let Some(amount) = stated(name).filter(|_| requests.iter().all(|(n, _)| **n != *name)) {
+        for (name, stated, amount) in [
+            ("cpu", total.states_cpu, total.list.milli_cpu),
+            ("memory", total.states_memory, total.list.memory),
+        ] {
+            if stated && !states(&requests, name) {
                 requests.push((intern(name), amount));
             }
         }
+        read_missing(&mut requests, &resources.limits, path.field("limits"), problems);
         requests
     }
 
@@ -280,6 +268,22 @@ impl Demand {
         running.raise_to(&peak);
         running
     }
+}
+
+/// Adds those requests of a pod as a whole that are not there yet.
+fn read_missing(requests: &mut Vec<(Text, i64)>, map: &ResourceMap<'_>, path: Path<'_>, problems: &Problems) {
+    for (name, text) in map.iter().filter(|(name, _)| counts_for_pods(name)) {
+        if states(requests, name) {
+            continue;
+        }
+        if let Some(amount) = read_amount(name, text, path, problems) {
+            requests.push((intern(name), amount));
+        }
+    }
+}
+
+fn states(requests: &[(Text, i64)], name: &str) -> bool {
+    requests.iter().any(|(n, _)| **n == *name)
 }
 
 /// Which resources can be requested for a pod as a whole. Source: `resource.IsSupportedPodLevelResource`.

@@ -1,5 +1,6 @@
 //! JSON read the way Go reads it: null, wherever it stands, is the empty value.
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
@@ -95,11 +96,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for QuantityText<'a> {
     }
 }
 
-/// A value whose null is its default.
+/// A JSON object read into a struct; null is the empty object.
+///
+/// By itself serde would take a list for a struct, field by field.
 #[derive(Debug, Default)]
-pub(super) struct Nullable<T>(T);
+pub(super) struct Struct<T>(T);
 
-impl<T> Deref for Nullable<T> {
+impl<T> Deref for Struct<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -107,13 +110,30 @@ impl<T> Deref for Nullable<T> {
     }
 }
 
-impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Nullable<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Nullable<T>, D::Error> {
-        Option::<T>::deserialize(deserializer).map(|value| Nullable(value.unwrap_or_default()))
+impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Struct<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Struct<T>, D::Error> {
+        struct StructVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de> + Default> Visitor<'de> for StructVisitor<T> {
+            type Value = Struct<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_unit<E>(self) -> Result<Struct<T>, E> {
+                Ok(Struct(T::default()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Struct<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(entries)).map(Struct)
+            }
+        }
+        deserializer.deserialize_any(StructVisitor(PhantomData))
     }
 }
 
-/// A list; null is the empty list, and a null in it is an empty item.
+/// A list; null is the empty list. Its items take null for empty themselves.
 #[derive(Debug)]
 pub(super) struct List<T>(Vec<T>);
 
@@ -131,11 +151,11 @@ impl<T> Deref for List<T> {
     }
 }
 
-impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for List<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<List<T>, D::Error> {
         struct ListVisitor<T>(PhantomData<T>);
 
-        impl<'de, T: Deserialize<'de> + Default> Visitor<'de> for ListVisitor<T> {
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
             type Value = List<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -148,8 +168,8 @@ impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for List<T> {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<List<T>, A::Error> {
                 let mut list = Vec::new();
-                while let Some(item) = items.next_element::<Option<T>>()? {
-                    list.push(item.unwrap_or_default());
+                while let Some(item) = items.next_element()? {
+                    list.push(item);
                 }
                 Ok(List(list))
             }

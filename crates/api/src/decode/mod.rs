@@ -21,7 +21,7 @@ mod volume;
 mod workload;
 
 use crate::paths::api_version_kind;
-use json::Str;
+use json::{Str, Struct};
 use metadata::Metadata;
 use muster_engine::{Object, ObjectKey};
 use muster_framework::record::Kind;
@@ -123,7 +123,7 @@ macro_rules! kube_object {
             #[serde(borrow)]
             kind: $crate::decode::json::Str<'a>,
             #[serde(borrow)]
-            metadata: $crate::decode::json::Nullable<$crate::decode::metadata::Metadata<'a>>,
+            metadata: $crate::decode::json::Struct<$crate::decode::metadata::Metadata<'a>>,
             $($(#[$attribute])* $field: $type,)*
         }
 
@@ -141,9 +141,9 @@ macro_rules! kube_object {
 use kube_object;
 
 /// Parses the JSON and checks that it is an object of the kind, with a name.
-fn read<'a, T: Deserialize<'a> + KubeObject>(kind: Kind, json: &'a [u8]) -> Result<T, Fault> {
+fn read<'a, T: Deserialize<'a> + Default + KubeObject>(kind: Kind, json: &'a [u8]) -> Result<Struct<T>, Fault> {
     // Following the path costs time; so only what failed is read again to find out where.
-    let object: T = serde_json::from_slice(json).map_err(|_| locate::<T>(json))?;
+    let object: Struct<T> = serde_json::from_slice(json).map_err(|_| locate::<Struct<T>>(json))?;
     let (expected_version, expected_kind) = api_version_kind(kind);
     let (api_version, stated_kind) = object.type_meta();
     for (field, stated, expected) in [

@@ -2,7 +2,7 @@
 
 use super::amounts::{ResourceMap, apply};
 use super::intern::intern;
-use super::json::{List, Nullable, Str};
+use super::json::{List, Str, Struct};
 use super::path::Path;
 use super::{Fault, brief, kube_object};
 use muster_framework::quantity::Quantity;
@@ -15,9 +15,9 @@ kube_object! {
     /// `v1` Node.
     Node {
         #[serde(borrow)]
-        spec: Nullable<NodeSpec<'a>>,
+        spec: Struct<NodeSpec<'a>>,
         #[serde(borrow)]
-        status: Nullable<NodeStatus<'a>>,
+        status: Struct<NodeStatus<'a>>,
     }
 }
 
@@ -26,7 +26,7 @@ kube_object! {
 struct NodeSpec<'a> {
     unschedulable: Option<bool>,
     #[serde(borrow)]
-    taints: List<TaintJson<'a>>,
+    taints: List<Struct<TaintJson<'a>>>,
 }
 
 #[derive(Deserialize, Default)]

@@ -2,7 +2,7 @@
 
 use super::brief;
 use super::intern::intern;
-use super::json::{List, Nullable, Str};
+use super::json::{List, Str, Struct};
 use super::node::taint_effect;
 use super::path::{Path, Problems};
 use super::selector::{LabelSelectorJson, NodeSelectorTermJson};
@@ -32,26 +32,26 @@ pub(super) struct TolerationJson<'a> {
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Affinity<'a> {
     #[serde(borrow)]
-    node_affinity: Nullable<NodeAffinity<'a>>,
-    pod_affinity: Nullable<PodAffinity>,
+    node_affinity: Struct<NodeAffinity<'a>>,
+    pod_affinity: Struct<PodAffinity>,
     #[serde(borrow)]
-    pod_anti_affinity: Nullable<PodAntiAffinity<'a>>,
+    pod_anti_affinity: Struct<PodAntiAffinity<'a>>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct NodeAffinity<'a> {
     #[serde(borrow, rename = "requiredDuringSchedulingIgnoredDuringExecution")]
-    required: Option<NodeSelectorJson<'a>>,
+    required: Option<Struct<NodeSelectorJson<'a>>>,
     #[serde(borrow, rename = "preferredDuringSchedulingIgnoredDuringExecution")]
-    preferred: List<PreferredTermJson<'a>>,
+    preferred: List<Struct<PreferredTermJson<'a>>>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct NodeSelectorJson<'a> {
     #[serde(borrow)]
-    node_selector_terms: List<NodeSelectorTermJson<'a>>,
+    node_selector_terms: List<Struct<NodeSelectorTermJson<'a>>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -59,7 +59,7 @@ struct NodeSelectorJson<'a> {
 struct PreferredTermJson<'a> {
     weight: Option<i64>,
     #[serde(borrow)]
-    preference: Nullable<NodeSelectorTermJson<'a>>,
+    preference: Struct<NodeSelectorTermJson<'a>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -75,7 +75,7 @@ struct PodAffinity {
 #[serde(default)]
 struct PodAntiAffinity<'a> {
     #[serde(borrow, rename = "requiredDuringSchedulingIgnoredDuringExecution")]
-    required: List<PodAffinityTermJson<'a>>,
+    required: List<Struct<PodAffinityTermJson<'a>>>,
     #[serde(rename = "preferredDuringSchedulingIgnoredDuringExecution")]
     preferred: List<Skipped>,
 }
@@ -84,11 +84,11 @@ struct PodAntiAffinity<'a> {
 #[serde(default, rename_all = "camelCase")]
 struct PodAffinityTermJson<'a> {
     #[serde(borrow)]
-    label_selector: Option<LabelSelectorJson<'a>>,
+    label_selector: Option<Struct<LabelSelectorJson<'a>>>,
     #[serde(borrow)]
     namespaces: List<Str<'a>>,
     #[serde(borrow)]
-    namespace_selector: Option<LabelSelectorJson<'a>>,
+    namespace_selector: Option<Struct<LabelSelectorJson<'a>>>,
     #[serde(borrow)]
     topology_key: Str<'a>,
 }

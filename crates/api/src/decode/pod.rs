@@ -2,7 +2,7 @@
 
 use super::amounts::{Amounts, Demand, ResourceMap, ResourcesJson, Role};
 use super::intern::{intern, intern_some};
-use super::json::{List, Map, Nullable, Presence, Str};
+use super::json::{List, Map, Presence, Str, Struct};
 use super::metadata::labels;
 use super::path::{Path, Problems};
 use super::placement::{Affinity, Skipped, TolerationJson};
@@ -19,9 +19,9 @@ kube_object! {
     /// `v1` Pod.
     Pod {
         #[serde(borrow)]
-        spec: Nullable<Spec<'a>>,
+        spec: Struct<Spec<'a>>,
         #[serde(borrow)]
-        status: Nullable<Status<'a>>,
+        status: Struct<Status<'a>>,
     }
 }
 
@@ -36,28 +36,28 @@ struct Spec<'a> {
     #[serde(borrow)]
     priority_class_name: Str<'a>,
     #[serde(borrow)]
-    scheduling_gates: List<Gate<'a>>,
+    scheduling_gates: List<Struct<Gate<'a>>>,
     /// Of Kubernetes 1.35.
     #[serde(borrow)]
-    workload_ref: Option<WorkloadRef<'a>>,
+    workload_ref: Option<Struct<WorkloadRef<'a>>>,
     /// Of Kubernetes 1.36 and later.
     scheduling_group: Presence,
     #[serde(borrow)]
     node_selector: Map<'a, Str<'a>>,
     #[serde(borrow)]
-    affinity: Nullable<Affinity<'a>>,
+    affinity: Struct<Affinity<'a>>,
     #[serde(borrow)]
-    tolerations: List<TolerationJson<'a>>,
+    tolerations: List<Struct<TolerationJson<'a>>>,
     topology_spread_constraints: List<Skipped>,
     resource_claims: List<Skipped>,
     #[serde(borrow)]
     volumes: List<VolumeJson<'a>>,
     #[serde(borrow)]
-    containers: List<Container<'a>>,
+    containers: List<Struct<Container<'a>>>,
     #[serde(borrow)]
-    init_containers: List<Container<'a>>,
+    init_containers: List<Struct<Container<'a>>>,
     #[serde(borrow)]
-    resources: Nullable<ResourcesJson<'a>>,
+    resources: Struct<ResourcesJson<'a>>,
     #[serde(borrow)]
     overhead: ResourceMap<'a>,
     host_network: Option<bool>,
@@ -89,9 +89,9 @@ struct Container<'a> {
     #[serde(borrow)]
     restart_policy: Str<'a>,
     #[serde(borrow)]
-    resources: Nullable<ResourcesJson<'a>>,
+    resources: Struct<ResourcesJson<'a>>,
     #[serde(borrow)]
-    ports: List<Port<'a>>,
+    ports: List<Struct<Port<'a>>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -113,11 +113,11 @@ struct Status<'a> {
     #[serde(borrow)]
     nominated_node_name: Str<'a>,
     #[serde(borrow)]
-    conditions: List<Condition<'a>>,
+    conditions: List<Struct<Condition<'a>>>,
     #[serde(borrow)]
-    container_statuses: List<ContainerStatus<'a>>,
+    container_statuses: List<Struct<ContainerStatus<'a>>>,
     #[serde(borrow)]
-    init_container_statuses: List<ContainerStatus<'a>>,
+    init_container_statuses: List<Struct<ContainerStatus<'a>>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -139,7 +139,7 @@ struct ContainerStatus<'a> {
     #[serde(borrow)]
     name: Str<'a>,
     #[serde(borrow)]
-    resources: Option<ResourcesJson<'a>>,
+    resources: Option<Struct<ResourcesJson<'a>>>,
     #[serde(borrow)]
     allocated_resources: ResourceMap<'a>,
 }
@@ -260,7 +260,7 @@ impl Spec<'_> {
     }
 
     /// All containers with the paths of their lists, init containers in their order.
-    fn containers(&self) -> impl Iterator<Item = (Path<'static>, usize, Role, &Container<'_>)> {
+    fn containers(&self) -> impl Iterator<Item = (Path<'static>, usize, Role, &Struct<Container<'_>>)> {
         let main = self.containers.iter().enumerate();
         let main = main.map(|(at, container)| (Path::Root("spec.containers"), at, Role::Main, container));
         let init = self.init_containers.iter().enumerate().map(|(at, container)| {

@@ -2,7 +2,7 @@
 
 use super::brief;
 use super::intern::intern;
-use super::json::{List, Map, Str};
+use super::json::{List, Map, Str, Struct};
 use super::path::{Path, Problems};
 use muster_framework::Text;
 use muster_framework::selector::{LabelSelector, NodeSelectorTerm, Operator, Requirement};
@@ -15,7 +15,7 @@ pub(super) struct LabelSelectorJson<'a> {
     #[serde(borrow)]
     match_labels: Map<'a, Str<'a>>,
     #[serde(borrow)]
-    match_expressions: List<RequirementJson<'a>>,
+    match_expressions: List<Struct<RequirementJson<'a>>>,
 }
 
 /// One expression of either sort of selector.
@@ -35,9 +35,9 @@ pub(super) struct RequirementJson<'a> {
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct NodeSelectorTermJson<'a> {
     #[serde(borrow)]
-    match_expressions: List<RequirementJson<'a>>,
+    match_expressions: List<Struct<RequirementJson<'a>>>,
     #[serde(borrow)]
-    match_fields: List<RequirementJson<'a>>,
+    match_fields: List<Struct<RequirementJson<'a>>>,
 }
 
 /// Which operators a requirement may have.
@@ -94,7 +94,7 @@ impl NodeSelectorTermJson<'_> {
 
 /// All requirements, or None if any of them has a problem; each problem is noted.
 fn read_all(
-    requirements: &[RequirementJson<'_>],
+    requirements: &[Struct<RequirementJson<'_>>],
     path: Path<'_>,
     dialect: Dialect,
     problems: &Problems,

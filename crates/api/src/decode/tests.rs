@@ -1,1 +1,884 @@
-//! Tests of decoding as a whole.
+//! Decoding rule by rule, on realistic objects, and on nonsense.
+
+use super::{DecodeError, decode};
+use muster_engine::Object;
+use muster_framework::group::{GroupLink, GroupPolicy};
+use muster_framework::record::{Kind, NodeRecord, PodPhase, PodRecord, Protocol, WorkloadRecord};
+use muster_framework::resource::{Charge, DEFAULT_MEMORY_REQUEST, ResourceList};
+use muster_framework::selector::Operator;
+use muster_framework::taint::{TaintEffect, TolerationOperator};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+const BOUND_POD: &str = include_str!("testdata/bound_pod.json");
+const NODE: &str = include_str!("testdata/node.json");
+
+fn try_decode(kind: Kind, value: &Value) -> Result<Object, DecodeError> {
+    decode(kind, value.to_string().as_bytes())
+}
+
+fn pod_of(value: &Value) -> PodRecord {
+    match try_decode(Kind::Pod, value) {
+        Ok(Object::Pod(pod)) => *pod,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A pod with this spec.
+fn pod(spec: Value) -> PodRecord {
+    pod_of(&json!({"metadata": {"name": "web-0", "namespace": "shop", "uid": "6c1f"}, "spec": spec}))
+}
+
+fn node_of(value: &Value) -> NodeRecord {
+    match try_decode(Kind::Node, value) {
+        Ok(Object::Node(node)) => node,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn workload_of(value: &Value) -> WorkloadRecord {
+    match try_decode(Kind::Workload, value) {
+        Ok(Object::Workload(workload)) => workload,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What is noted as unsupported of a pod with this spec, one line each.
+fn unsupported(spec: Value) -> String {
+    let pod = pod(spec);
+    let lines = pod
+        .spec
+        .unsupported
+        .iter()
+        .map(|u| format!("{}: {}", u.field, u.problem));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn error(kind: Kind, value: &Value) -> String {
+    try_decode(kind, value).expect_err("an error").to_string()
+}
+
+const MI: i64 = 1 << 20;
+
+// Charges
+
+/// A charge in short: cpu, memory in Mi, then the same for scoring.
+fn short(charge: &Charge) -> (i64, i64, i64, i64) {
+    let Charge {
+        requests,
+        scoring_milli_cpu,
+        scoring_memory,
+    } = charge;
+    (
+        requests.milli_cpu,
+        requests.memory / MI,
+        *scoring_milli_cpu,
+        scoring_memory / MI,
+    )
+}
+
+fn container(requests: Value) -> Value {
+    json!({"name": "c", "resources": {"requests": requests}})
+}
+
+fn sidecar(requests: Value) -> Value {
+    json!({"name": "s", "restartPolicy": "Always", "resources": {"requests": requests}})
+}
+
+#[test]
+fn the_charge_follows_the_containers() {
+    let big = || json!({"cpu": "2", "memory": "100Mi"});
+    let small = || json!({"cpu": "500m", "memory": "300Mi"});
+    for (what, spec, expected) in [
+        ("nothing at all", json!({}), (0, 0, 0, 0)),
+        (
+            "one without requests",
+            json!({"containers": [{"name": "c"}]}),
+            (0, 0, 100, 200),
+        ),
+        (
+            "a stated zero gets no default",
+            json!({"containers": [container(json!({"cpu": "0"}))]}),
+            (0, 0, 0, 200),
+        ),
+        (
+            "sums",
+            json!({"containers": [container(big()), container(small())]}),
+            (2500, 400, 2500, 400),
+        ),
+        (
+            "bare numbers",
+            json!({"containers": [container(json!({"cpu": 1.5, "memory": 1048576}))]}),
+            (1500, 1, 1500, 1),
+        ),
+        (
+            "null is zero",
+            json!({"containers": [container(json!({"cpu": null}))]}),
+            (0, 0, 0, 200),
+        ),
+        (
+            "an init container counts by max",
+            json!({"initContainers": [container(big())], "containers": [container(small())]}),
+            (2000, 300, 2000, 300),
+        ),
+        (
+            "a sidecar is added",
+            json!({"initContainers": [sidecar(big())], "containers": [container(small())]}),
+            (2500, 400, 2500, 400),
+        ),
+        (
+            "an init container runs beside the sidecars before it",
+            json!({"initContainers": [sidecar(small()), container(big())], "containers": [container(json!({"cpu": "1"}))]}),
+            (2500, 400, 2500, 500),
+        ),
+        (
+            "but not beside those after it",
+            json!({"initContainers": [container(big()), sidecar(small())], "containers": [container(json!({"cpu": "1"}))]}),
+            (2000, 300, 2000, 500),
+        ),
+        (
+            "an init container without requests has defaults too",
+            json!({"initContainers": [{"name": "i"}], "containers": [container(json!({"cpu": "50m", "memory": "1Mi"}))]}),
+            (50, 1, 100, 200),
+        ),
+        (
+            "overhead is added last",
+            json!({"overhead": {"cpu": "10m", "memory": "5Mi"}, "containers": [container(big())]}),
+            (2010, 105, 2010, 105),
+        ),
+        (
+            "limits stand in for requests, each for itself",
+            json!({"containers": [{"resources": {"requests": {"cpu": "1"}, "limits": {"cpu": "2", "memory": "64Mi"}}}]}),
+            (1000, 64, 1000, 64),
+        ),
+    ] {
+        assert_eq!(short(&pod(spec).charge), expected, "{what}");
+    }
+}
+
+#[test]
+fn requests_of_the_pod_as_a_whole_replace_the_sum() {
+    let containers = || json!([container(json!({"cpu": "2", "memory": "100Mi"})), {"name": "other"}]);
+    for (what, resources, expected) in [
+        // The container that states nothing has defaults in the sum, not once the pod states both.
+        ("none", json!(null), (2000, 100, 2100, 300)),
+        (
+            "both",
+            json!({"requests": {"cpu": "3", "memory": "1Gi"}}),
+            (3000, 1024, 3000, 1024),
+        ),
+        (
+            "one: the other is stated by a container",
+            json!({"requests": {"cpu": "3"}}),
+            (3000, 100, 3000, 100),
+        ),
+        (
+            "limits, where no container asks",
+            json!({"limits": {"cpu": "9", "hugepages-2Mi": "4Mi"}}),
+            (2000, 100, 2000, 100),
+        ),
+        (
+            "what cannot be stated for pods",
+            json!({"requests": {"example.com/gpu": "3"}}),
+            (2000, 100, 2100, 300),
+        ),
+    ] {
+        let pod = pod(json!({"containers": containers(), "resources": resources}));
+        assert_eq!(short(&pod.charge), expected, "{what}");
+        assert_eq!(pod.charge.requests.scalar("example.com/gpu"), 0, "{what}");
+    }
+    // Overhead comes on top, and what nobody states has its defaults.
+    let spec = json!({
+        "containers": [{"name": "a"}, {"name": "b"}],
+        "resources": {"requests": {"cpu": "1", "hugepages-2Mi": "4Mi"}},
+        "overhead": {"cpu": "10m"},
+    });
+    let charge = pod(spec).charge;
+    assert_eq!(short(&charge), (1010, 0, 1010, 400));
+    assert_eq!(charge.requests.scalar("hugepages-2Mi"), 4 * MI);
+    // Limits of the pod alone.
+    let spec = json!({"containers": [{"name": "a"}], "resources": {"limits": {"cpu": "1", "memory": "64Mi"}}});
+    assert_eq!(short(&pod(spec).charge), (1000, 64, 1000, 64));
+}
+
+#[test]
+fn all_resources_are_charged() {
+    let requests =
+        json!({"ephemeral-storage": "1k", "hugepages-2Mi": "4Mi", "example.com/gpu": "2", "pods": "1", "zero/z": 0});
+    let charge = pod(json!({"containers": [container(requests.clone()), container(requests)]})).charge;
+    let expected = ResourceList {
+        ephemeral_storage: 2000,
+        scalars: vec![("example.com/gpu".into(), 4), ("hugepages-2Mi".into(), 8 * MI)],
+        ..ResourceList::default()
+    };
+    assert_eq!(charge.requests, expected);
+    assert_eq!(charge.scoring_memory, 2 * DEFAULT_MEMORY_REQUEST);
+}
+
+/// A pod with one container of 1 CPU, with this status.
+fn resized(node: &str, status: Value) -> PodRecord {
+    pod_of(&json!({
+        "metadata": {"name": "web-0", "namespace": "shop", "uid": "6c1f"},
+        "spec": {"nodeName": node, "containers": [container(json!({"cpu": "1"}))]},
+        "status": status,
+    }))
+}
+
+#[test]
+fn a_bound_pod_is_charged_the_most_of_what_is_asked_for_given_and_in_use() {
+    let status = |in_use: &str, given: &str| {
+        json!({"containerStatuses": [
+            {"name": "c", "resources": {"requests": {"cpu": in_use}}, "allocatedResources": {"cpu": given}}
+        ]})
+    };
+    let infeasible = |mut status: Value, reason: &str| {
+        status["conditions"] = json!([{"type": "PodResizePending", "status": "True", "reason": reason}]);
+        status
+    };
+    for (what, pod, expected) in [
+        ("shrinking", resized("n", status("3", "2")), 3000),
+        ("granted", resized("n", status("1", "2")), 2000),
+        ("growing", resized("n", status("500m", "500m")), 1000),
+        (
+            "growing in vain",
+            resized("n", infeasible(status("500m", "500m"), "Infeasible")),
+            500,
+        ),
+        (
+            "growing later",
+            resized("n", infeasible(status("500m", "500m"), "Deferred")),
+            1000,
+        ),
+        ("without a node the spec counts", resized("", status("3", "2")), 1000),
+        ("no status", resized("n", json!(null)), 1000),
+        (
+            "a status without resources",
+            resized(
+                "n",
+                json!({"containerStatuses": [{"name": "c", "allocatedResources": {"cpu": "9"}}]}),
+            ),
+            1000,
+        ),
+        ("a status that cannot be read", resized("n", status("much", "2")), 2000),
+        (
+            "of another container",
+            resized(
+                "n",
+                json!({"containerStatuses": [{"name": "d", "resources": {"requests": {"cpu": "9"}}}]}),
+            ),
+            1000,
+        ),
+    ] {
+        assert_eq!(pod.charge.requests.milli_cpu, expected, "{what}");
+        assert_eq!(pod.spec.charge.requests.milli_cpu, 1000, "{what}");
+        assert!(pod.spec.unsupported.is_empty(), "{what}");
+    }
+}
+
+#[test]
+fn amounts_that_make_no_sense_keep_a_pod_waiting_but_counted() {
+    let spec = json!({
+        "nodeName": "n",
+        "containers": [container(json!({"cpu": "1 core", "memory": "-5", "example.com/gpu": "2"}))],
+        "initContainers": [{"resources": {"limits": {"cpu": "x"}}}],
+        "overhead": {"cpu": ""},
+        "resources": {"requests": {"memory": "lots"}},
+    });
+    assert_eq!(pod(spec.clone()).charge.requests.scalar("example.com/gpu"), 2);
+    insta::assert_snapshot!(unsupported(spec), @r#"
+    spec.containers[0].resources.requests.cpu: "1 core" is not a quantity (wanted is for example 500m, 2 or 1.5Gi)
+    spec.containers[0].resources.requests.memory: "-5" is negative
+    spec.initContainers[0].resources.limits.cpu: "x" is not a quantity (wanted is for example 500m, 2 or 1.5Gi)
+    spec.overhead.cpu: "" is not a quantity (wanted is for example 500m, 2 or 1.5Gi)
+    spec.resources.requests.memory: "lots" is not a quantity (wanted is for example 500m, 2 or 1.5Gi)
+    "#);
+}
+
+// What narrows the choice of nodes
+
+#[test]
+fn host_ports_are_those_of_containers_that_keep_running() {
+    let spec = |host_network: bool| {
+        json!({
+            "hostNetwork": host_network,
+            "containers": [{"ports": [
+                {"containerPort": 8080},
+                {"containerPort": 80, "hostPort": 80, "protocol": "UDP", "hostIP": "10.0.0.1"},
+                {"containerPort": 53, "hostPort": 53, "hostIP": null, "protocol": ""},
+            ]}, {"ports": [{"hostPort": 53, "protocol": "TCP", "hostIP": "0.0.0.0"}]}],
+            "initContainers": [
+                {"restartPolicy": "Always", "ports": [{"hostPort": 15000, "protocol": "SCTP"}]},
+                {"ports": [{"hostPort": 99}]},
+            ],
+        })
+    };
+    let ports = |spec: Value| {
+        let ports: Vec<String> = pod(spec)
+            .spec
+            .host_ports
+            .iter()
+            .map(|p| format!("{} {:?} {}", p.ip, p.protocol, p.port))
+            .collect();
+        ports
+    };
+    let stated = ["0.0.0.0 Tcp 53", "0.0.0.0 Sctp 15000", "10.0.0.1 Udp 80"];
+    assert_eq!(ports(spec(false)), stated);
+    assert_eq!(ports(spec(true)), [stated[0], "0.0.0.0 Tcp 8080", stated[1], stated[2]]);
+    assert_eq!(pod(spec(false)).spec.host_ports[1].protocol, Protocol::Sctp);
+
+    let bad =
+        json!({"containers": [{"ports": [{"hostPort": 65536}, {"hostPort": -1}, {"hostPort": 1, "protocol": "tcp"}]}]});
+    insta::assert_snapshot!(unsupported(bad), @r#"
+    spec.containers[0].ports[0].hostPort: 65536 is not between 1 and 65535
+    spec.containers[0].ports[1].hostPort: -1 is not between 1 and 65535
+    spec.containers[0].ports[2].protocol: "tcp" is not TCP, UDP or SCTP
+    "#);
+}
+
+#[test]
+fn tolerations_are_read_as_the_api_defaults_them() {
+    let pod = pod(json!({"tolerations": [
+        {"key": "a", "value": "1"},
+        {"key": "b", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300},
+        {"operator": "Exists"},
+    ]}));
+    let read: Vec<_> = pod
+        .spec
+        .tolerations
+        .iter()
+        .map(|t| (&*t.key, t.operator, &*t.value, t.effect))
+        .collect();
+    use TolerationOperator::{Equal, Exists};
+    let expected = [
+        ("a", Equal, "1", None),
+        ("b", Exists, "", Some(TaintEffect::NoExecute)),
+        ("", Exists, "", None),
+    ];
+    assert_eq!(read, expected);
+
+    insta::assert_snapshot!(unsupported(json!({"tolerations": [
+        {"key": "a", "operator": "Gt", "value": "5"},
+        {"key": "a", "operator": "Like"},
+        {"key": "a", "effect": "Sometimes"},
+        {"value": "x"},
+        {"key": "a", "operator": "Exists", "value": "x"},
+    ]})), @r#"
+    spec.tolerations[0].operator: Gt is not supported yet
+    spec.tolerations[1].operator: "Like" is not an operator of tolerations
+    spec.tolerations[2].effect: "Sometimes" is not an effect of taints
+    spec.tolerations[3].operator: must be Exists when the key is empty
+    spec.tolerations[4].value: must be empty when the operator is Exists
+    "#);
+}
+
+#[test]
+fn node_affinity_is_read() {
+    let pod = pod(json!({
+        "nodeSelector": {"disk": "ssd", "arch": null},
+        "affinity": {"nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+                {"matchExpressions": [{"key": "cores", "operator": "Gt", "values": ["-8"]}, {"key": "x", "operator": "DoesNotExist"}]},
+                {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-1"]}]},
+                {},
+            ]},
+            "preferredDuringSchedulingIgnoredDuringExecution": [
+                {"weight": 100, "preference": {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["b", "a"]}]}},
+            ],
+        }},
+    }));
+    let spec = &pod.spec;
+    assert_eq!(
+        spec.node_selector,
+        [("arch", ""), ("disk", "ssd")].into_iter().collect()
+    );
+    let terms = spec.node_affinity.as_deref().expect("terms");
+    assert_eq!(terms.len(), 3);
+    assert_eq!(terms[0].match_expressions[0].operator, Operator::Gt);
+    assert_eq!(&*terms[1].match_fields[0].values[0], "node-1");
+    assert!(terms[2].is_empty());
+    assert_eq!(spec.preferred_node_affinity[0].weight, 100);
+    assert!(spec.unsupported.is_empty());
+}
+
+#[test]
+fn no_terms_are_something_else_than_no_affinity() {
+    let required = |required: Value| {
+        let spec = json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}});
+        pod(spec).spec.node_affinity.clone()
+    };
+    assert_eq!(required(json!(null)), None);
+    assert_eq!(required(json!({"nodeSelectorTerms": null})), Some(Box::default()));
+}
+
+#[test]
+fn bad_selectors_name_their_field() {
+    let expressions = json!([
+        {"key": "a", "operator": "in", "values": ["x"]},
+        {"key": "a", "operator": "In"},
+        {"key": "a", "operator": "Exists", "values": ["x"]},
+        {"key": "a", "operator": "Lt", "values": ["five"]},
+        {"key": "a", "operator": "Gt", "values": ["1", "2"]},
+        {"operator": "Exists"},
+    ]);
+    let fields = json!([
+        {"key": "metadata.namespace", "operator": "In", "values": ["x"]},
+        {"key": "metadata.name", "operator": "Exists"},
+        {"key": "metadata.name", "operator": "NotIn", "values": ["x", "y"]},
+    ]);
+    let spec = json!({"affinity": {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [{"matchExpressions": expressions, "matchFields": fields}]
+            },
+            "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 0, "preference": {}}, {"weight": 101}],
+        },
+        "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+            {"topologyKey": "zone", "labelSelector": {"matchExpressions": [{"key": "a", "operator": "Gt", "values": ["1"]}]}},
+            {"labelSelector": {}},
+        ]},
+    }});
+    insta::assert_snapshot!(unsupported(spec), @r#"
+    spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].operator: "in" is not an operator here
+    spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[1].values: In needs at least one value
+    spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[2].values: Exists takes no values
+    spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[3].values: Lt needs an integer, not "five"
+    spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[4].values: Gt needs exactly one value, not 2
+    spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[5].key: is empty
+    spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchFields[0].key: "metadata.namespace" is not a field that can be selected; metadata.name is
+    spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchFields[1].operator: "Exists" is not an operator here
+    spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchFields[2].values: NotIn on a field needs exactly one value, not 2
+    spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight: 0 is not between 1 and 100
+    spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[1].weight: 101 is not between 1 and 100
+    spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].labelSelector.matchExpressions[0].operator: "Gt" is not an operator here
+    spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[1].topologyKey: is empty
+    spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution: pod anti-affinity is not supported yet
+    "#);
+}
+
+#[test]
+fn required_anti_affinity_is_kept_for_the_pods_that_come_later() {
+    let term = |term: Value| {
+        let spec = json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}});
+        let pod = pod(spec);
+        assert_eq!(pod.spec.unsupported.len(), 1);
+        pod.spec.anti_affinity[0].clone()
+    };
+    let full = term(json!({
+        "topologyKey": "zone",
+        "labelSelector": {
+            "matchLabels": {"b": "2", "a": "1"},
+            "matchExpressions": [{"key": "c", "operator": "NotIn", "values": ["3"]}],
+        },
+        "namespaces": ["y", "x", "y"],
+        "namespaceSelector": {},
+    }));
+    let keys: Vec<_> = full
+        .selector
+        .iter()
+        .flat_map(|s| &s.requirements)
+        .map(|r| (&*r.key, r.operator))
+        .collect();
+    assert_eq!(keys, [("a", Operator::In), ("b", Operator::In), ("c", Operator::NotIn)]);
+    assert_eq!(*full.namespaces.names, ["x".into(), "y".into()]);
+    assert!(full.namespaces.contains("anywhere", None));
+
+    let bare = term(json!({"topologyKey": "zone"}));
+    assert_eq!((bare.selector, &*bare.namespaces.names), (None, &["shop".into()][..]));
+    let everywhere = term(json!({"topologyKey": "zone", "namespaceSelector": {"matchLabels": {"team": "x"}}}));
+    assert!(everywhere.namespaces.names.is_empty());
+}
+
+#[test]
+fn what_cannot_be_honoured_is_named() {
+    insta::assert_snapshot!(unsupported(json!({
+        "schedulingGroup": {"podGroupName": "g"},
+        "resourceClaims": [{"name": "gpu"}],
+        "topologySpreadConstraints": [{"maxSkew": 1}],
+        "affinity": {
+            "podAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "zone"}],
+                "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1}],
+            },
+            "podAntiAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "zone"}],
+                "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1}],
+            },
+        },
+        "volumes": [
+            {"name": "a", "persistentVolumeClaim": {"claimName": "data"}},
+            {"name": "b", "ephemeral": {}},
+            {"name": "c", "csi": {"driver": "d"}},
+            {"name": "d", "awsElasticBlockStore": {}},
+            {"name": "e", "rbd": {}},
+            {"name": "f", "quantumFoam": {}},
+        ],
+        "workloadRef": {"name": "", "podGroup": null},
+    })), @r#"
+    spec.workloadRef.name: is missing
+    spec.workloadRef.podGroup: is missing
+    spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution: pod affinity is not supported yet
+    spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution: pod affinity is not supported yet
+    spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution: pod anti-affinity is not supported yet
+    spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution: pod anti-affinity is not supported yet
+    spec.topologySpreadConstraints: topology spread constraints are not supported yet
+    spec.resourceClaims: resource claims are not supported yet
+    spec.schedulingGroup: pod groups of Kubernetes 1.36 and later are not supported yet
+    spec.volumes[0].persistentVolumeClaim: persistent volume claims are not supported yet
+    spec.volumes[1].ephemeral: ephemeral volumes are not supported yet: each comes with a claim of its own
+    spec.volumes[2].csi: inline CSI volumes are not supported yet: they count against the volume limits of nodes
+    spec.volumes[3].awsElasticBlockStore: attached disks are not supported yet: they limit which nodes can be used
+    spec.volumes[4].rbd: attached disks are not supported yet: they limit which nodes can be used
+    spec.volumes[5].quantumFoam: volumes of this kind are not supported yet
+    "#);
+}
+
+#[test]
+fn empty_constraints_are_none() {
+    let lines = unsupported(json!({
+        "schedulingGroup": null,
+        "resourceClaims": [],
+        "topologySpreadConstraints": null,
+        "affinity": {"podAffinity": {}, "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": []}, "nodeAffinity": null},
+        "volumes": [
+            {"name": "a", "configMap": {}}, {"name": "b", "secret": {}}, {"name": "c", "projected": {}},
+            {"name": "d", "emptyDir": {}}, {"name": "e", "downwardAPI": {}}, {"name": "f", "hostPath": {}},
+            {"name": "g", "nfs": {}}, {"name": "h", "image": {}}, {"name": "i"}, {"name": "j", "csi": null}, null,
+        ],
+    }));
+    assert_eq!(lines, "");
+}
+
+// The rest of a pod
+
+#[test]
+fn a_pod_belongs_to_a_pod_group_by_its_workload() {
+    let link = |link: Value| pod(json!({"workloadRef": link})).group;
+    let expected = |replica_key: &str| {
+        let (workload, pod_group) = ("train".into(), "workers".into());
+        Some(GroupLink::Workload {
+            workload,
+            pod_group,
+            replica_key: replica_key.into(),
+        })
+    };
+    assert_eq!(link(json!({"name": "train", "podGroup": "workers"})), expected(""));
+    assert_eq!(
+        link(json!({"name": "train", "podGroup": "workers", "podGroupReplicaKey": "r1"})),
+        expected("r1")
+    );
+    assert_eq!(link(json!({"name": "train"})), None);
+    assert_eq!(link(json!(null)), None);
+}
+
+#[test]
+fn phases_and_the_condition() {
+    let with = |status: Value| pod_of(&json!({"metadata": {"name": "a", "uid": "u"}, "status": status}));
+    for (phase, expected) in [
+        ("Pending", PodPhase::Active),
+        ("Running", PodPhase::Active),
+        ("Unknown", PodPhase::Active),
+        ("", PodPhase::Active),
+        ("Succeeded", PodPhase::Succeeded),
+        ("Failed", PodPhase::Failed),
+    ] {
+        assert_eq!(with(json!({"phase": phase})).phase, expected);
+    }
+    let condition = |kind: &str, status: &str| {
+        let condition = json!({"type": kind, "status": status, "reason": "Unschedulable", "message": "no room"});
+        with(json!({"conditions": [{"type": "Ready", "status": "False"}, condition]})).condition
+    };
+    assert_eq!(
+        condition("PodScheduled", "False").map(|c| c.message.to_string()),
+        Some("no room".into())
+    );
+    assert_eq!(condition("PodScheduled", "True"), None);
+    assert_eq!(condition("Initialized", "False"), None);
+}
+
+#[test]
+fn a_pod_as_its_server_and_kubelet_left_it() {
+    let Ok(Object::Pod(bound)) = decode(Kind::Pod, BOUND_POD.as_bytes()) else {
+        panic!("decodes")
+    };
+    insta::assert_debug_snapshot!("bound_pod", bound);
+}
+
+#[test]
+fn twins_share_a_spec_bound_or_not() {
+    let mut value: Value = serde_json::from_str(BOUND_POD).expect("JSON");
+    let bound = pod_of(&value);
+    value["metadata"] = json!({"name": "twin", "namespace": "shop", "uid": "another", "labels": {"index": "7"}});
+    value["spec"]["nodeName"] = json!(null);
+    value["status"] = json!({"phase": "Pending"});
+    let pending = pod_of(&value);
+    assert_eq!(bound.spec, pending.spec);
+    assert_eq!(pending.charge, pending.spec.charge);
+    assert_eq!((bound.node_name.is_some(), pending.node_name.is_some()), (true, false));
+    assert!(Arc::ptr_eq(&bound.namespace, &pending.namespace));
+}
+
+// Other kinds
+
+#[test]
+fn a_node_as_its_kubelet_left_it() {
+    let Ok(Object::Node(node)) = decode(Kind::Node, NODE.as_bytes()) else {
+        panic!("decodes")
+    };
+    insta::assert_debug_snapshot!("node", node);
+}
+
+#[test]
+fn a_node_without_allocatable_has_its_capacity() {
+    let node = |status: Value| node_of(&json!({"metadata": {"name": "n"}, "status": status}));
+    let capacity = json!({"cpu": 4, "pods": "110", "attachable-volumes-x": "39"});
+    let from_capacity = node(json!({"capacity": capacity}));
+    assert_eq!(
+        (from_capacity.allocatable.milli_cpu, from_capacity.allowed_pods),
+        (4000, 110)
+    );
+    assert_eq!(from_capacity.allocatable.scalar("attachable-volumes-x"), 39);
+    assert_eq!(node(json!({"capacity": capacity, "allocatable": {}})).allowed_pods, 0);
+    assert_eq!(node(json!(null)).allocatable, ResourceList::default());
+}
+
+#[test]
+fn workloads_state_a_policy_for_each_group() {
+    let policy = |policy: Value| {
+        let spec = json!({"podGroups": [{"name": "other", "policy": {"basic": {}}}, {"name": "g", "policy": policy}]});
+        let workload = workload_of(&json!({"metadata": {"name": "w", "namespace": "n", "uid": "u"}, "spec": spec}));
+        assert_eq!(workload.pod_groups[0], ("other".into(), Ok(GroupPolicy::Basic)));
+        workload.pod_groups[1].1.clone().map_err(|problem| problem.to_string())
+    };
+    assert_eq!(
+        policy(json!({"gang": {"minCount": 4}})),
+        Ok(GroupPolicy::Gang { min_count: 4 })
+    );
+    assert_eq!(policy(json!({"gang": null, "basic": {}})), Ok(GroupPolicy::Basic));
+    let problems = [
+        json!(null),
+        json!({"basic": {}, "gang": {"minCount": 1}}),
+        json!({"gang": {}}),
+        json!({"gang": {"minCount": 0}}),
+        json!({"gang": {"minCount": -3}}),
+        json!({"gang": {"minCount": 3_000_000_000u64}}),
+    ];
+    let lines = problems.map(|value| policy(value).expect_err("a problem")).join("\n");
+    insta::assert_snapshot!(lines, @r#"
+    spec.podGroups[1].policy: states neither basic nor gang
+    spec.podGroups[1].policy: states both basic and gang
+    spec.podGroups[1].policy.gang.minCount: is missing
+    spec.podGroups[1].policy.gang.minCount: 0 is less than 1
+    spec.podGroups[1].policy.gang.minCount: -3 is less than 1
+    spec.podGroups[1].policy.gang.minCount: 3000000000 is more than 2147483647
+    "#);
+}
+
+#[test]
+fn priority_classes_and_namespaces() {
+    let class = json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass",
+        "metadata": {"name": "high", "resourceVersion": "x"}, "value": 1000, "globalDefault": true});
+    let Ok(Object::PriorityClass(class)) = try_decode(Kind::PriorityClass, &class) else {
+        panic!("decodes")
+    };
+    assert_eq!(
+        (&*class.name, class.value, class.global_default, class.resource_version),
+        ("high", 1000, true, 0)
+    );
+    let namespace = json!({"metadata": {"name": "shop", "resourceVersion": "12", "labels": {"team": "x"}}});
+    let Ok(Object::Namespace(namespace)) = try_decode(Kind::Namespace, &namespace) else {
+        panic!("decodes")
+    };
+    assert_eq!(
+        (namespace.resource_version, namespace.labels.get("team").map(|v| &**v)),
+        (12, Some("x"))
+    );
+}
+
+// Errors
+
+#[test]
+fn errors_name_the_object_the_field_and_the_problem() {
+    let meta = json!({"name": "web-0", "namespace": "shop", "uid": "u"});
+    let lines = [
+        error(
+            Kind::Pod,
+            &json!({"metadata": meta, "spec": {"containers": [{"ports": "80"}]}}),
+        ),
+        error(
+            Kind::Pod,
+            &json!({"metadata": meta, "spec": {"containers": [{"resources": {"requests": {"cpu": true}}}]}}),
+        ),
+        error(
+            Kind::Pod,
+            &json!({"metadata": meta, "spec": {"priority": 5_000_000_000u64}}),
+        ),
+        error(Kind::Pod, &json!({"metadata": meta, "spec": {"volumes": 3}})),
+        error(Kind::Pod, &json!({"metadata": meta, "spec": ["muster", "node-1"]})),
+        error(Kind::Pod, &json!({"metadata": {"name": "web-0", "namespace": "shop"}})),
+        error(Kind::Pod, &json!({"metadata": {"namespace": "shop", "uid": "u"}})),
+        error(Kind::Pod, &json!({"kind": "Node", "metadata": meta})),
+        error(
+            Kind::Workload,
+            &json!({"apiVersion": "scheduling.k8s.io/v1alpha2", "kind": "Workload", "metadata": meta}),
+        ),
+        error(
+            Kind::Node,
+            &json!({"metadata": {"name": "n"}, "spec": {"taints": [{"key": "a", "effect": "Never"}]}}),
+        ),
+        error(
+            Kind::Node,
+            &json!({"metadata": {"name": "n"}, "status": {"allocatable": {"example.com/gpu": "2 of them"}}}),
+        ),
+        error(Kind::Node, &json!([])),
+        decode(Kind::Node, b"{} {}").expect_err("an error").to_string(),
+        decode(Kind::Node, b"<html>").expect_err("an error").to_string(),
+    ];
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    Pod shop/web-0: spec.containers[0].ports: invalid type: string "80", expected a list
+    Pod shop/web-0: spec.containers[0].resources.requests.cpu: invalid type: boolean `true`, expected a quantity
+    Pod shop/web-0: spec.priority: invalid value: integer `5000000000`, expected i32
+    Pod shop/web-0: spec.volumes: invalid type: integer `3`, expected a list
+    Pod shop/web-0: spec: invalid type: sequence, expected an object
+    Pod shop/web-0: metadata.uid: is missing
+    Pod shop/(without a name): metadata.name: is missing
+    Pod shop/web-0: kind: "Node" is not "Pod"
+    Workload shop/web-0: apiVersion: "scheduling.k8s.io/v1alpha2" is not "scheduling.k8s.io/v1alpha1"
+    Node n: spec.taints[0].effect: "Never" is not an effect of taints
+    Node n: status.allocatable[example.com/gpu]: "2 of them" is not a quantity (wanted is for example 500m, 2 or 1.5Gi)
+    Node (without a name): invalid type: sequence, expected an object
+    Node (without a name): something follows the object
+    Node (without a name): expected value
+    "#);
+}
+
+#[test]
+fn null_is_absent_everywhere() {
+    /// Every value once replaced by null, one at a time.
+    fn with_nulls(value: &Value, found: &mut Vec<Value>, rebuild: &dyn Fn(Value) -> Value) {
+        found.push(rebuild(Value::Null));
+        match value {
+            Value::Object(map) => {
+                for key in map.keys() {
+                    with_nulls(&map[key], found, &|inner| {
+                        let mut map = map.clone();
+                        map[key] = inner;
+                        rebuild(Value::Object(map))
+                    });
+                }
+            }
+            Value::Array(items) => {
+                for (at, item) in items.iter().enumerate() {
+                    with_nulls(item, found, &|inner| {
+                        let mut items = items.clone();
+                        items[at] = inner;
+                        rebuild(Value::Array(items))
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+    for (kind, text) in [(Kind::Pod, BOUND_POD), (Kind::Node, NODE)] {
+        let original: Value = serde_json::from_str(text).expect("JSON");
+        let mut variants = Vec::new();
+        with_nulls(&original, &mut variants, &|value| value);
+        assert!(variants.len() > 50);
+        for value in variants {
+            match try_decode(kind, &value) {
+                Ok(_) => {}
+                // Name and uid are what an object cannot do without.
+                Err(error) if error.field.starts_with("metadata.") && error.problem == "is missing" => {}
+                // Null is zero, but no effect.
+                Err(error) if error.field.ends_with(".effect") => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "[a-z0-9.-]{0,8}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            prop::collection::hash_map("[a-z]{1,5}", inner, 0..3).prop_map(|map| map.into_iter().collect()),
+        ]
+    })
+}
+
+/// Replaces one value inside, chosen by walking down as the indices say.
+fn mutate(value: &mut Value, way: &[prop::sample::Index], new: Value) {
+    let inner = match (way.first(), &mut *value) {
+        (Some(index), Value::Object(map)) if !map.is_empty() => {
+            let at = index.index(map.len());
+            map.values_mut().nth(at)
+        }
+        (Some(index), Value::Array(items)) if !items.is_empty() => {
+            let at = index.index(items.len());
+            items.get_mut(at)
+        }
+        _ => None,
+    };
+    match inner {
+        Some(inner) => mutate(inner, &way[1..], new),
+        None => *value = new,
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        for kind in Kind::ALL {
+            let _ = decode(kind, &bytes);
+        }
+    }
+
+    #[test]
+    fn no_json_makes_it_panic(value in any_json()) {
+        for kind in Kind::ALL {
+            let _ = try_decode(kind, &value);
+        }
+    }
+
+    #[test]
+    fn a_cut_object_is_an_error(at in 0..BOUND_POD.trim_end().len()) {
+        prop_assert!(decode(Kind::Pod, &BOUND_POD.as_bytes()[..at]).is_err());
+    }
+
+    #[test]
+    fn a_changed_pod_decodes_or_names_a_field(
+        way in prop::collection::vec(any::<prop::sample::Index>(), 1..10),
+        new in any_json(),
+    ) {
+        let mut value: Value = serde_json::from_str(BOUND_POD).expect("JSON");
+        mutate(&mut value, &way, new);
+        match try_decode(Kind::Pod, &value) {
+            Ok(Object::Pod(pod)) => prop_assert_eq!(pod.spec.node_name.as_ref(), None),
+            Ok(other) => prop_assert!(false, "{:?}", other),
+            Err(error) => {
+                prop_assert!(!error.field.is_empty(), "{}", error);
+                prop_assert!(error.problem.len() <= 300, "{}", error);
+                prop_assert!(error.to_string().starts_with("Pod "), "{}", error);
+            }
+        }
+    }
+
+    #[test]
+    fn a_changed_node_decodes_or_names_a_field(
+        way in prop::collection::vec(any::<prop::sample::Index>(), 1..8),
+        new in any_json(),
+    ) {
+        let mut value: Value = serde_json::from_str(NODE).expect("JSON");
+        mutate(&mut value, &way, new);
+        if let Err(error) = try_decode(Kind::Node, &value) {
+            prop_assert!(!error.field.is_empty(), "{}", error);
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Workloads of Kubernetes 1.35: the policies of pod groups.
 
-use super::json::{List, Nullable, Presence, Str};
+use super::json::{List, Presence, Str, Struct};
 use super::path::Path;
 use super::{Fault, kube_object};
 use muster_framework::Text;
@@ -12,7 +12,7 @@ kube_object! {
     /// `scheduling.k8s.io/v1alpha1` Workload.
     Workload {
         #[serde(borrow)]
-        spec: Nullable<WorkloadSpec<'a>>,
+        spec: Struct<WorkloadSpec<'a>>,
     }
 }
 
@@ -20,7 +20,7 @@ kube_object! {
 #[serde(default, rename_all = "camelCase")]
 struct WorkloadSpec<'a> {
     #[serde(borrow)]
-    pod_groups: List<PodGroup<'a>>,
+    pod_groups: List<Struct<PodGroup<'a>>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -28,14 +28,14 @@ struct WorkloadSpec<'a> {
 struct PodGroup<'a> {
     #[serde(borrow)]
     name: Str<'a>,
-    policy: Nullable<Policy>,
+    policy: Struct<Policy>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Policy {
     basic: Presence,
-    gang: Option<Gang>,
+    gang: Option<Struct<Gang>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -51,7 +51,8 @@ impl Workload<'_> {
             return Err(Fault::new("metadata.uid", "is missing"));
         }
         let list = Path::Root("spec.podGroups");
-        let group = |(at, group): (usize, &PodGroup<'_>)| (Text::from(&*group.name), group.policy(list.item(at)));
+        let group =
+            |(at, group): (usize, &Struct<PodGroup<'_>>)| (Text::from(&*group.name), group.policy(list.item(at)));
         Ok(WorkloadRecord {
             namespace: self.metadata.namespace(),
             name: Text::from(&*self.metadata.name),

@@ -1,0 +1,604 @@
+//! Golden files that show the format, and round trips over generated inputs.
+
+use super::{CodecError, decode, encode};
+use crate::decode::decode as decode_json;
+use muster_engine::{BindOutcome, EffectId, Input, Object, ObjectKey, Outcome, PodRead, Time};
+use muster_framework::Text;
+use muster_framework::group::{GroupLink, GroupPolicy};
+use muster_framework::labels::Labels;
+use muster_framework::record::{
+    HostPort, Kind, NamespaceRecord, NamespaceScope, NodeRecord, PodAffinityTerm, PodPhase, PodRecord,
+    PodScheduledCondition, PodSpec, PriorityClassRecord, Protocol, Unsupported, WorkloadRecord,
+};
+use muster_framework::resource::{Charge, ResourceList};
+use muster_framework::selector::{LabelSelector, NodeSelectorTerm, Operator, PreferredTerm, Requirement};
+use muster_framework::taint::{Taint, TaintEffect, Toleration, TolerationOperator};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+fn charge() -> Charge {
+    Charge {
+        requests: ResourceList {
+            milli_cpu: 500,
+            memory: 1 << 30,
+            ephemeral_storage: 0,
+            scalars: vec![("example.com/gpu".into(), 2), ("hugepages-2Mi".into(), 4 << 20)],
+        },
+        scoring_milli_cpu: 600,
+        scoring_memory: 1 << 30,
+    }
+}
+
+/// A pod that leaves nothing out.
+fn full_pod() -> PodRecord {
+    let requirement = |operator, values: &[&str]| Requirement {
+        key: "zone".into(),
+        operator,
+        values: values.iter().map(|v| Text::from(*v)).collect(),
+    };
+    let selector = |r: Requirement| LabelSelector {
+        requirements: Box::new([r]),
+    };
+    let term = NodeSelectorTerm {
+        match_expressions: Box::new([
+            requirement(Operator::NotIn, &["a", "b"]),
+            requirement(Operator::Gt, &["5"]),
+        ]),
+        match_fields: Box::new([requirement(Operator::In, &["node-1"])]),
+    };
+    let spec = PodSpec {
+        node_name: Some("node-9".into()),
+        node_selector: [("disk", "ssd")].into_iter().collect(),
+        node_affinity: Some(Box::new([term.clone()])),
+        preferred_node_affinity: Box::new([PreferredTerm { weight: 10, term }]),
+        tolerations: Box::new([Toleration {
+            key: "gpu".into(),
+            operator: TolerationOperator::Equal,
+            value: "a100".into(),
+            effect: Some(TaintEffect::NoExecute),
+        }]),
+        host_ports: Box::new([HostPort {
+            ip: "0.0.0.0".into(),
+            protocol: Protocol::Udp,
+            port: 53,
+        }]),
+        charge: charge(),
+        anti_affinity: Box::new([PodAffinityTerm {
+            selector: Some(selector(requirement(Operator::Exists, &[]))),
+            namespaces: NamespaceScope {
+                names: Box::new(["shop".into()]),
+                selector: Some(selector(requirement(Operator::DoesNotExist, &[]))),
+            },
+            topology_key: "kubernetes.io/hostname".into(),
+        }]),
+        unsupported: Box::new([Unsupported {
+            field: "spec.resourceClaims".into(),
+            problem: "not yet".into(),
+        }]),
+    };
+    PodRecord {
+        uid: "6c1f".into(),
+        namespace: "shop".into(),
+        name: "web-0".into(),
+        resource_version: 8123,
+        generation: 2,
+        labels: [("app", "web"), ("quoted", "a \"b\" ü")].into_iter().collect(),
+        scheduler_name: "muster".into(),
+        node_name: Some("node-1".into()),
+        nominated_node_name: Some("node-2".into()),
+        phase: PodPhase::Succeeded,
+        terminating: true,
+        priority: Some(-10),
+        priority_class_name: Some("batch".into()),
+        scheduling_gates: Box::new(["quota".into()]),
+        group: Some(GroupLink::Workload {
+            workload: "train".into(),
+            pod_group: "workers".into(),
+            replica_key: "r1".into(),
+        }),
+        spec: spec.into(),
+        charge: charge(),
+        condition: Some(PodScheduledCondition {
+            reason: "Unschedulable".into(),
+            message: "0/2 nodes are available.".into(),
+        }),
+    }
+}
+
+/// A pod as plain as a decoder makes one.
+fn plain_pod() -> PodRecord {
+    let json = br#"{"metadata":{"name":"p","namespace":"n","uid":"u"}}"#;
+    match decode_json(Kind::Pod, json) {
+        Ok(Object::Pod(pod)) => *pod,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn key() -> ObjectKey {
+    ObjectKey {
+        kind: Kind::Pod,
+        namespace: "n".into(),
+        name: "p".into(),
+        uid: "u".into(),
+        resource_version: 9,
+    }
+}
+
+/// Inputs about objects: every kind of object, full and plain.
+fn objects() -> Vec<Input> {
+    let node = NodeRecord {
+        name: "node-1".into(),
+        resource_version: 17,
+        labels: [("zone", "a")].into_iter().collect(),
+        taints: vec![
+            Taint {
+                key: "gpu".into(),
+                value: "yes".into(),
+                effect: TaintEffect::NoSchedule,
+            },
+            Taint {
+                key: "old".into(),
+                value: "".into(),
+                effect: TaintEffect::PreferNoSchedule,
+            },
+        ],
+        unschedulable: true,
+        allocatable: charge().requests,
+        allowed_pods: 110,
+    };
+    let workload = WorkloadRecord {
+        namespace: "shop".into(),
+        name: "train".into(),
+        uid: "77aa".into(),
+        resource_version: 5,
+        pod_groups: vec![
+            ("workers".into(), Ok(GroupPolicy::Gang { min_count: 8 })),
+            ("logs".into(), Ok(GroupPolicy::Basic)),
+            (
+                "odd".into(),
+                Err("spec.podGroups[2].policy: states both basic and gang".into()),
+            ),
+        ],
+    };
+    let class = PriorityClassRecord {
+        name: "batch".into(),
+        resource_version: 3,
+        value: -10,
+        global_default: true,
+    };
+    let namespace = NamespaceRecord {
+        name: "shop".into(),
+        resource_version: 2,
+        labels: [("team", "x")].into_iter().collect(),
+    };
+    [
+        Object::Node(node),
+        Object::Pod(Box::new(full_pod())),
+        Object::Pod(Box::new(plain_pod())),
+        Object::Namespace(namespace),
+        Object::PriorityClass(class),
+        Object::Workload(workload),
+    ]
+    .map(Input::Applied)
+    .into()
+}
+
+/// Inputs about lists and deletions.
+fn lists() -> Vec<Input> {
+    let unknown = ObjectKey {
+        kind: Kind::Node,
+        ..ObjectKey {
+            namespace: "".into(),
+            uid: "".into(),
+            ..key()
+        }
+    };
+    vec![
+        Input::KindNotServed(Kind::Workload),
+        Input::ListBegun(Kind::PriorityClass),
+        Input::ListDone(Kind::Namespace),
+        Input::Deleted(key()),
+        Input::Undecodable {
+            key: unknown,
+            error: "spec.taints[0].effect: \"Never\" is not an effect of taints".into(),
+        },
+    ]
+}
+
+/// What became of effects.
+fn outcomes() -> Vec<Input> {
+    let message = || Text::from("connection reset");
+    let outcomes = [
+        Outcome::Bind(BindOutcome::Bound),
+        Outcome::Bind(BindOutcome::PodGone),
+        Outcome::Bind(BindOutcome::Refused { message: message() }),
+        Outcome::Bind(BindOutcome::Unknown { message: message() }),
+        Outcome::PodRead(PodRead::Found(Box::new(plain_pod()))),
+        Outcome::PodRead(PodRead::Gone),
+        Outcome::PodRead(PodRead::Failed { message: message() }),
+        Outcome::Written,
+        Outcome::ObjectGone,
+        Outcome::WriteFailed { message: message() },
+    ];
+    (40u64..)
+        .zip(outcomes)
+        .map(|(id, outcome)| Input::EffectDone {
+            id: EffectId(id),
+            outcome,
+        })
+        .collect()
+}
+
+/// Compares a golden file with inputs, one millisecond apart; with `UPDATE_GOLDEN` set, writes it anew instead.
+fn check_golden(file: &str, inputs: &[Input]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(file);
+    let times = (1..).map(|n: u64| Time(n * 1_000));
+    let written: Vec<String> = times
+        .clone()
+        .zip(inputs)
+        .map(|(now, input)| encode(now, input))
+        .collect();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, written.join("\n") + "\n").expect("golden files can be written");
+    }
+    let golden = std::fs::read_to_string(&path).expect("the golden file is there");
+    let lines: Vec<&str> = golden.lines().collect();
+    assert_eq!(
+        written, lines,
+        "{file}: if the change is meant, run with UPDATE_GOLDEN=1"
+    );
+    for ((now, input), line) in times.zip(inputs).zip(lines) {
+        assert_eq!(decode(line), Ok((now, input.clone())), "{line}");
+    }
+}
+
+#[test]
+fn objects_look_as_they_did() {
+    check_golden("objects.jsonl", &objects());
+}
+
+#[test]
+fn lists_look_as_they_did() {
+    check_golden("lists.jsonl", &lists());
+}
+
+#[test]
+fn outcomes_look_as_they_did() {
+    check_golden("outcomes.jsonl", &outcomes());
+}
+
+/// The variants that an input is made of. A new variant does not compile here until it is named.
+fn variants(input: &Input) -> Vec<&'static str> {
+    match input {
+        Input::Applied(object) => vec!["Applied", object.kind().name()],
+        Input::Deleted(_) => vec!["Deleted"],
+        Input::Undecodable { .. } => vec!["Undecodable"],
+        Input::ListBegun(_) => vec!["ListBegun"],
+        Input::ListDone(_) => vec!["ListDone"],
+        Input::KindNotServed(_) => vec!["KindNotServed"],
+        Input::EffectDone { outcome, .. } => match outcome {
+            Outcome::Bind(BindOutcome::Bound) => vec!["Bound"],
+            Outcome::Bind(BindOutcome::PodGone) => vec!["PodGone"],
+            Outcome::Bind(BindOutcome::Refused { .. }) => vec!["Refused"],
+            Outcome::Bind(BindOutcome::Unknown { .. }) => vec!["Unknown"],
+            Outcome::PodRead(PodRead::Found(_)) => vec!["Found"],
+            Outcome::PodRead(PodRead::Gone) => vec!["Gone"],
+            Outcome::PodRead(PodRead::Failed { .. }) => vec!["Failed"],
+            Outcome::Written => vec!["Written"],
+            Outcome::ObjectGone => vec!["ObjectGone"],
+            Outcome::WriteFailed { .. } => vec!["WriteFailed"],
+        },
+    }
+}
+
+#[test]
+fn the_golden_files_leave_no_variant_out() {
+    let inputs: Vec<Input> = [objects(), lists(), outcomes()].concat();
+    let seen: BTreeSet<&str> = inputs.iter().flat_map(variants).collect();
+    assert_eq!(seen.len(), 6 + Kind::ALL.len() + 10, "{seen:?}");
+}
+
+#[test]
+fn what_is_not_known_is_an_error_that_names_it() {
+    let error = |line: &str| decode(line).expect_err(line).to_string();
+    let lines = [
+        r#"{"v":2,"now":0,"input":{"applied":{"pod":{"new":1}}}}"#,
+        r#"{"v":1,"now":0,"input":{"listDone":"Pod"},"extra":1}"#,
+        r#"{"v":1,"now":0,"input":{"listEnded":"Pod"}}"#,
+        r#"{"v":1,"now":0,"input":{"listDone":"Secret"}}"#,
+        r#"{"v":1,"now":0,"input":{"applied":{"namespace":{"name":"a","resourceVersion":1,"colour":"red"}}}}"#,
+        r#"{"v":1,"now":0,"input":{"applied":{"namespace":{"name":"a"}}}}"#,
+        r#"{"v":1,"now":0,"input":{"applied":{"namespace":{"name":"a","resourceVersion":1,"labels":{"a":"","a":""}}}}}"#,
+        r#"{"v":1,"now":-1,"input":{"listDone":"Pod"}}"#,
+        r#"{"v":1,"now":0,"input":{"listDone":"Pod"}} {}"#,
+        r#"{"now":0}"#,
+        "",
+    ];
+    insta::assert_snapshot!(lines.map(error).join("\n"), @r#"
+    the recording has version 2, this Muster reads version 1
+    extra: unknown field `extra`, expected one of `v`, `now`, `input` at line 1 column 49
+    input: unknown variant `listEnded`, expected one of `applied`, `deleted`, `undecodable`, `listBegun`, `listDone`, `kindNotServed`, `effectDone` at line 1 column 35
+    input.listDone: unknown variant `Secret`, expected one of `Node`, `Pod`, `Namespace`, `PriorityClass`, `Workload` at line 1 column 43
+    input.applied.namespace.colour: unknown field `colour`, expected one of `name`, `resourceVersion`, `labels` at line 1 column 87
+    input.applied.namespace: missing field `resourceVersion` at line 1 column 59
+    input.applied.namespace.labels: "a" stands there twice at line 1 column 103
+    now: invalid value: integer `-1`, expected u64 at line 1 column 15
+    not a line of a recording: trailing characters at line 1 column 44
+    not a line of a recording: missing field `v` at line 1 column 9
+    not a line of a recording: EOF while parsing a value at line 1 column 0
+    "#);
+    assert_eq!(decode(lines[0]), Err(CodecError::UnknownVersion { found: 2 }));
+}
+
+fn text() -> impl Strategy<Value = Text> {
+    prop_oneof![
+        select(&["", "a", "kubernetes.io/hostname", "ü\"\\\n\u{1F980}"][..]).prop_map(Text::from),
+        "[a-z]{1,3}".prop_map(Text::from)
+    ]
+}
+
+fn slice<T: std::fmt::Debug>(item: impl Strategy<Value = T>) -> impl Strategy<Value = Box<[T]>> {
+    vec(item, 0..3).prop_map(Into::into)
+}
+
+fn labels() -> impl Strategy<Value = Labels> {
+    vec((text(), text()), 0..3).prop_map(|pairs| pairs.into_iter().collect())
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    select(&Kind::ALL[..])
+}
+
+fn resources() -> impl Strategy<Value = ResourceList> {
+    let scalars = prop::collection::btree_map(text(), any::<i64>(), 0..3);
+    (any::<i64>(), any::<i64>(), 0i64..3, scalars).prop_map(|(milli_cpu, memory, ephemeral_storage, scalars)| {
+        ResourceList {
+            milli_cpu,
+            memory,
+            ephemeral_storage,
+            scalars: scalars.into_iter().collect(),
+        }
+    })
+}
+
+fn charges() -> impl Strategy<Value = Charge> {
+    (resources(), any::<i64>(), 0i64..2).prop_map(|(requests, scoring_milli_cpu, scoring_memory)| Charge {
+        requests,
+        scoring_milli_cpu,
+        scoring_memory,
+    })
+}
+
+fn requirements() -> impl Strategy<Value = Box<[Requirement]>> {
+    use Operator::{DoesNotExist, Exists, Gt, In, Lt, NotIn};
+    let operator = select(&[In, NotIn, Exists, DoesNotExist, Gt, Lt][..]);
+    slice((text(), operator, slice(text())).prop_map(|(key, operator, values)| Requirement { key, operator, values }))
+}
+
+fn label_selectors() -> impl Strategy<Value = LabelSelector> {
+    requirements().prop_map(|requirements| LabelSelector { requirements })
+}
+
+fn terms() -> impl Strategy<Value = NodeSelectorTerm> {
+    (requirements(), requirements()).prop_map(|(match_expressions, match_fields)| NodeSelectorTerm {
+        match_expressions,
+        match_fields,
+    })
+}
+
+fn taint_effects() -> impl Strategy<Value = TaintEffect> {
+    select(
+        &[
+            TaintEffect::NoSchedule,
+            TaintEffect::PreferNoSchedule,
+            TaintEffect::NoExecute,
+        ][..],
+    )
+}
+
+fn tolerations() -> impl Strategy<Value = Toleration> {
+    let operator = select(&[TolerationOperator::Equal, TolerationOperator::Exists][..]);
+    (text(), operator, text(), option::of(taint_effects())).prop_map(|(key, operator, value, effect)| Toleration {
+        key,
+        operator,
+        value,
+        effect,
+    })
+}
+
+fn host_ports() -> impl Strategy<Value = HostPort> {
+    (
+        text(),
+        select(&[Protocol::Tcp, Protocol::Udp, Protocol::Sctp][..]),
+        any::<u16>(),
+    )
+        .prop_map(|(ip, protocol, port)| HostPort { ip, protocol, port })
+}
+
+fn affinity_terms() -> impl Strategy<Value = PodAffinityTerm> {
+    (
+        option::of(label_selectors()),
+        slice(text()),
+        option::of(label_selectors()),
+        text(),
+    )
+        .prop_map(|(selector, names, among, topology_key)| PodAffinityTerm {
+            selector,
+            namespaces: NamespaceScope { names, selector: among },
+            topology_key,
+        })
+}
+
+prop_compose! {
+    fn pod_specs()(
+        node_name in option::of(text()),
+        node_selector in labels(),
+        node_affinity in option::of(slice(terms())),
+        preferred in slice((any::<i32>(), terms())),
+        tolerations in slice(tolerations()),
+        host_ports in slice(host_ports()),
+        charge in charges(),
+        anti_affinity in slice(affinity_terms()),
+        unsupported in slice((text(), text())),
+    ) -> PodSpec {
+        let preferred = preferred.into_iter().map(|(weight, term)| PreferredTerm { weight, term });
+        let unsupported = unsupported.into_iter().map(|(field, problem)| Unsupported { field, problem });
+        PodSpec {
+            node_name,
+            node_selector,
+            node_affinity,
+            preferred_node_affinity: preferred.collect(),
+            tolerations,
+            host_ports,
+            charge,
+            anti_affinity,
+            unsupported: unsupported.collect(),
+        }
+    }
+}
+
+fn links() -> impl Strategy<Value = GroupLink> {
+    (text(), text(), text()).prop_map(|(workload, pod_group, replica_key)| GroupLink::Workload {
+        workload,
+        pod_group,
+        replica_key,
+    })
+}
+
+prop_compose! {
+    fn pods()(
+        (uid, namespace, name, scheduler_name) in (text(), text(), text(), text()),
+        (resource_version, generation, terminating) in (any::<u64>(), any::<i64>(), any::<bool>()),
+        labels in labels(),
+        (node_name, nominated_node_name) in (option::of(text()), option::of(text())),
+        phase in select(&[PodPhase::Active, PodPhase::Succeeded, PodPhase::Failed][..]),
+        (priority, priority_class_name) in (option::of(any::<i32>()), option::of(text())),
+        scheduling_gates in slice(text()),
+        group in option::of(links()),
+        spec in pod_specs(),
+        charge in charges(),
+        condition in option::of((text(), text())),
+    ) -> PodRecord {
+        let condition = condition.map(|(reason, message)| PodScheduledCondition { reason, message });
+        PodRecord {
+            uid, namespace, name, resource_version, generation, labels, scheduler_name, node_name, nominated_node_name,
+            phase, terminating, priority, priority_class_name, scheduling_gates, group, spec: spec.into(), charge,
+            condition,
+        }
+    }
+}
+
+prop_compose! {
+    fn nodes()(
+        (name, resource_version) in (text(), any::<u64>()),
+        labels in labels(),
+        taints in vec((text(), text(), taint_effects()), 0..3),
+        (unschedulable, allowed_pods) in (any::<bool>(), any::<i64>()),
+        allocatable in resources(),
+    ) -> NodeRecord {
+        let taints = taints.into_iter().map(|(key, value, effect)| Taint { key, value, effect }).collect();
+        NodeRecord { name, resource_version, labels, taints, unschedulable, allocatable, allowed_pods }
+    }
+}
+
+fn workloads() -> impl Strategy<Value = WorkloadRecord> {
+    let policy = prop_oneof![
+        Just(Ok(GroupPolicy::Basic)),
+        any::<i32>().prop_map(|min_count| Ok(GroupPolicy::Gang { min_count })),
+        text().prop_map(Err),
+    ];
+    (text(), text(), text(), any::<u64>(), vec((text(), policy), 0..3)).prop_map(
+        |(namespace, name, uid, resource_version, pod_groups)| WorkloadRecord {
+            namespace,
+            name,
+            uid,
+            resource_version,
+            pod_groups,
+        },
+    )
+}
+
+fn keys() -> impl Strategy<Value = ObjectKey> {
+    (kind(), text(), text(), text(), any::<u64>()).prop_map(|(kind, namespace, name, uid, resource_version)| {
+        ObjectKey {
+            kind,
+            namespace,
+            name,
+            uid,
+            resource_version,
+        }
+    })
+}
+
+fn some_objects() -> impl Strategy<Value = Object> {
+    let namespace = (text(), any::<u64>(), labels());
+    let class = (text(), any::<u64>(), any::<i32>(), any::<bool>());
+    prop_oneof![
+        nodes().prop_map(Object::Node),
+        pods().prop_map(|pod| Object::Pod(Box::new(pod))),
+        namespace.prop_map(|(name, resource_version, labels)| {
+            Object::Namespace(NamespaceRecord {
+                name,
+                resource_version,
+                labels,
+            })
+        }),
+        class.prop_map(|(name, resource_version, value, global_default)| {
+            Object::PriorityClass(PriorityClassRecord {
+                name,
+                resource_version,
+                value,
+                global_default,
+            })
+        }),
+        workloads().prop_map(Object::Workload),
+    ]
+}
+
+fn some_outcomes() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        pods().prop_map(|pod| Outcome::PodRead(PodRead::Found(Box::new(pod)))),
+        text().prop_map(|message| Outcome::Bind(BindOutcome::Unknown { message })),
+        select(outcomes()).prop_map(|input| match input {
+            Input::EffectDone { outcome, .. } => outcome,
+            other => panic!("{other:?}"),
+        }),
+    ]
+}
+
+fn inputs() -> impl Strategy<Value = Input> {
+    prop_oneof![
+        4 => some_objects().prop_map(Input::Applied),
+        1 => keys().prop_map(Input::Deleted),
+        1 => (keys(), text()).prop_map(|(key, error)| Input::Undecodable { key, error }),
+        1 => kind().prop_map(Input::ListBegun),
+        1 => kind().prop_map(Input::ListDone),
+        1 => kind().prop_map(Input::KindNotServed),
+        2 => (any::<u64>(), some_outcomes()).prop_map(|(id, outcome)| Input::EffectDone { id: EffectId(id), outcome }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read_again(now in any::<u64>(), input in inputs()) {
+        let line = encode(Time(now), &input);
+        prop_assert!(!line.contains('\n'));
+        prop_assert_eq!(decode(&line), Ok((Time(now), input)));
+    }
+
+    #[test]
+    fn no_line_makes_it_panic(line in any::<String>()) {
+        let _ = decode(&line);
+    }
+
+    #[test]
+    fn a_cut_line_is_an_error(input in inputs(), at in any::<prop::sample::Index>()) {
+        let line = encode(Time(1), &input);
+        let end = line.floor_char_boundary(at.index(line.len()));
+        prop_assert!(decode(&line[..end]).is_err());
+    }
+}

@@ -1,7 +1,7 @@
 //! Kubernetes JSON, and nothing but: objects in, requests out, and the recording format of what an engine was told.
 //!
 //! * [`decode()`] makes the engine's records of objects as the API server writes them;
-//! * [`write`] builds bindings, conditions and events as values that somebody else sends;
+//! * [`mod@write`] builds bindings, conditions and events as values that somebody else sends;
 //! * [`paths`] says where the objects are found;
 //! * [`codec`] writes inputs of the engine down, and reads them again;
 //! * [`http_status`] reads what the API server says when it refuses.

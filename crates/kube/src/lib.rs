@@ -1,1 +1,46 @@
-//! placeholder
+//! The driver for a real API server: it tells the engine what it watches, does what the engine decides, and tells it
+//! what became of that.
+//!
+//! ```text
+//!  API server ──list, watch──► informer (one per kind) ──┐
+//!                                                        ▼
+//!                                    bounded channel of Input ──► driver thread, owns the Engine
+//!                                                        ▲              │ Effect
+//!  API server ◄──bind, status, read── dispatcher ──Outcome              │
+//!             ◄──events────────────── event workers ◄───────────────────┘
+//! ```
+//!
+//! * [`connect()`] makes the clients, [`start()`] everything else.
+//! * `wire` splits lists and watches into objects, one at a time: no whole object is ever kept.
+//! * `answer` says what an answer of the server means; all such knowledge is there.
+//!
+//! **Architecture invariants:** no scheduling decision is made here. The engine is owned by one thread, which never
+//! waits for the network or for a full channel. No lock is held across an `.await`.
+
+mod answer;
+mod backoff;
+mod connect;
+mod dispatcher;
+mod driver;
+mod events;
+mod exchange;
+mod health;
+mod informer;
+mod observer;
+mod rate_limit;
+mod recording;
+mod scheduler;
+mod standing_complaint;
+#[cfg(test)]
+mod testing;
+mod wire;
+
+pub use connect::{Clients, ConnectError, connect};
+pub use dispatcher::DispatcherSettings;
+pub use driver::DriverSettings;
+pub use health::Health;
+pub use informer::InformerSettings;
+pub use observer::{Notice, Observer};
+pub use rate_limit::Rate;
+pub use recording::{RecordError, Recording};
+pub use scheduler::{RunError, Running, Settings, start};

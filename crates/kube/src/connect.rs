@@ -1,0 +1,73 @@
+//! Clients of the API server. The `kube` crate does authentication, TLS and connections, and nothing else of it is used.
+
+use http::{HeaderValue, header};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use std::path::{Path, PathBuf};
+
+/// Two clients with connections of their own: hundreds of binds must not keep a watch from being opened, or the reverse.
+#[derive(Clone)]
+pub struct Clients {
+    /// For lists and watches.
+    pub watches: Client,
+    /// For everything that the engine asks for.
+    pub writes: Client,
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The kubeconfig cannot be read, or lacks something.
+    #[error("cannot use the kubeconfig {path}")]
+    Kubeconfig {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<kube::config::KubeconfigError>,
+    },
+    /// There is no kubeconfig, and no service account either.
+    #[error("no kubeconfig is given (--kubeconfig), and this does not run in a pod with a service account")]
+    NotInCluster(#[source] Box<kube::config::InClusterError>),
+    /// The client cannot be built: certificates, keys, the address.
+    #[error("cannot make a client for {server}")]
+    Client {
+        /// The API server's address.
+        server: String,
+        /// What is wrong.
+        source: Box<kube::Error>,
+    },
+}
+
+/// Makes the clients, from a kubeconfig file or from the pod's service account. Sends nothing yet.
+pub async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, ConnectError> {
+    let mut config = match kubeconfig {
+        Some(path) => from_file(path).await.map_err(|source| ConnectError::Kubeconfig {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })?,
+        None => Config::incluster().map_err(|source| ConnectError::NotInCluster(Box::new(source)))?,
+    };
+    // The default policy sends a POST again after 429, 503 and 504: a bind that was carried out would be answered with a
+    // conflict, and a bind could hang for many minutes. Our own policy stands in the dispatcher and the informers.
+    config.default_retry = false;
+    config.headers.push((
+        header::USER_AGENT,
+        HeaderValue::from_static(concat!("muster/", env!("CARGO_PKG_VERSION"))),
+    ));
+    tracing::info!(server = %config.cluster_url, "the API server to be used");
+    Ok(Clients {
+        watches: client(&config)?,
+        writes: client(&config)?,
+    })
+}
+
+async fn from_file(path: &Path) -> Result<Config, kube::config::KubeconfigError> {
+    Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &KubeConfigOptions::default()).await
+}
+
+fn client(config: &Config) -> Result<Client, ConnectError> {
+    Client::try_from(config.clone()).map_err(|source| ConnectError::Client {
+        server: config.cluster_url.to_string(),
+        source: Box::new(source),
+    })
+}

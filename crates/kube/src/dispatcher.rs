@@ -1,0 +1,306 @@
+//! Carries out what the engine decides, and tells it what became of it.
+//!
+//! Everything is bounded: so many binds and reads at once, so many status writes at once and waiting, so many events
+//! waiting. The driver asks for an effect only while there is [room](Dispatcher::has_room); then taking it never blocks.
+//! Every effect that is answered at all is answered exactly once.
+
+use crate::answer;
+use crate::events::{self, Event, EventQueue, EventSettings, EventWorkers};
+use crate::exchange::{Answer, Lost, exchange};
+use crate::observer::Observer;
+use crate::rate_limit::{Rate, RateLimit};
+use http::{HeaderValue, Request, StatusCode, header};
+use jiff::Timestamp;
+use kube::Client;
+use kube::client::Body;
+use muster_api::write::{self, Method};
+use muster_engine::{Effect, EffectId, EffectKind, Input, Outcome, PodRef};
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, sleep};
+
+/// The wait after a 429 that does not say how long.
+const UNSTATED_RETRY_AFTER: Duration = Duration::from_secs(1);
+/// The shortest wait after a 429, whatever it says.
+const MIN_RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// Sizes and times of the dispatcher.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DispatcherSettings {
+    /// Binds and reads on their way at once.
+    pub binds_in_flight: usize,
+    /// Status writes on their way at once.
+    pub status_writes_in_flight: usize,
+    /// Status writes that may wait for their turn, so that they do not hold up binds.
+    pub status_writes_waiting: usize,
+    /// How long a bind, a read or a status write may take, tries after a 429 included.
+    pub request_timeout: Duration,
+    /// Events that may wait.
+    pub events_waiting: usize,
+    /// Events on their way at once.
+    pub events_in_flight: usize,
+    /// How long the writing of an event may take.
+    pub event_timeout: Duration,
+    /// A limit on requests: one for binds, reads and status writes together, and one of the same size for events.
+    pub rate: Option<Rate>,
+    /// Who reports events: the scheduler's name and the host's.
+    pub reporting_instance: String,
+}
+
+impl Default for DispatcherSettings {
+    fn default() -> DispatcherSettings {
+        DispatcherSettings {
+            binds_in_flight: 32,
+            status_writes_in_flight: 16,
+            status_writes_waiting: 1024,
+            request_timeout: Duration::from_secs(10),
+            events_waiting: 4096,
+            events_in_flight: 4,
+            event_timeout: Duration::from_secs(5),
+            rate: None,
+            reporting_instance: "muster".to_owned(),
+        }
+    }
+}
+
+/// Carries out effects. Owned by the driver.
+pub(crate) struct Dispatcher {
+    runtime: Handle,
+    desk: Arc<Desk>,
+    events: EventQueue,
+    binds: Arc<Semaphore>,
+    status_writes: Arc<Semaphore>,
+}
+
+/// What the tasks share.
+struct Desk {
+    client: Client,
+    inputs: mpsc::Sender<Input>,
+    observer: Arc<dyn Observer>,
+    limit: Option<RateLimit>,
+    request_timeout: Duration,
+    /// Of the status writes that were taken, so many go at once; the others wait here in their order.
+    status_writes_at_once: Semaphore,
+    in_flight: AtomicUsize,
+    /// A slot came free.
+    freed: Notify,
+    /// An effect was taken and will never be answered: a bug.
+    lost_one: AtomicBool,
+}
+
+/// The place of an effect that is being carried out; given back when dropped.
+struct Slot {
+    desk: Arc<Desk>,
+    permit: Option<OwnedSemaphorePermit>,
+    answered: bool,
+}
+
+impl Slot {
+    /// Tells the engine the outcome, and only then gives the slot back: whoever finds no effect in flight finds every
+    /// outcome in the channel.
+    async fn tell(mut self, outcome: Input) {
+        // If nobody listens any more, nobody misses it.
+        let _ = self.desk.inputs.send(outcome).await;
+        self.answered = true;
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.desk.lost_one.store(true, Ordering::Relaxed);
+        }
+        // Before the call, or the driver could look, find no room, and wait for a call that has come already.
+        drop(self.permit.take());
+        self.desk.in_flight.fetch_sub(1, Ordering::AcqRel);
+        self.desk.freed.notify_one();
+    }
+}
+
+impl Dispatcher {
+    pub(crate) fn start(
+        runtime: Handle,
+        client: Client,
+        inputs: mpsc::Sender<Input>,
+        observer: Arc<dyn Observer>,
+        settings: DispatcherSettings,
+    ) -> (Dispatcher, EventWorkers) {
+        let event_settings = EventSettings {
+            queue: settings.events_waiting,
+            workers: settings.events_in_flight,
+            timeout: settings.event_timeout,
+            reporting_instance: settings.reporting_instance,
+            limit: settings.rate.and_then(RateLimit::new),
+        };
+        let (events, workers) = events::start(&runtime, client.clone(), Arc::clone(&observer), event_settings);
+        let writes_at_once = settings.status_writes_in_flight.max(1);
+        let desk = Arc::new(Desk {
+            client,
+            inputs,
+            observer,
+            limit: settings.rate.and_then(RateLimit::new),
+            request_timeout: settings.request_timeout,
+            status_writes_at_once: Semaphore::new(writes_at_once),
+            in_flight: AtomicUsize::new(0),
+            freed: Notify::new(),
+            lost_one: AtomicBool::new(false),
+        });
+        let binds = Arc::new(Semaphore::new(settings.binds_in_flight.max(1)));
+        let status_writes = Arc::new(Semaphore::new(writes_at_once + settings.status_writes_waiting));
+        (
+            Dispatcher {
+                runtime,
+                desk,
+                events,
+                binds,
+                status_writes,
+            },
+            workers,
+        )
+    }
+
+    /// Whether any effect, whatever it is, can be taken now. Only the owner takes effects, so this stays true until it
+    /// does.
+    pub(crate) fn has_room(&self) -> bool {
+        self.binds.available_permits() > 0 && self.status_writes.available_permits() > 0
+    }
+
+    /// Waits until a slot came free since the last call.
+    pub(crate) async fn freed(&self) {
+        self.desk.freed.notified().await;
+    }
+
+    /// Whether every effect that was taken has been answered, events aside.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.desk.in_flight.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether an effect will never be answered, because the code that carried it out is broken.
+    pub(crate) fn has_lost_one(&self) -> bool {
+        self.desk.lost_one.load(Ordering::Relaxed)
+    }
+
+    /// Takes an effect. Never blocks.
+    pub(crate) fn carry_out(&self, effect: Effect) {
+        let id = effect.id;
+        match effect.kind {
+            EffectKind::Bind { pod, node } => {
+                let desk = Arc::clone(&self.desk);
+                self.answer(id, &self.binds, async move { desk.bind(&pod, &node).await });
+            }
+            EffectKind::ReadPod { pod } => {
+                let desk = Arc::clone(&self.desk);
+                self.answer(id, &self.binds, async move { desk.read(&pod).await });
+            }
+            EffectKind::PodCondition {
+                pod,
+                observed_generation,
+                reason,
+                message,
+            } => {
+                let desk = Arc::clone(&self.desk);
+                let write = async move { desk.write_condition(&pod, observed_generation, &reason, &message).await };
+                self.answer(id, &self.status_writes, write);
+            }
+            EffectKind::Event {
+                pod,
+                reporting_controller,
+                severity,
+                reason,
+                action,
+                note,
+            } => {
+                self.events.put(Event {
+                    pod,
+                    reporting_controller,
+                    severity,
+                    reason,
+                    action,
+                    note,
+                });
+            }
+        }
+    }
+
+    /// Runs `work` in a slot of this sort, and tells the engine its outcome.
+    fn answer(&self, id: EffectId, slots: &Arc<Semaphore>, work: impl Future<Output = Outcome> + Send + 'static) {
+        // The driver has seen that there is room. Had it not, one effect too many would be on its way, no harm done.
+        let permit = Arc::clone(slots).try_acquire_owned().ok();
+        self.desk.in_flight.fetch_add(1, Ordering::AcqRel);
+        let slot = Slot {
+            desk: Arc::clone(&self.desk),
+            permit,
+            answered: false,
+        };
+        self.runtime.spawn(async move {
+            slot.tell(Input::EffectDone {
+                id,
+                outcome: work.await,
+            })
+            .await
+        });
+    }
+}
+
+impl Desk {
+    async fn bind(&self, pod: &PodRef, node: &str) -> Outcome {
+        Outcome::Bind(answer::of_bind(pod, self.ask(&write::bind(pod, node)).await))
+    }
+
+    async fn read(&self, pod: &PodRef) -> Outcome {
+        Outcome::PodRead(answer::of_read(pod, self.ask(&write::get_pod(pod)).await))
+    }
+
+    async fn write_condition(&self, pod: &PodRef, generation: i64, reason: &str, message: &str) -> Outcome {
+        // Never closed, so that this only waits.
+        let _turn = self.status_writes_at_once.acquire().await;
+        let request = write::pod_condition(pod, generation, reason, message, Timestamp::now());
+        answer::of_write(pod, self.ask(&request).await)
+    }
+
+    /// Sends a request; sends it again while the server says that it is too busy and there is time left. Nothing else
+    /// is sent again: after a 429 alone it is certain that nothing was done.
+    async fn ask(&self, request: &write::Request) -> Result<Answer, Lost> {
+        if let Some(limit) = &self.limit {
+            limit.take().await;
+        }
+        let deadline = Instant::now() + self.request_timeout;
+        loop {
+            let rest = deadline.saturating_duration_since(Instant::now());
+            let answer = exchange(&self.client, &*self.observer, http_request(request), rest).await?;
+            if answer.status != StatusCode::TOO_MANY_REQUESTS {
+                return Ok(answer);
+            }
+            let wait = answer.retry_after.unwrap_or(UNSTATED_RETRY_AFTER).max(MIN_RETRY_AFTER);
+            if Instant::now() + wait >= deadline {
+                return Ok(answer);
+            }
+            sleep(wait).await;
+        }
+    }
+}
+
+/// A request as the HTTP client takes it.
+pub(crate) fn http_request(request: &write::Request) -> Request<Body> {
+    let mut http = Request::new(Body::from(request.body.clone()));
+    *http.method_mut() = match request.method {
+        Method::Get => http::Method::GET,
+        Method::Post => http::Method::POST,
+        Method::Patch => http::Method::PATCH,
+    };
+    // Paths are built from escaped names; were one ill-formed, the server would say so.
+    *http.uri_mut() = request.path.parse().unwrap_or_default();
+    let headers = http.headers_mut();
+    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    if !request.content_type.is_empty() {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(request.content_type));
+    }
+    http
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! Tests of the dispatcher against a scripted API server.

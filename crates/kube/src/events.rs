@@ -1,0 +1,150 @@
+//! Events, as Kubernetes shows them to people: written by a few workers from a bounded queue, never in the way of a bind.
+//!
+//! An event is a courtesy. One that finds no room, or that the server does not take, is counted and forgotten: what a pod
+//! waits for also stands in its condition, which is written again until it stands.
+
+use crate::exchange::exchange;
+use crate::observer::{Notice, Observer};
+use crate::rate_limit::RateLimit;
+use jiff::Timestamp;
+use kube::Client;
+use muster_api::write::{self, EventText};
+use muster_engine::{PodRef, Severity};
+use muster_framework::Text;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
+
+/// An event that waits to be written.
+#[derive(Debug)]
+pub(crate) struct Event {
+    pub(crate) pod: PodRef,
+    pub(crate) reporting_controller: Text,
+    pub(crate) severity: Severity,
+    pub(crate) reason: &'static str,
+    pub(crate) action: &'static str,
+    pub(crate) note: Text,
+}
+
+/// Where events are put. The workers end when it is dropped and the queue is empty.
+pub(crate) struct EventQueue {
+    waiting: mpsc::Sender<(Timestamp, Event)>,
+    observer: Arc<dyn Observer>,
+}
+
+/// The workers' end of it.
+pub(crate) struct EventWorkers(JoinSet<()>);
+
+/// What the workers need.
+struct Desk {
+    waiting: Mutex<mpsc::Receiver<(Timestamp, Event)>>,
+    client: Client,
+    observer: Arc<dyn Observer>,
+    limit: Option<RateLimit>,
+    timeout: Duration,
+    reporting_instance: String,
+    /// Makes names unique: begins at the time of the start, so that two runs do not meet.
+    serial: AtomicU64,
+    complained: AtomicBool,
+}
+
+/// How events are written.
+pub(crate) struct EventSettings {
+    pub(crate) queue: usize,
+    pub(crate) workers: usize,
+    pub(crate) timeout: Duration,
+    pub(crate) reporting_instance: String,
+    pub(crate) limit: Option<RateLimit>,
+}
+
+/// Starts the workers.
+pub(crate) fn start(
+    runtime: &Handle,
+    client: Client,
+    observer: Arc<dyn Observer>,
+    settings: EventSettings,
+) -> (EventQueue, EventWorkers) {
+    let (sender, receiver) = mpsc::channel(settings.queue.max(1));
+    let begun = u64::try_from(Timestamp::now().as_nanosecond()).unwrap_or_default();
+    let desk = Arc::new(Desk {
+        waiting: Mutex::new(receiver),
+        client,
+        observer: Arc::clone(&observer),
+        limit: settings.limit,
+        timeout: settings.timeout,
+        reporting_instance: settings.reporting_instance,
+        serial: AtomicU64::new(begun),
+        complained: AtomicBool::new(false),
+    });
+    let mut workers = JoinSet::new();
+    for _ in 0..settings.workers.max(1) {
+        workers.spawn_on(work(Arc::clone(&desk)), runtime);
+    }
+    (
+        EventQueue {
+            waiting: sender,
+            observer,
+        },
+        EventWorkers(workers),
+    )
+}
+
+impl EventQueue {
+    /// Puts an event in the queue; drops it if there is no room. Never blocks.
+    pub(crate) fn put(&self, event: Event) {
+        if self.waiting.try_send((Timestamp::now(), event)).is_err() {
+            self.observer.notice(Notice::EventWithoutRoom);
+        }
+    }
+}
+
+impl EventWorkers {
+    /// Waits until the queue is written, but not longer than this. The [`EventQueue`] must be gone.
+    pub(crate) async fn finish(&mut self, within: Duration) {
+        let all = async { while self.0.join_next().await.is_some() {} };
+        if tokio::time::timeout(within, all).await.is_err() {
+            tracing::debug!("some events were not written before the end");
+        }
+    }
+}
+
+async fn work(desk: Arc<Desk>) {
+    loop {
+        // The lock is on the queue alone, and given back before anything is sent.
+        let next = desk.waiting.lock().await.recv().await;
+        let Some((at, event)) = next else { return };
+        desk.write(at, &event).await;
+    }
+}
+
+impl Desk {
+    async fn write(&self, at: Timestamp, event: &Event) {
+        if let Some(limit) = &self.limit {
+            limit.take().await;
+        }
+        let suffix = format!("{:x}", self.serial.fetch_add(1, Ordering::Relaxed));
+        let text = EventText {
+            reporting_controller: &event.reporting_controller,
+            severity: event.severity,
+            reason: event.reason,
+            action: event.action,
+            note: &event.note,
+        };
+        let request = write::event(&event.pod, text, &self.reporting_instance, &suffix, at);
+        let request = crate::dispatcher::http_request(&request);
+        let problem = match exchange(&self.client, &*self.observer, request, self.timeout).await {
+            Ok(answer) if answer.status.is_success() => return,
+            Ok(answer) => crate::answer::said(&answer).to_string(),
+            Err(lost) => lost.to_string(),
+        };
+        self.observer.notice(Notice::EventNotTaken);
+        if self.complained.swap(true, Ordering::Relaxed) {
+            tracing::debug!(pod = %event.pod, error = problem, "an event was not taken");
+        } else {
+            tracing::warn!(pod = %event.pod, error = problem, "an event was not taken; further ones are only counted");
+        }
+    }
+}

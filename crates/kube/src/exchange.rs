@@ -1,0 +1,107 @@
+//! One request and its whole answer, within a time.
+
+use crate::observer::{Notice, Observer};
+use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use http::{Request, Response, StatusCode};
+use kube::Client;
+use kube::client::Body;
+use std::error::Error;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// What the server answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    /// How long the server wants to be left alone.
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) body: Bytes,
+}
+
+/// No answer came, or not all of it: whether the request was carried out is not known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Lost(pub(crate) String);
+
+/// Sends a request and reads the whole answer.
+pub(crate) async fn exchange(
+    client: &Client,
+    observer: &dyn Observer,
+    request: Request<Body>,
+    within: Duration,
+) -> Result<Answer, Lost> {
+    let deadline = Instant::now() + within;
+    let response = head(client, observer, request, within).await?;
+    let (parts, body) = response.into_parts();
+    let rest = deadline.saturating_duration_since(Instant::now());
+    let body = timeout(rest, body.collect_bytes())
+        .await
+        .map_err(|_| Lost(format!("the answer did not end within {}s", within.as_secs_f32())))?
+        .map_err(|error| Lost(format!("the answer broke off: {}", chain(&error))))?;
+    Ok(Answer {
+        status: parts.status,
+        retry_after: retry_after(&parts.headers),
+        body,
+    })
+}
+
+/// Sends a request and reads the head of the answer.
+pub(crate) async fn head(
+    client: &Client,
+    observer: &dyn Observer,
+    request: Request<Body>,
+    within: Duration,
+) -> Result<Response<Body>, Lost> {
+    let method = method_name(request.method());
+    let begun = Instant::now();
+    let answer = match timeout(within, client.send(request)).await {
+        Ok(answer) => answer.map_err(|error| Lost(chain(&error))),
+        Err(_) => Err(Lost(format!("no answer within {}s", within.as_secs_f32()))),
+    };
+    let status = answer.as_ref().ok().map(|response| response.status().as_u16());
+    observer.notice(Notice::Request {
+        method,
+        status,
+        took: begun.elapsed(),
+    });
+    answer
+}
+
+/// The method as a label: from a closed list.
+fn method_name(method: &http::Method) -> &'static str {
+    match *method {
+        http::Method::GET => "GET",
+        http::Method::POST => "POST",
+        http::Method::PATCH => "PATCH",
+        _ => "OTHER",
+    }
+}
+
+/// Only the form in seconds: the API server uses no other.
+fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
+    headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+        .map(Duration::from_secs)
+}
+
+/// An error with what caused it, on one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        // Some errors repeat their cause in their own words.
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        source = cause.source();
+    }
+    text
+}

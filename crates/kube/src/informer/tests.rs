@@ -1,0 +1,1 @@
+//! Tests of informers against a scripted API server.

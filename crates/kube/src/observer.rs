@@ -1,0 +1,44 @@
+//! What the driver tells whoever counts and logs.
+
+use muster_engine::{Input, Observation, Stats};
+use muster_framework::record::Kind;
+use std::time::Duration;
+
+/// Somebody who counts and logs. Called from the engine's thread and from network tasks, so every call must be short.
+pub trait Observer: Send + Sync {
+    /// The engine says that something happened; `took` is how long it worked on it.
+    fn observation(&self, observation: &Observation, took: Duration);
+
+    /// Sizes, after each round of work.
+    fn stats(&self, stats: &Stats);
+
+    /// The engine is about to be told this.
+    fn input(&self, input: &Input);
+
+    /// Something happened between Muster and the API server.
+    fn notice(&self, notice: Notice);
+}
+
+/// What happens between Muster and the API server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// A list of this kind begins.
+    Relist(Kind),
+    /// A watch of this kind ended and is begun again where it ended.
+    WatchRestart(Kind),
+    /// An object of this kind cannot be read.
+    Undecodable(Kind),
+    /// An event was dropped because too many wait to be written.
+    EventWithoutRoom,
+    /// An event was dropped because the server did not take it.
+    EventNotTaken,
+    /// A request was answered, or not.
+    Request {
+        /// The HTTP method.
+        method: &'static str,
+        /// The HTTP status; none if no answer came.
+        status: Option<u16>,
+        /// How long it took.
+        took: Duration,
+    },
+}

@@ -1,0 +1,74 @@
+//! What the scheduler reports, made into metrics and log lines. At the default verbosity, one line for each decision.
+
+use muster_engine::{Input, Observation, Stats};
+use muster_kube::{Notice, Observer};
+use muster_telemetry::Metrics;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Counts and logs.
+pub(crate) struct Observe(pub(crate) Arc<Metrics>);
+
+impl Observer for Observe {
+    fn observation(&self, observation: &Observation, took: Duration) {
+        self.0.observation(observation, took);
+        log(observation);
+    }
+
+    fn stats(&self, stats: &Stats) {
+        self.0.stats(stats);
+    }
+
+    fn input(&self, input: &Input) {
+        let (kind, what) = labels(input);
+        self.0.input(kind, what);
+    }
+
+    fn notice(&self, notice: Notice) {
+        match notice {
+            Notice::Relist(kind) => self.0.relist(kind),
+            Notice::WatchRestart(kind) => self.0.watch_restart(kind),
+            Notice::Undecodable(kind) => self.0.undecodable(kind),
+            Notice::EventWithoutRoom => self.0.event_without_room(),
+            Notice::EventNotTaken => self.0.event_not_taken(),
+            Notice::Request { method, status, took } => self.0.request(method, status, took),
+        }
+    }
+}
+
+fn log(observation: &Observation) {
+    match observation {
+        Observation::Bound {
+            pod,
+            node,
+            attempts,
+            waited,
+            ..
+        } => {
+            let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(%pod, %node, attempts, waited_ms, "bound");
+        }
+        Observation::Waiting { pod, reason, message } => tracing::info!(%pod, %reason, why = %message, "waits"),
+        Observation::BindFailed { pod, node, message } => {
+            tracing::warn!(%pod, %node, error = %message, "a bind was refused, or its answer lost");
+        }
+        // The informer that could not read it has said so.
+        Observation::Undecodable { .. } => {}
+        Observation::Attempt { .. } | Observation::QueueIncoming { .. } => {
+            tracing::trace!(?observation, "observed");
+        }
+    }
+}
+
+/// The labels `kind` and `input` of an input.
+fn labels(input: &Input) -> (&'static str, &'static str) {
+    match input {
+        Input::Applied(object) => (object.kind().name(), "applied"),
+        Input::Deleted(key) => (key.kind.name(), "deleted"),
+        Input::Undecodable { key, .. } => (key.kind.name(), "undecodable"),
+        Input::ListBegun(kind) => (kind.name(), "list_begun"),
+        Input::ListDone(kind) => (kind.name(), "list_done"),
+        Input::KindNotServed(kind) => (kind.name(), "not_served"),
+        Input::EffectDone { .. } => ("Effect", "done"),
+    }
+}

@@ -1,0 +1,384 @@
+//! `muster run`: the scheduler, against a real API server.
+
+use crate::WrongUsage;
+use crate::observe::Observe;
+use crate::probes::Probes;
+use anyhow::{Context, anyhow, bail};
+use muster_config::Configuration;
+use muster_engine::Engine;
+use muster_kube::{DispatcherSettings, Health, Rate, Recording, Running, Settings};
+use muster_telemetry::{AlwaysAllow, Certificate, Format, Limits, Metrics, Server, start_logging};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// kube-scheduler's own name; see [`scheduler_names`].
+const DEFAULT_SCHEDULER: &str = "default-scheduler";
+
+/// Schedule the pods of a cluster
+///
+/// Watches the cluster, and binds the pods that ask for this scheduler by spec.schedulerName. It may run beside
+/// kube-scheduler. Flags win over the configuration file.
+///
+/// SIGTERM and SIGINT end it in order: what was decided is carried out, within 20 seconds. A second signal ends it at
+/// once. Exit codes: 0 ended in order; 1 failed while running; 2 wrong usage or configuration.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// The configuration: a KubeSchedulerConfiguration, and perhaps a MusterConfiguration as second document
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// How to reach the API server and as whom [default: clientConnection.kubeconfig of the configuration, else the
+    /// service account of the pod that this runs in]
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+
+    /// The scheduler name to answer to; may be given several times [default: those of the configuration, else muster]
+    #[arg(long, value_name = "NAME")]
+    scheduler_name: Vec<String>,
+
+    /// Breaks ties between equally good nodes: the same seed, the same choices [default: that of the configuration,
+    /// else 0]
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+
+    /// Requests per second to the API server, events counted apart; 0 is no limit [default: that of the configuration,
+    /// else no limit]
+    #[arg(long, value_name = "NUMBER")]
+    kube_api_qps: Option<f32>,
+
+    /// Requests to the API server that may go at once after a rest [default: that of the configuration, else twice
+    /// --kube-api-qps]
+    #[arg(long, value_name = "NUMBER")]
+    kube_api_burst: Option<u32>,
+
+    /// The address to serve /livez, /readyz, /healthz and /metrics on, over TLS
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
+    bind_address: IpAddr,
+
+    /// The port to serve them on; 0 serves nothing
+    #[arg(long, value_name = "PORT", default_value_t = 10259)]
+    secure_port: u16,
+
+    /// The certificate to serve with, in PEM, followed by its intermediates [default: a self-signed one, made in
+    /// memory]
+    #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
+    tls_cert_file: Option<PathBuf>,
+
+    /// The private key of --tls-cert-file, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
+    tls_private_key_file: Option<PathBuf>,
+
+    /// Paths that are answered to everybody; one that ends in * stands for all that begin so. Other paths are answered
+    /// to callers on the loopback interface only
+    #[arg(
+        long,
+        value_name = "PATHS",
+        value_delimiter = ',',
+        default_value = "/healthz,/readyz,/livez"
+    )]
+    authorization_always_allow_paths: Vec<String>,
+
+    /// Write everything that the engine is told to this file, to be replayed; the file is replaced
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+
+    /// How much to log: 0 warnings and errors, 2 decisions too, 4 what helps to find a fault, 6 everything, 8 libraries
+    /// too
+    #[arg(short, long, value_name = "NUMBER", default_value_t = 2)]
+    v: u8,
+
+    /// How log lines look: text, or json with the keys that Kubernetes uses
+    #[arg(long, value_name = "FORMAT", default_value_t = Format::Text)]
+    logging_format: Format,
+}
+
+/// Runs the scheduler until it is asked to end.
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let configuration = configuration(&args).map_err(WrongUsage)?;
+    start_logging(args.logging_format, args.v);
+    tracing::info!(
+        version = crate::version::VERSION,
+        scheduler_names = configuration.scheduler_names.join(","),
+        "muster starts"
+    );
+    for warning in &configuration.warnings {
+        tracing::warn!(%warning, "the configuration says something that has no effect");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("network")
+        .build()
+        .context("cannot start the network threads")?;
+    let ended = runtime.block_on(schedule(&args, &configuration));
+    // Watches that are still open need not be closed politely.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    ended.map(|()| ExitCode::SUCCESS)
+}
+
+async fn schedule(args: &Args, configuration: &Configuration) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
+    let metrics = Arc::new(Metrics::new()?);
+    metrics.profiles(configuration.scheduler_names.iter().map(String::as_str));
+    let health = Arc::new(Health::default());
+    let kubeconfig = configuration.client.kubeconfig.as_deref().map(Path::new);
+    let clients = muster_kube::connect(kubeconfig).await?;
+    let recording = args.record.as_deref().map(Recording::create).transpose()?;
+    if let Some(server) = server(args, &metrics, &health).await? {
+        tracing::info!(address = %server.address()?, "serving health and metrics");
+        tokio::spawn(server.run());
+    }
+    let engine = Engine::new(configuration.engine_settings());
+    let observer = Arc::new(Observe(metrics));
+    let mut running = muster_kube::start(engine, clients, settings(configuration), observer, &health, recording)?;
+    until_ended(&mut running, &mut signals).await
+}
+
+async fn until_ended(running: &mut Running, signals: &mut Signals) -> anyhow::Result<()> {
+    tokio::select! {
+        ended = running.ended() => return Ok(ended?),
+        name = signals.next() => tracing::info!(signal = name, "ending: what was decided is carried out first"),
+    }
+    running.stop();
+    tokio::select! {
+        ended = running.ended() => ended?,
+        name = signals.next() => bail!("a second signal ({name}) came before the end"),
+    }
+    tracing::info!("ended in order");
+    Ok(())
+}
+
+/// The signals that ask for the end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Signals> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Signals {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// The configuration file with the flags over it.
+fn configuration(args: &Args) -> anyhow::Result<Configuration> {
+    let mut configuration = match &args.config {
+        Some(path) => {
+            let name = path.display();
+            let text = std::fs::read_to_string(path).with_context(|| format!("--config: cannot read {name}"))?;
+            muster_config::load(&text).with_context(|| format!("--config: {name}"))?
+        }
+        None => Configuration::default(),
+    };
+    if !args.scheduler_name.is_empty() {
+        configuration.scheduler_names = scheduler_names(&args.scheduler_name, &configuration.scheduler_names)?;
+    }
+    if let Some(seed) = args.seed {
+        configuration.seed = seed;
+    }
+    if let Some(path) = &args.kubeconfig {
+        let path = path
+            .to_str()
+            .ok_or_else(|| anyhow!("--kubeconfig: {} is not UTF-8", path.display()))?;
+        configuration.client.kubeconfig = Some(path.to_owned());
+    }
+    if let Some(qps) = args.kube_api_qps {
+        if !(qps >= 0.0 && qps.is_finite()) {
+            bail!("--kube-api-qps: {qps} is not a number of requests; 0 is no limit");
+        }
+        configuration.client.qps = (qps > 0.0).then_some(qps);
+    }
+    if let Some(burst) = args.kube_api_burst {
+        if configuration.client.qps.is_none() {
+            bail!("--kube-api-burst: means nothing without a limit; give --kube-api-qps too");
+        }
+        configuration.client.burst = Some(burst);
+    }
+    Ok(configuration)
+}
+
+/// The names from the flags, checked as the configuration checks its own.
+fn scheduler_names(given: &[String], configured: &[String]) -> anyhow::Result<Vec<String>> {
+    for (position, name) in given.iter().enumerate() {
+        if name.is_empty() {
+            bail!("--scheduler-name: a name cannot be empty");
+        }
+        if given[..position].contains(name) {
+            bail!("--scheduler-name: {name:?} is given twice");
+        }
+        // Two schedulers must not fight for the same pods: it takes the configuration file to allow that.
+        if name == DEFAULT_SCHEDULER && !configured.contains(name) {
+            bail!(
+                "--scheduler-name: {DEFAULT_SCHEDULER} is kube-scheduler's name; where Muster takes its place, say so in \
+                 the configuration file with a profile of that name and allowDefaultSchedulerName"
+            );
+        }
+    }
+    Ok(given.to_vec())
+}
+
+fn settings(configuration: &Configuration) -> Settings {
+    let rate = configuration.client.qps.map(|qps| Rate {
+        qps,
+        // Whoever states no burst does not want single file.
+        burst: configuration.client.burst.unwrap_or((qps * 2.0).ceil() as u32),
+    });
+    let name = configuration.scheduler_names.first().map_or("muster", String::as_str);
+    let dispatcher = DispatcherSettings {
+        binds_in_flight: configuration.binds_in_flight,
+        status_writes_in_flight: configuration.status_writes_in_flight,
+        rate,
+        reporting_instance: format!("{name}-{}", host_name()),
+        ..DispatcherSettings::default()
+    };
+    Settings {
+        dispatcher,
+        ..Settings::default()
+    }
+}
+
+/// The name of this host: in a pod, the pod's.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() {
+        "localhost".to_owned()
+    } else {
+        name.trim().to_owned()
+    }
+}
+
+async fn server(args: &Args, metrics: &Arc<Metrics>, health: &Arc<Health>) -> anyhow::Result<Option<Server>> {
+    if args.secure_port == 0 {
+        return Ok(None);
+    }
+    let certificate = match (&args.tls_cert_file, &args.tls_private_key_file) {
+        (Some(certificate), Some(private_key)) => Certificate::Files {
+            certificate: certificate.clone(),
+            private_key: private_key.clone(),
+        },
+        _ => Certificate::SelfSigned {
+            names: vec!["localhost".to_owned(), "127.0.0.1".to_owned(), host_name()],
+        },
+    };
+    let server = Server::listen(
+        SocketAddr::new(args.bind_address, args.secure_port),
+        &certificate,
+        AlwaysAllow::new(args.authorization_always_allow_paths.iter().cloned()),
+        Arc::clone(metrics),
+        Arc::new(Probes(Arc::clone(health))),
+        Limits::default(),
+    );
+    Ok(Some(server.await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Alone {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(flags: &[&str]) -> Args {
+        Alone::try_parse_from(["run"].iter().chain(flags))
+            .unwrap_or_else(|error| panic!("{error}"))
+            .args
+    }
+
+    fn file(name: &str, text: &str) -> String {
+        let path = std::env::temp_dir().join(format!("muster-run-{}-{name}", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn flags_win_over_the_configuration() {
+        let path = file(
+            "config.yaml",
+            "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n\
+             clientConnection: {qps: 7, burst: 9, kubeconfig: /there}\nprofiles: [{schedulerName: filed}]\n",
+        );
+        let filed = configuration(&parse(&["--config", &path])).unwrap();
+        assert_eq!(filed.scheduler_names, ["filed"]);
+        assert_eq!((filed.client.qps, filed.client.burst), (Some(7.0), Some(9)));
+
+        let flags = [
+            "--scheduler-name=a",
+            "--scheduler-name=b",
+            "--seed=5",
+            "--kube-api-qps=0",
+            "--kubeconfig=/here",
+        ];
+        let flagged = configuration(&parse(&[&["--config", &path], &flags[..]].concat())).unwrap();
+        assert_eq!(flagged.scheduler_names, ["a", "b"]);
+        assert_eq!((flagged.seed, flagged.client.kubeconfig.as_deref()), (5, Some("/here")));
+        assert!(settings(&flagged).dispatcher.rate.is_none());
+    }
+
+    #[test]
+    fn verbosity_is_written_as_klog_has_it() {
+        for flags in [&["-v", "4"][..], &["-v=4"], &["--v=4"], &["--v", "4"]] {
+            assert_eq!(parse(flags).v, 4, "{flags:?}");
+        }
+        assert_eq!(parse(&[]).v, 2);
+    }
+
+    #[test]
+    fn a_burst_is_derived() {
+        let rate = |flags| settings(&configuration(&parse(flags)).unwrap()).dispatcher.rate;
+        assert_eq!(rate(&["--kube-api-qps=20"]), Some(Rate { qps: 20.0, burst: 40 }));
+        assert_eq!(
+            rate(&["--kube-api-qps=20", "--kube-api-burst=5"]),
+            Some(Rate { qps: 20.0, burst: 5 })
+        );
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_flag() {
+        let wrong = |flags: &[&str]| format!("{:#}", configuration(&parse(flags)).unwrap_err());
+        assert_eq!(
+            wrong(&["--scheduler-name="]),
+            "--scheduler-name: a name cannot be empty"
+        );
+        assert_eq!(
+            wrong(&["--scheduler-name=a", "--scheduler-name=a"]),
+            "--scheduler-name: \"a\" is given twice"
+        );
+        assert!(wrong(&["--scheduler-name=default-scheduler"]).contains("allowDefaultSchedulerName"));
+        assert!(wrong(&["--kube-api-qps=-1"]).starts_with("--kube-api-qps: "));
+        assert!(wrong(&["--kube-api-burst=5"]).starts_with("--kube-api-burst: "));
+        assert!(wrong(&["--config=/nowhere.yaml"]).starts_with("--config: cannot read /nowhere.yaml: "));
+        let path = file(
+            "bad.yaml",
+            "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\nx: 1\n",
+        );
+        assert!(
+            wrong(&["--config", &path]).contains(".x"),
+            "{}",
+            wrong(&["--config", &path])
+        );
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key() {
+        assert!(Alone::try_parse_from(["run", "--tls-cert-file=a"]).is_err());
+        assert!(Alone::try_parse_from(["run", "--tls-private-key-file=a"]).is_err());
+    }
+}

@@ -232,7 +232,9 @@ impl Groups {
         let name = (record.namespace.clone(), record.name.clone());
         if let Some((known, known_seen)) = self.workloads.get_mut(&name) {
             *known_seen = seen;
-            if record.resource_version != 0 && record.resource_version < known.resource_version {
+            let is_stale = record.resource_version != 0 && record.resource_version < known.resource_version;
+            // A list says again what is known: that is no reason to try anything again.
+            if is_stale || *known == record {
                 return Vec::new();
             }
         }

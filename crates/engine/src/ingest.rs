@@ -6,8 +6,9 @@ use crate::engine::Engine;
 use crate::groups::{GroupId, Hold};
 use crate::input::{Object, ObjectKey};
 use crate::observation::Observation;
+use crate::pipeline::Help;
 use crate::pods::{BindStage, Pod, PodId, Report, Role};
-use crate::queue::{Entity, Urgency};
+use crate::queue::{Entity, Rejected, Urgency};
 use crate::time::Time;
 use muster_framework::Text;
 use muster_framework::compiled::CompiledSpec;
@@ -496,26 +497,48 @@ impl Engine {
             .collect();
         // Twins get the same answer as long as nobody looks at their labels.
         let labels_matter = self.cluster.table.anti_affinity_terms().next().is_some();
-        let mut known: FxHashMap<(*const CompiledSpec, u32), bool> = FxHashMap::default();
-        let delta = Delta::default();
+        let mut known: FxHashMap<(*const CompiledSpec, u32), Help> = FxHashMap::default();
         for (entity, rejected) in waiting {
-            let helped = rejected.iter().any(|rejected| {
-                self.cluster.compile(rejected.pod);
-                let Some(pod) = self.cluster.to_place(rejected.pod) else {
-                    return true;
-                };
-                let view = View::new(&self.cluster.table, &delta);
-                let key = (std::ptr::from_ref(pod.compiled), rejected.plugins);
-                if let Some(known) = known.get(&key).filter(|_| !labels_matter) {
-                    return *known;
+            for rejected in rejected {
+                let help = self.help(rejected, event, (!labels_matter).then_some(&mut known));
+                match help {
+                    Help::Yes => {
+                        self.queue.wake(now, entity, label);
+                        break;
+                    }
+                    // From now on events that move this plugin matter too: the one it waited for has come.
+                    Help::NotYet(plugin) => self.queue.rejected_also(entity, rejected.pod, plugin),
+                    Help::No => {}
                 }
-                let helped = self.pipeline.can_help(&pod, rejected.plugins, event, &view);
-                known.insert(key, helped);
-                helped
-            });
-            if helped {
-                self.queue.wake(now, entity, label);
             }
         }
+    }
+
+    fn help(
+        &mut self,
+        rejected: Rejected,
+        event: ClusterEvent,
+        mut known: Option<&mut FxHashMap<(*const CompiledSpec, u32), Help>>,
+    ) -> Help {
+        // No plugin rejected anything: there was no node at all.
+        if rejected.plugins == 0 {
+            let first = matches!(event, ClusterEvent::NodeAdd(_));
+            return if first { Help::Yes } else { Help::No };
+        }
+        self.cluster.compile(rejected.pod);
+        let Some(pod) = self.cluster.to_place(rejected.pod) else {
+            return Help::Yes;
+        };
+        let key = (std::ptr::from_ref(pod.compiled), rejected.plugins);
+        if let Some(help) = known.as_ref().and_then(|known| known.get(&key)) {
+            return *help;
+        }
+        let delta = Delta::default();
+        let view = View::new(&self.cluster.table, &delta);
+        let help = self.pipeline.can_help(&pod, rejected.plugins, event, &view);
+        if let Some(known) = &mut known {
+            known.insert(key, help);
+        }
+        help
     }
 }

@@ -18,6 +18,17 @@ pub(crate) struct Pipeline {
     totals: Vec<i64>,
 }
 
+/// What an event does for a pod that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Help {
+    /// Trying the pod again may find it a place.
+    Yes,
+    /// Nothing.
+    No,
+    /// What stood against the event's node may be gone, but this plugin, as a bit, rejects it now.
+    NotYet(u32),
+}
+
 impl std::fmt::Debug for Pipeline {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pipeline")
@@ -87,34 +98,37 @@ impl Pipeline {
         plugins: u32,
         event: ClusterEvent,
         view: &View<'_>,
-    ) -> bool {
+    ) -> Help {
         let filters = self
             .profile
             .filters()
             .enumerate()
             .filter(|(at, _)| plugins & 1 << at != 0);
         match filters.map(|(_, (_, filter))| filter.hint(pod, event)).max() {
-            None | Some(Hint::Skip) => false,
-            Some(Hint::Queue) => true,
-            Some(Hint::OnEventNode) => event.node().is_some_and(|node| self.fits(pod, view, node)),
+            None | Some(Hint::Skip) => Help::No,
+            Some(Hint::Queue) => Help::Yes,
+            Some(Hint::OnEventNode) => match event.node() {
+                Some(node) => self.fits(pod, view, node).map_or(Help::Yes, Help::NotYet),
+                None => Help::No,
+            },
         }
     }
 
-    /// Whether this one node could take the pod.
-    fn fits(&mut self, pod: &PodToPlace<'_>, view: &View<'_>, node: NodeOrd) -> bool {
+    /// The first plugin, as a bit, that keeps the pod from this one node; None: the node could take it.
+    fn fits(&mut self, pod: &PodToPlace<'_>, view: &View<'_>, node: NodeOrd) -> Option<u32> {
         let mut nodes = NodeSet::with_len(view.table().padded_len());
         nodes.insert(node);
         let mut unheard = Rejections::counting();
-        for (name, filter) in self.profile.filters() {
+        for (at, (name, filter)) in self.profile.filters().enumerate() {
             if !filter.skips(pod) {
                 unheard.begin(name);
                 filter.filter(pod, view, &mut nodes, &mut unheard);
                 if nodes.is_empty() {
-                    return false;
+                    return Some(1 << at);
                 }
             }
         }
-        true
+        None
     }
 
     fn filter(&mut self, pod: &PodToPlace<'_>, view: &View<'_>) {

@@ -220,6 +220,18 @@ impl SchedulingQueue {
             .map(|(_, _, entity)| (*entity, &*self.entries[entity].rejected))
     }
 
+    /// Events that move this plugin, as a bit, matter to an entity that waits from now on.
+    pub(crate) fn rejected_also(&mut self, entity: Entity, pod: PodId, plugin: u32) {
+        let rejected = self
+            .entries
+            .get_mut(&entity)
+            .into_iter()
+            .flat_map(|entry| &mut entry.rejected);
+        for rejected in rejected.filter(|rejected| rejected.pod == pod) {
+            rejected.plugins |= plugin;
+        }
+    }
+
     /// Brings back whatever waited too long for an event: a missed event, so it is counted.
     pub(crate) fn flush(&mut self, now: Time) {
         while let Some(&(since, _, entity)) = self.unschedulable.first() {

@@ -6,7 +6,7 @@ use crate::object::Key;
 use crate::simulation::Simulation;
 use muster_engine::{PodRef, PodState};
 use muster_framework::Text;
-use muster_framework::record::PodPhase;
+use muster_framework::record::{PodPhase, PodRecord};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Something that must not be.
@@ -86,91 +86,80 @@ pub fn check(cluster: &Cluster) -> Result<(), Violation> {
 /// # Errors
 /// The first thing that is not true.
 pub fn check_at_rest(simulation: &Simulation) -> Result<(), Violation> {
-    check(simulation.cluster())?;
-    match simulation.counters().bound_after_flush {
-        0 => {}
-        pods => return Err(Violation::MissedEvent(pods)),
-    }
-    check_groups(simulation)?;
-    check_agreement(simulation)
+    violations_at_rest(simulation).into_iter().next().map_or(Ok(()), Err)
 }
 
-fn check_groups(simulation: &Simulation) -> Result<(), Violation> {
+/// Everything that is not as it must be when nothing can change any more.
+pub fn violations_at_rest(simulation: &Simulation) -> Vec<Violation> {
+    let mut found: Vec<Violation> = check(simulation.cluster()).err().into_iter().collect();
+    match simulation.counters().bound_after_flush {
+        0 => {}
+        pods => found.push(Violation::MissedEvent(pods)),
+    }
+    partial_gangs(simulation, &mut found);
+    disagreements(simulation, &mut found);
+    found
+}
+
+fn partial_gangs(simulation: &Simulation, found: &mut Vec<Violation>) {
     for (key, group) in &simulation.ledger().groups {
         let Some(minimum) = minimum(simulation.cluster(), key) else {
             continue;
         };
         let bound = group.bound.len();
-        // A gang that had started may have lost members since: that is not the scheduler's doing.
-        if group.started.is_none() && 0 < bound && bound < minimum {
-            return Err(Violation::PartialGang {
-                group: key.to_string(),
-                bound,
-                minimum,
-            });
+        // A gang that had started may be less now, and one that lost members may never have been whole.
+        let excused = group.started.is_some() || group.has_lost;
+        if !excused && 0 < bound && bound < minimum {
+            let group = key.to_string();
+            found.push(Violation::PartialGang { group, bound, minimum });
         }
     }
-    Ok(())
 }
 
-fn check_agreement(simulation: &Simulation) -> Result<(), Violation> {
+/// Where scheduler and API server say different things of a pod, and who waits without a word.
+fn disagreements(simulation: &Simulation, found: &mut Vec<Violation>) {
     let statuses = simulation.engine().pods();
     let known: BTreeMap<&Text, _> = statuses.iter().map(|status| (&status.pod.uid, &status.state)).collect();
     let ours = &simulation.settings().scheduler_names;
-    for pod in simulation
-        .cluster()
-        .pods()
-        .filter(|pod| ours.contains(&pod.scheduler_name))
-    {
-        let reference = PodRef {
-            namespace: pod.namespace.clone(),
-            name: pod.name.clone(),
-            uid: pod.uid.clone(),
-        };
-        let server = match (pod.phase, &pod.node_name) {
-            (PodPhase::Active, Some(node)) => format!("on {node}"),
-            (PodPhase::Active, None) if pod.terminating => continue,
-            (PodPhase::Active, None) => "waiting".to_owned(),
-            _ => "finished".to_owned(),
-        };
-        let scheduler = match known.get(&pod.uid) {
-            Some(PodState::Bound { node }) => format!("on {node}"),
-            Some(PodState::Queued { message, .. }) => {
-                if message.is_empty() {
-                    return Err(Violation::NoReason(reference));
-                }
-                if pod.condition.is_none() {
-                    return Err(Violation::NoCondition(reference));
-                }
-                "waiting".to_owned()
-            }
-            Some(PodState::Binding { node }) => format!("binding to {node}"),
-            // The engine may forget what is over.
-            Some(PodState::Finished) | None if server == "finished" => continue,
-            Some(PodState::Finished) => "finished".to_owned(),
-            None => "unknown".to_owned(),
-        };
-        if scheduler != server {
-            return Err(Violation::Disagreement {
-                pod: reference,
-                scheduler,
-                server,
-            });
+    for pod in simulation.cluster().pods() {
+        if ours.contains(&pod.scheduler_name) {
+            found.extend(disagreement(pod, known.get(&pod.uid).copied()));
         }
     }
-    let gone = statuses.iter().find(|status| {
+    for status in &statuses {
         let key = Key::pod(&status.pod.namespace, &status.pod.name);
-        simulation
-            .cluster()
-            .get(&key)
-            .is_none_or(|stored| stored.uid != status.pod.uid)
-    });
-    match gone {
-        Some(status) => Err(Violation::Disagreement {
-            pod: status.pod.clone(),
-            scheduler: format!("{:?}", status.state),
-            server: "gone".to_owned(),
-        }),
-        None => Ok(()),
+        let stored = simulation.cluster().get(&key);
+        if stored.is_none_or(|stored| stored.uid != status.pod.uid) {
+            let (pod, scheduler) = (status.pod.clone(), format!("{:?}", status.state));
+            let server = "gone".to_owned();
+            found.push(Violation::Disagreement { pod, scheduler, server });
+        }
     }
+}
+
+fn disagreement(pod: &PodRecord, known: Option<&PodState>) -> Option<Violation> {
+    let reference = PodRef {
+        namespace: pod.namespace.clone(),
+        name: pod.name.clone(),
+        uid: pod.uid.clone(),
+    };
+    let server = match (pod.phase, &pod.node_name) {
+        (PodPhase::Active, Some(node)) => format!("on {node}"),
+        (PodPhase::Active, None) if pod.terminating => return None,
+        (PodPhase::Active, None) => "waiting".to_owned(),
+        _ => "finished".to_owned(),
+    };
+    let scheduler = match known {
+        Some(PodState::Bound { node }) => format!("on {node}"),
+        Some(PodState::Queued { message, .. }) if message.is_empty() => return Some(Violation::NoReason(reference)),
+        Some(PodState::Queued { .. }) if pod.condition.is_none() => return Some(Violation::NoCondition(reference)),
+        Some(PodState::Queued { .. }) => "waiting".to_owned(),
+        Some(PodState::Binding { node }) => format!("binding to {node}"),
+        // The engine may forget what is over.
+        Some(PodState::Finished) | None if server == "finished" => return None,
+        Some(PodState::Finished) => "finished".to_owned(),
+        None => "unknown".to_owned(),
+    };
+    let pod = reference;
+    (scheduler != server).then_some(Violation::Disagreement { pod, scheduler, server })
 }

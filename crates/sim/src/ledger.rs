@@ -3,7 +3,7 @@
 use crate::cluster::{Change, Cluster, Stored, phase_name};
 use crate::controllers::job_end;
 use crate::object::{Key, ObjectKind};
-use muster_engine::Time;
+use muster_engine::{PodRef, Time};
 use muster_framework::Text;
 use muster_framework::group::{GroupKey, GroupLink, GroupPolicy};
 use muster_framework::record::{PodPhase, PodRecord};
@@ -26,6 +26,8 @@ pub(crate) struct GroupLife {
     pub(crate) bound: BTreeSet<Text>,
     /// When as many as it needs had a node for the first time.
     pub(crate) started: Option<Time>,
+    /// One of its pods had a node and failed, or is gone: what it has now says nothing of what it was given.
+    pub(crate) has_lost: bool,
     /// How many had a node when that was last noted.
     noted: usize,
 }
@@ -51,6 +53,7 @@ pub(crate) enum What {
     NodeOpened,
     NodeChanged,
     PodBound,
+    PodWaits,
     PodSucceeded,
     PodFailed,
     PodDeleted,
@@ -59,7 +62,6 @@ pub(crate) enum What {
     GroupBroken,
     JobEnded,
     BindRefused,
-    Refused,
 }
 
 /// The book that a simulation keeps.
@@ -73,6 +75,8 @@ pub(crate) struct Ledger {
     pub(crate) placed: usize,
     /// When something last changed beside the reasons of waiting pods.
     pub(crate) last_change: Time,
+    /// Why each pod waited when that was last noted, in one word.
+    reasons: BTreeMap<Text, Text>,
     /// Groups whose bound members changed in this instant.
     touched: BTreeSet<GroupKey>,
 }
@@ -86,6 +90,20 @@ impl Ledger {
             subject,
             detail,
         });
+    }
+
+    /// Enters that a pod waits. Only a reason of another sort is news.
+    pub(crate) fn waits(&mut self, now: Time, pod: &PodRef, reason: &Text, cluster: &Cluster) {
+        let known = self.reasons.insert(pod.uid.clone(), reason.clone());
+        let stored = cluster
+            .get(&Key::pod(&pod.namespace, &pod.name))
+            .filter(|stored| stored.uid == pod.uid);
+        let Some(stored) = stored.filter(|_| known.as_ref() != Some(reason)) else {
+            return;
+        };
+        let group = stored.pod().and_then(group_of).map(|group| format!("group {group}"));
+        let of = group.unwrap_or_else(|| owner_name(stored));
+        self.note(now, What::PodWaits, &of, pod.to_string(), reason.to_string());
     }
 
     /// Enters a change of the cluster.
@@ -150,6 +168,7 @@ impl Ledger {
         }
         if !exists {
             self.lives.remove(&pod.uid);
+            self.reasons.remove(&pod.uid);
             self.deleted += 1;
             self.placed -= usize::from(was_placed);
             self.gone(now, &stored, pod, cluster);
@@ -215,6 +234,7 @@ impl Ledger {
     fn group(&mut self, pod: &PodRecord, exists: bool) {
         let Some(key) = group_of(pod) else { return };
         let group = self.groups.entry(key.clone()).or_default();
+        group.has_lost |= pod.node_name.is_some() && (!exists || pod.phase == PodPhase::Failed);
         let counts = exists && pod.node_name.is_some() && pod.phase != PodPhase::Failed;
         let changed = if counts {
             group.bound.insert(pod.uid.clone())

@@ -26,7 +26,7 @@ mod table;
 mod timing;
 
 pub use admission::Refusal;
-pub use check::{Violation, check, check_at_rest};
+pub use check::{Violation, check, check_at_rest, violations_at_rest};
 pub use cluster::{Binding, Change, Cluster, Stored};
 pub use document::{InputError, Source};
 pub use object::{Key, ObjectKind};

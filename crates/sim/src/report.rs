@@ -10,6 +10,7 @@ use muster_framework::group::{GroupKey, GroupPolicy};
 use muster_framework::record::{NodeRecord, PodPhase, PodRecord};
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// The version of the report's form: it grows when a field changes its meaning or goes.
 const VERSION: u32 = 1;
@@ -423,14 +424,14 @@ fn bytes(amount: i64) -> String {
     }
 }
 
+/// What is further apart than this is told apart, even if it is of one sort.
+const LONGEST_GAP: Duration = Duration::from_secs(1);
+
 /// Happenings of one sort that follow each other, or share an instant, become one entry.
 fn timeline(happenings: &[Happening]) -> Vec<Entry> {
     let mut runs: Vec<Vec<&Happening>> = Vec::new();
     for happening in happenings {
-        let same = |run: &&mut Vec<&Happening>| {
-            run.last()
-                .is_some_and(|last| last.what == happening.what && last.of == happening.of)
-        };
+        let same = |run: &&mut Vec<&Happening>| run.last().is_some_and(|last| is_same_sort(last, happening));
         let last = runs.len().saturating_sub(1);
         // Only the runs that reach into this instant, and the very last one, can take it in.
         let open = runs.iter_mut().enumerate().rev();
@@ -443,10 +444,16 @@ fn timeline(happenings: &[Happening]) -> Vec<Entry> {
     runs.iter().filter_map(|run| entry(run)).collect()
 }
 
+fn is_same_sort(last: &Happening, next: &Happening) -> bool {
+    (last.what, &last.of) == (next.what, &next.of)
+        && (last.what != What::PodWaits || last.detail == next.detail)
+        && next.at.since(last.at) <= LONGEST_GAP
+}
+
 fn entry(run: &[&Happening]) -> Option<Entry> {
     let (first, last) = (*run.first()?, *run.last()?);
     // A gang's latest count says all that its former ones do.
-    let whole = matches!(first.what, What::GroupBound | What::GroupBroken | What::Refused);
+    let whole = matches!(first.what, What::GroupBound | What::GroupBroken);
     let text = if run.len() == 1 || whole {
         one(last)
     } else {
@@ -471,6 +478,7 @@ fn one(happening: &Happening) -> String {
         What::NodeOpened => format!("node {subject} uncordoned"),
         What::NodeChanged => format!("node {subject} changed"),
         What::PodBound => format!("pod {subject} bound to {detail}"),
+        What::PodWaits => format!("pod {subject} waits ({detail})"),
         What::PodSucceeded => format!("pod {subject} succeeded"),
         What::PodFailed => format!("pod {subject} failed"),
         What::PodDeleted => format!("pod {subject} deleted"),
@@ -479,7 +487,6 @@ fn one(happening: &Happening) -> String {
         What::GroupBroken => format!("gang {subject} broken: {detail}"),
         What::JobEnded => format!("job {subject} {detail}"),
         What::BindRefused => format!("bind of pod {subject} refused: {detail}"),
-        What::Refused => format!("refused: {subject}"),
     }
 }
 
@@ -497,12 +504,13 @@ fn many(count: usize, first: &Happening, last: &Happening) -> String {
         What::NodeOpened => format!("{count} nodes uncordoned ({from} … {to})"),
         What::NodeChanged => format!("{count} changes of nodes ({from} … {to})"),
         What::PodBound => format!("{count} pods{of} bound"),
+        What::PodWaits => format!("{count} pods{of} wait ({})", last.detail),
         What::PodSucceeded => format!("{count} pods{of} succeeded"),
         What::PodFailed => format!("{count} pods{of} failed"),
         What::PodDeleted => format!("{count} pods{of} deleted"),
         What::PodLost => format!("{count} pods lost with node {}", first.of),
         What::JobEnded => format!("{count} jobs {} ({from} … {to})", first.detail),
         What::BindRefused => format!("{count} binds refused: {}", last.detail),
-        What::GroupBound | What::GroupBroken | What::Refused => one(last),
+        What::GroupBound | What::GroupBroken => one(last),
     }
 }

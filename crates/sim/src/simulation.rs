@@ -10,7 +10,7 @@ use crate::report::{self, Report};
 use crate::scenario::{Action, RUN_FOR, Scenario, Timed, span_annotation};
 use crate::timing::{Faults, Timing};
 use muster_engine::{
-    BindOutcome, Effect, EffectKind, Engine, Input, Observation, Outcome, PodRead, PodRef, Settings, Time,
+    BindOutcome, Effect, EffectId, EffectKind, Engine, Input, Observation, Outcome, PodRead, PodRef, Settings, Time,
 };
 use muster_framework::Text;
 use muster_framework::record::{Kind, PodPhase};
@@ -27,6 +27,8 @@ const SHORTEST_WAKEUP: Duration = Duration::from_millis(1);
 /// How far a simulation has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
+    /// How many instants there have been.
+    pub instant: u64,
     /// The virtual time.
     pub now: Time,
     /// Pods that exist.
@@ -63,10 +65,18 @@ pub struct Counters {
 enum Occurrence {
     /// The scenario's action of this number.
     Act(usize),
-    /// The engine is told something. A watch event belongs to a stream; a relist ends the stream and its events.
-    Tell { input: Input, stream: Option<(Kind, u64)> },
-    /// A write reaches the API server.
-    Carry(Effect),
+    /// The engine is told of a change. A relist ends the stream of a kind and the events that are under way in it.
+    Tell { input: Input, kind: Kind, stream: u64 },
+    /// A write of the scheduler of this number reaches the API server.
+    Carry { effect: Effect, scheduler: u64 },
+    /// Its answer reaches it, if it still lives.
+    Answer {
+        id: EffectId,
+        outcome: Outcome,
+        scheduler: u64,
+    },
+    /// A scheduler that was started lists everything and begins to watch.
+    List,
     /// A pod starts to run.
     Start { pod: Key, uid: Text },
     /// A pod ends.
@@ -131,6 +141,10 @@ pub struct Simulation {
     cluster: Cluster,
     controllers: Controllers,
     engine: Engine,
+    /// How many schedulers there have been: a restarted one does not hear the answers of its predecessor.
+    scheduler: u64,
+    /// Whether the scheduler watches: it does so from its first list on.
+    watching: bool,
     settings: Settings,
     ledger: Ledger,
     counters: Counters,
@@ -172,6 +186,8 @@ impl Simulation {
             cluster: Cluster::new(scheduler),
             controllers: Controllers::new(settings.seed ^ 0x6d75_7374_6572),
             engine: Engine::new(settings.clone()),
+            scheduler: 1,
+            watching: false,
             settings,
             ledger: Ledger::default(),
             counters: Counters::default(),
@@ -192,13 +208,30 @@ impl Simulation {
             }
         }
         self.settle();
-        // The engine has no watch yet: it will list all this.
-        self.planned
-            .retain(|Reverse(planned)| !matches!(planned.occurrence, Occurrence::Tell { .. }));
-        self.streams = [Stream::default(); Kind::ALL.len()];
+        self.list_all();
+    }
+
+    fn list_all(&mut self) {
+        self.watching = true;
         for kind in Kind::ALL {
             self.relist(kind);
         }
+    }
+
+    /// Ends the scheduler now, as a crash would, and starts another. What it had sent is still on its way; the new one
+    /// lists the cluster when all that has arrived, as a new leader waits for its predecessor's writes.
+    pub fn restart_scheduler(&mut self) {
+        let bound = self.timing.write_latency + self.timing.write_jitter * 2 + SHORTEST_WAKEUP;
+        self.engine = Engine::new(self.settings.clone());
+        self.scheduler += 1;
+        self.watching = false;
+        for stream in &mut self.streams {
+            *stream = Stream {
+                number: stream.number + 1,
+                ..Stream::default()
+            };
+        }
+        self.plan(self.now + bound, Occurrence::List);
     }
 
     /// Runs until nothing can change any more, or until the end of virtual time, and says what came of it.
@@ -263,6 +296,10 @@ impl Simulation {
         if !self.planned.is_empty() || self.writes_in_flight != 0 || stats.in_flight != 0 || !self.engine.is_synced() {
             return false;
         }
+        // A bind whose answer was lost is asked after again, after a while.
+        if stats.assumed_pods != 0 {
+            return false;
+        }
         let none_waits = stats.pending.iter().all(|pods| *pods == 0);
         none_waits
             || self
@@ -283,8 +320,14 @@ impl Simulation {
     fn occur(&mut self, occurrence: Occurrence) {
         match occurrence {
             Occurrence::Act(number) => self.act(number),
-            Occurrence::Tell { input, stream } => self.tell(input, stream),
-            Occurrence::Carry(effect) => self.carry(effect),
+            Occurrence::Tell { input, kind, stream } => self.tell(input, kind, stream),
+            Occurrence::Carry { effect, scheduler } => self.carry(effect, scheduler),
+            Occurrence::Answer { id, outcome, scheduler } => {
+                if scheduler == self.scheduler {
+                    self.input(Input::EffectDone { id, outcome });
+                }
+            }
+            Occurrence::List => self.list_all(),
             Occurrence::Start { pod, uid } => self.start(&pod, &uid),
             Occurrence::Finish { pod, uid, phase } => {
                 if self.is_same(&pod, &uid) {
@@ -324,8 +367,6 @@ impl Simulation {
     }
 
     fn refuse(&mut self, message: String) {
-        self.ledger
-            .note(self.now, What::Refused, "", message.clone(), String::new());
         self.refusals.push((self.now, message));
     }
 
@@ -398,15 +439,12 @@ impl Simulation {
         self.engine.handle(self.now, input);
     }
 
-    fn tell(&mut self, input: Input, stream: Option<(Kind, u64)>) {
-        if let Some((kind, number)) = stream {
-            let stream = &mut self.streams[slot(kind)];
-            if stream.number != number {
-                return;
-            }
+    fn tell(&mut self, input: Input, kind: Kind, number: u64) {
+        let stream = &mut self.streams[slot(kind)];
+        if stream.number == number {
             stream.under_way -= 1;
+            self.input(input);
         }
-        self.input(input);
     }
 
     /// Lets everything follow from the cluster's changes: watch events, controllers, kubelets, the book.
@@ -428,7 +466,7 @@ impl Simulation {
 
     /// Plans the watch event of a change.
     fn watch(&mut self, change: &Change) {
-        let Some(kind) = change.stored().key.kind.watched() else {
+        let Some(kind) = change.stored().key.kind.watched().filter(|_| self.watching) else {
             return;
         };
         let input = match &change.after {
@@ -447,8 +485,8 @@ impl Simulation {
         let at = (self.now + lag).max(stream.latest);
         stream.latest = at;
         stream.under_way += 1;
-        let stream = Some((kind, stream.number));
-        self.plan(at, Occurrence::Tell { input, stream });
+        let stream = stream.number;
+        self.plan(at, Occurrence::Tell { input, kind, stream });
     }
 
     /// What kubelets, and the collector of pods without a node, do about a change.
@@ -517,11 +555,12 @@ impl Simulation {
         }
         self.writes_in_flight += 1;
         let latency = self.delay(self.timing.write_latency / 2, self.timing.write_jitter);
-        self.plan(self.now + latency, Occurrence::Carry(effect));
+        let scheduler = self.scheduler;
+        self.plan(self.now + latency, Occurrence::Carry { effect, scheduler });
     }
 
     /// A write or a read has reached the API server; its answer goes back.
-    fn carry(&mut self, effect: Effect) {
+    fn carry(&mut self, effect: Effect, scheduler: u64) {
         self.writes_in_flight -= 1;
         let id = effect.id;
         let Some(outcome) = self.outcome(effect.kind) else {
@@ -530,13 +569,7 @@ impl Simulation {
         let latency = self.delay(self.timing.write_latency / 2, self.timing.write_jitter);
         // What follows from the write is planned before its answer: at equal times the watch is first.
         self.settle();
-        self.plan(
-            self.now + latency,
-            Occurrence::Tell {
-                input: Input::EffectDone { id, outcome },
-                stream: None,
-            },
-        );
+        self.plan(self.now + latency, Occurrence::Answer { id, outcome, scheduler });
     }
 
     fn outcome(&mut self, kind: EffectKind) -> Option<Outcome> {
@@ -608,8 +641,10 @@ impl Simulation {
 
     fn observe(&mut self) {
         for observation in self.engine.drain_observations() {
-            if let Observation::Bound { after_flush: true, .. } = observation {
-                self.counters.bound_after_flush += 1;
+            match observation {
+                Observation::Bound { after_flush: true, .. } => self.counters.bound_after_flush += 1,
+                Observation::Waiting { pod, reason, .. } => self.ledger.waits(self.now, &pod, &reason, &self.cluster),
+                _ => {}
             }
         }
     }
@@ -662,6 +697,7 @@ impl Simulation {
     /// How far it has come.
     pub fn progress(&self) -> Progress {
         Progress {
+            instant: self.counters.instants,
             now: self.now,
             pods: self.ledger.lives.len(),
             placed: self.ledger.placed,

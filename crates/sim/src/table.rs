@@ -87,7 +87,7 @@ fn pods(report: &Report, wide: bool) -> Vec<Vec<String>> {
     }
     let mut rows = vec![header(&names)];
     if wide || pods.len() <= SHORT {
-        rows.extend(pods.iter().map(|pod| pod_row(pod, wide)));
+        rows.extend(pods.iter().map(|pod| pod_row(pod, wide, report.at_rest)));
         return rows;
     }
     // In the order in which the first of each sort stands in the list.
@@ -105,15 +105,15 @@ fn pods(report: &Report, wide: bool) -> Vec<Vec<String>> {
     }
     rows.extend(sorts.iter().map(|sort| {
         if let [pod] = &sort[..] {
-            pod_row(pod, false)
+            pod_row(pod, false, report.at_rest)
         } else {
-            folded_pods(sort)
+            folded_pods(sort, report.at_rest)
         }
     }));
     rows
 }
 
-fn pod_row(pod: &PodRow, wide: bool) -> Vec<String> {
+fn pod_row(pod: &PodRow, wide: bool, at_rest: bool) -> Vec<String> {
     let time = |time: &Option<_>| time.map_or("<none>".to_owned(), |time: crate::report::Moment| time.to_string());
     let mut row = vec![
         pod.namespace.to_string(),
@@ -123,7 +123,7 @@ fn pod_row(pod: &PodRow, wide: bool) -> Vec<String> {
         or_none(pod.node.as_deref().unwrap_or_default()),
         pod.created_at.to_string(),
         time(&pod.bound_at),
-        span(pod.wait.0),
+        wait(pod, at_rest),
     ];
     if wide {
         row.extend([
@@ -136,7 +136,7 @@ fn pod_row(pod: &PodRow, wide: bool) -> Vec<String> {
     row
 }
 
-fn folded_pods(pods: &[&PodRow]) -> Vec<String> {
+fn folded_pods(pods: &[&PodRow], at_rest: bool) -> Vec<String> {
     let Some((first, last)) = pods.first().zip(pods.last()) else {
         return Vec::new();
     };
@@ -156,7 +156,8 @@ fn folded_pods(pods: &[&PodRow]) -> Vec<String> {
         .map(|moment| moment.0)
         .collect();
     let created: Vec<Time> = pods.iter().map(|pod| pod.created_at.0).collect();
-    let wait = pods.iter().map(|pod| pod.wait.0).max().unwrap_or_default();
+    let longest = pods.iter().max_by_key(|pod| pod.wait).unwrap_or(first);
+    let longest = wait(longest, at_rest);
     vec![
         first.namespace.to_string(),
         name,
@@ -165,12 +166,21 @@ fn folded_pods(pods: &[&PodRow]) -> Vec<String> {
         node,
         range(&created),
         range(&bound),
-        if pods.len() == 1 {
-            span(wait)
+        if first.bound_at.is_some() {
+            format!("≤{longest}")
         } else {
-            format!("≤{}", span(wait))
+            longest
         },
     ]
+}
+
+/// How long a pod waited. At rest, one that waits does so for ever.
+fn wait(pod: &PodRow, at_rest: bool) -> String {
+    if at_rest && matches!(pod.state, State::Waiting | State::NotOurs) {
+        "forever".to_owned()
+    } else {
+        span(pod.wait.0)
+    }
 }
 
 /// `Job default/train` as `job/train`: its namespace has a column of its own.

@@ -1,6 +1,7 @@
 //! The `xtask` binary: what a developer types after `cargo xtask`.
 
-use anyhow::Result;
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 use muster_xtask::{demo, lint, test, up_down};
 
@@ -25,11 +26,19 @@ enum Command {
     Demo(demo::Args),
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
         Command::ControlPlane(command) => up_down::run(command),
         Command::Lint(args) => lint::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Demo(args) => demo::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // In one piece and without a backtrace: it says what went wrong, not where in here.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

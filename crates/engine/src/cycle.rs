@@ -27,6 +27,8 @@ pub(crate) struct Cycle<'a> {
 struct Failure {
     rejected: Rejected,
     message: String,
+    /// The member, then its twins, which were not tried.
+    without_place: Vec<PodId>,
 }
 
 /// A plan: places for some members, that nobody else sees, and what stood against the others.
@@ -35,6 +37,8 @@ struct Plan {
     delta: Delta,
     places: Vec<(PodId, NodeOrd)>,
     failures: Vec<Failure>,
+    /// One member of each class that found places for all.
+    content: Vec<PodId>,
 }
 
 impl<'a> Cycle<'a> {
@@ -58,9 +62,8 @@ impl<'a> Cycle<'a> {
         match plan.failures.pop() {
             None => self.commit(&plan.places),
             Some(failure) => {
-                self.engine
-                    .queue
-                    .park(self.now, Entity::Pod(pod), SmallVec::from_slice(&[failure.rejected]));
+                let rejected = SmallVec::from_slice(&[failure.rejected]);
+                self.engine.queue.park(self.now, Entity::Pod(pod), 1, rejected);
                 self.engine
                     .want(self.now, pod, diagnosis::UNSCHEDULABLE, failure.message, true);
             }
@@ -82,21 +85,26 @@ impl<'a> Cycle<'a> {
         };
         let min_count = min_count.max(1) as u32;
         let satisfied = group.satisfied_by();
-        let plan = self.plan_group(id);
-        let planned = plan.places.len() as u32;
-        if planned > 0 && satisfied + planned >= min_count {
-            self.commit_gang(id, plan);
-        } else {
-            self.drop_gang(
-                id,
-                plan,
-                Shortfall {
-                    satisfied,
-                    planned,
-                    min_count,
-                },
-            );
+        let suffices = |plan: &Plan| !plan.places.is_empty() && satisfied + plan.places.len() as u32 >= min_count;
+        let mut classes = self.classes(id);
+        let plan = self.plan_group(&classes);
+        if suffices(&plan) {
+            return self.commit_gang(id, &plan);
         }
+        if classes.len() > 1 {
+            // The members that are hard to place may have taken the room of many that are easy.
+            classes.reverse();
+            let other = self.plan_group(&classes);
+            if suffices(&other) {
+                return self.commit_gang(id, &other);
+            }
+        }
+        let shortfall = Shortfall {
+            satisfied,
+            planned: plan.places.len() as u32,
+            min_count,
+        };
+        self.drop_gang(id, &plan, shortfall);
     }
 }
 
@@ -122,21 +130,26 @@ impl Cycle<'_> {
                     plugins: pipeline.rejecting_plugins(),
                 },
                 message: diagnosis::no_node(&cluster.table, pipeline.rejections()),
+                without_place: vec![id],
             }),
         }
     }
 
     /// Plans all pending members, class by class: once a class finds no place, its twins are not tried, since a plan only
     /// takes room away.
-    fn plan_group(&mut self, id: GroupId) -> Plan {
+    fn plan_group(&mut self, classes: &[Vec<PodId>]) -> Plan {
         let mut plan = Plan::default();
-        for class in self.classes(id) {
-            for member in class {
-                let failures = plan.failures.len();
-                self.plan_member(member, &mut plan);
+        for class in classes {
+            let failures = plan.failures.len();
+            for (at, member) in class.iter().enumerate() {
+                self.plan_member(*member, &mut plan);
                 if plan.failures.len() > failures {
+                    plan.failures[failures].without_place = class[at..].to_vec();
                     break;
                 }
+            }
+            if plan.failures.len() == failures {
+                plan.content.extend(class.first());
             }
         }
         plan
@@ -230,44 +243,41 @@ impl Cycle<'_> {
         self.engine.set_role(id, Role::Placed);
     }
 
-    fn commit_gang(&mut self, id: GroupId, plan: Plan) {
+    fn commit_gang(&mut self, id: GroupId, plan: &Plan) {
         if let Some((first, _)) = plan.places.first() {
             self.observe_attempt(*first, plan.places.len() as u32, true, true);
         }
         self.commit(&plan.places);
-        let left: Vec<PodId> = self.pending(id);
-        if left.is_empty() {
+        let left = self.pending(id).len() as u32;
+        if left == 0 {
             return;
         }
         // More members than places: the gang goes, the others wait for room.
-        self.engine.queue.park(
-            self.now,
-            Entity::Group(id),
-            plan.failures.iter().map(|f| f.rejected).collect(),
-        );
-        let Some(failure) = plan.failures.first() else { return };
-        for member in left {
-            self.engine.want(
-                self.now,
-                member,
-                diagnosis::UNSCHEDULABLE,
-                failure.message.clone(),
-                true,
-            );
+        let rejected = plan.failures.iter().map(|failure| failure.rejected).collect();
+        self.engine.queue.park(self.now, Entity::Group(id), left, rejected);
+        for failure in &plan.failures {
+            for member in &failure.without_place {
+                let message = failure.message.clone();
+                self.engine
+                    .want(self.now, *member, diagnosis::UNSCHEDULABLE, message, true);
+            }
         }
     }
 
     /// Drops the plan without a trace, and says to every member what stands against the gang.
-    fn drop_gang(&mut self, id: GroupId, plan: Plan, shortfall: Shortfall) {
+    fn drop_gang(&mut self, id: GroupId, plan: &Plan, shortfall: Shortfall) {
         let pending = self.pending(id);
         if let Some(first) = pending.first() {
             self.observe_attempt(*first, pending.len() as u32, false, true);
         }
-        self.engine.queue.park(
-            self.now,
-            Entity::Group(id),
-            plan.failures.iter().map(|f| f.rejected).collect(),
-        );
+        // Members that have a place may stand in the way of those that have none: more room for them helps as well.
+        let content = plan.content.iter().map(|pod| Rejected {
+            pod: *pod,
+            plugins: u32::MAX,
+        });
+        let rejected = plan.failures.iter().map(|failure| failure.rejected);
+        let (size, rejected) = (pending.len() as u32, rejected.chain(content).collect());
+        self.engine.queue.park(self.now, Entity::Group(id), size, rejected);
         let Some(failure) = plan.failures.first() else { return };
         let (Some(group), Some(culprit)) = (
             self.engine.groups.get(id),

@@ -59,13 +59,14 @@ pub(crate) fn gang_waits(key: &GroupKey, member: &str, no_node: &str, shortfall:
         planned,
         min_count,
     } = shortfall;
+    let stop = if no_node.ends_with('.') { "" } else { "." };
     let placed = if satisfied == 0 {
         String::new()
     } else {
         format!(" beside {satisfied} placed before")
     };
     format!(
-        "{no_node} So it stands with {member} of pod group {key}: of its members {planned} would have a place{placed}, \
+        "{no_node}{stop} So it stands with {member} of pod group {key}: of its members {planned} would have a place{placed}, \
          the gang needs {min_count}, and none is bound before."
     )
 }

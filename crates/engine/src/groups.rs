@@ -3,6 +3,7 @@
 //! Counts are kept as members come, change and go, so that the question "is there a quorum" costs nothing however large
 //! the group is.
 
+use crate::cluster::is_stale;
 use crate::pods::{PodId, Role};
 use crate::time::Time;
 use muster_framework::Text;
@@ -232,9 +233,8 @@ impl Groups {
         let name = (record.namespace.clone(), record.name.clone());
         if let Some((known, known_seen)) = self.workloads.get_mut(&name) {
             *known_seen = seen;
-            let is_stale = record.resource_version != 0 && record.resource_version < known.resource_version;
             // A list says again what is known: that is no reason to try anything again.
-            if is_stale || *known == record {
+            if is_stale(record.resource_version, known.resource_version) || *known == record {
                 return Vec::new();
             }
         }

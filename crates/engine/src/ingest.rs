@@ -3,7 +3,7 @@
 use crate::cluster::is_stale;
 use crate::diagnosis;
 use crate::engine::Engine;
-use crate::groups::{GroupId, Hold};
+use crate::groups::{Group, GroupId, Hold};
 use crate::input::{Object, ObjectKey};
 use crate::observation::Observation;
 use crate::pipeline::Help;
@@ -48,7 +48,7 @@ impl Engine {
         match key.kind {
             Kind::Node => {
                 self.cluster.nodes.remove(&key.name);
-                self.cluster.delete_node(&key.name);
+                self.delete_node(now, &key.name);
             }
             Kind::Pod => {
                 if let Some(id) = self.cluster.pods.id(&key.uid) {
@@ -56,7 +56,10 @@ impl Engine {
                 }
             }
             Kind::Namespace => {
-                self.cluster.namespaces.remove(&key.name);
+                let labels = self.cluster.namespaces.remove(&key.name);
+                if labels.is_some_and(|labels| !labels.is_empty()) {
+                    self.wake(now, ClusterEvent::NamespaceUpdate, "NamespaceDelete");
+                }
             }
             Kind::PriorityClass => {
                 self.cluster.priority_classes.remove(&key.name);
@@ -167,6 +170,17 @@ impl Engine {
                 update_label(applied.changes),
             );
         }
+    }
+
+    fn delete_node(&mut self, now: Time, name: &Text) {
+        let Some(node) = self.cluster.table.by_name(name) else {
+            return;
+        };
+        let mut terms = self.cluster.table.anti_affinity_terms();
+        let had_anti_affinity = terms.any(|term| term.pods_on.contains_key(&node));
+        drop(terms);
+        self.cluster.delete_node(name);
+        self.wake(now, ClusterEvent::NodeDelete { had_anti_affinity }, "NodeDelete");
     }
 }
 
@@ -280,7 +294,7 @@ impl Engine {
         }
     }
 
-    fn role_without_node(&self, id: PodId) -> Role {
+    pub(crate) fn role_without_node(&self, id: PodId) -> Role {
         let Some(pod) = self.cluster.pods.get(id) else {
             return Role::Lost;
         };
@@ -379,7 +393,7 @@ impl Engine {
     }
 
     /// Puts a pod that is in no gang where its role says.
-    fn requeue(&mut self, now: Time, id: PodId, role: Role, changed: bool, event: &'static str) {
+    pub(crate) fn requeue(&mut self, now: Time, id: PodId, role: Role, changed: bool, event: &'static str) {
         let entity = Entity::Pod(id);
         match role {
             Role::Pending => {
@@ -455,13 +469,7 @@ impl Engine {
         }
         let broken = group.is_broken(min_count);
         let recovering = group.recovering;
-        let known = trigger.and(group.priority);
-        let looked_at = self.pending_of(id, trigger);
-        let priority = looked_at
-            .iter()
-            .map(|pod| self.urgency_of_pod(*pod).priority)
-            .chain(known)
-            .max();
+        let priority = self.gang_priority(group, trigger);
         if let Some(group) = self.groups.get_mut(id) {
             group.priority = priority;
         }
@@ -471,6 +479,17 @@ impl Engine {
             broken,
         };
         self.queue.enqueue(now, Entity::Group(id), urgency, size, event);
+    }
+
+    /// The highest priority among the pending members. What is known of the others spares a look at each.
+    fn gang_priority(&self, group: &Group, trigger: Option<PodId>) -> Option<i32> {
+        let priority = |pod: &PodId| self.urgency_of_pod(*pod).priority;
+        match (group.priority, trigger) {
+            (Some(known), Some(pod)) if group.pending.contains(&pod) => Some(known.max(priority(&pod))),
+            // A member is pending no more: perhaps the most urgent. Most often another is as urgent, and found at once.
+            (Some(known), Some(_)) if group.pending.iter().any(|pod| priority(pod) == known) => Some(known),
+            _ => group.pending.iter().map(priority).max(),
+        }
     }
 
     /// The members that are to be looked at: the one that changed if it is pending, or all that are.

@@ -124,19 +124,27 @@ impl Engine {
         }
     }
 
-    /// Gives the place back and tries again after a backoff; says so.
+    /// Gives the place back and tries again after a backoff, unless the pod, or its group, may not be tried any more.
     fn bind_failed(&mut self, now: Time, id: PodId, message: String) {
-        self.set_role(id, Role::Pending);
         self.give_back(now, id);
-        let entity = self.entity_of(id);
-        let (mut urgency, mut size) = (self.urgency_of_pod(id), 1);
-        if let Entity::Group(group) = entity
-            && let Some(group) = self.groups.get(group)
-        {
-            size = group.pending.len() as u32;
-            urgency.broken = group.satisfied_by() > 0;
+        let role = self.role_without_node(id);
+        self.set_role(id, role);
+        let group = self.cluster.pods.get(id).and_then(|pod| pod.group);
+        if role == Role::Pending {
+            let entity = self.entity_of(id);
+            let size = match entity {
+                Entity::Group(group) => self.groups.get(group).map_or(1, |group| group.pending.len() as u32),
+                Entity::Pod(_) => 1,
+            };
+            self.queue.delay(now, entity, size);
         }
-        self.queue.delay(now, entity, urgency, size);
+        match group {
+            Some((group, _)) => self.evaluate_group(now, group, Some(id), "ScheduleAttemptFailure"),
+            None => self.requeue(now, id, role, false, "ScheduleAttemptFailure"),
+        }
+        if role != Role::Pending {
+            return;
+        }
         self.want(now, id, diagnosis::SCHEDULER_ERROR, message, true);
     }
 

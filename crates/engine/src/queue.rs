@@ -181,7 +181,10 @@ impl SchedulingQueue {
     }
 
     /// After an attempt that found no place: waits for an event that could help.
-    pub(crate) fn park(&mut self, now: Time, entity: Entity, rejected: SmallVec<[Rejected; 1]>) {
+    pub(crate) fn park(&mut self, now: Time, entity: Entity, size: u32, rejected: SmallVec<[Rejected; 1]>) {
+        if let Some(entry) = self.entries.get_mut(&entity) {
+            entry.size = size;
+        }
         self.fail(now, entity, Failure::Unschedulable);
         if let Some(entry) = self.entries.get_mut(&entity) {
             entry.rejected = rejected;
@@ -190,13 +193,13 @@ impl SchedulingQueue {
     }
 
     /// After something went wrong: tried again when the backoff has passed.
-    pub(crate) fn delay(&mut self, now: Time, entity: Entity, urgency: Urgency, size: u32) {
+    pub(crate) fn delay(&mut self, now: Time, entity: Entity, size: u32) {
         self.entry(now, entity);
         self.leave(entity);
-        self.fail(now, entity, Failure::Error);
         if let Some(entry) = self.entries.get_mut(&entity) {
-            (entry.urgency, entry.size) = (urgency, size);
+            entry.size = size;
         }
+        self.fail(now, entity, Failure::Error);
         self.join_after_failure(entity, Section::Backoff);
     }
 
@@ -410,7 +413,8 @@ impl SchedulingQueue {
 
 /// `initial · 2^(count-1)`, at most `max · √size`.
 fn backoff(initial: Duration, max: Duration, count: u32, size: u32) -> Duration {
-    let max = max.mul_f64(f64::from(size.max(1)).sqrt());
+    let max = max.as_secs_f64() * f64::from(size.max(1)).sqrt();
+    let max = Duration::try_from_secs_f64(max).unwrap_or(Duration::MAX);
     initial
         .saturating_mul(1u32.checked_shl(count.saturating_sub(1)).unwrap_or(u32::MAX))
         .min(max)
@@ -474,7 +478,7 @@ mod tests {
         let mut queue = queue();
         queue.enqueue(Time(0), pod(1), urgency(0), 1, "PodAdd");
         assert_eq!(queue.pop(Time(0)), Some(pod(1)));
-        queue.park(Time(0), pod(1), SmallVec::new());
+        queue.park(Time(0), pod(1), 1, SmallVec::new());
         assert_eq!(queue.next_wakeup(), Some(Time(300_000_000)));
         queue.wake(Time(10), pod(1), "NodeAdd");
         assert_eq!(queue.section(pod(1)), Some(Section::Backoff));
@@ -488,7 +492,7 @@ mod tests {
         let mut queue = queue();
         queue.enqueue(Time(0), pod(1), urgency(0), 1, "PodAdd");
         queue.pop(Time(0));
-        queue.delay(Time(0), pod(1), urgency(0), 1);
+        queue.delay(Time(0), pod(1), 1);
         assert_eq!(queue.pop(Time(999_999)), None);
         assert_eq!(queue.next_wakeup(), Some(Time(1_000_000)));
         assert_eq!(queue.pop(Time(1_000_000)), Some(pod(1)));
@@ -499,7 +503,7 @@ mod tests {
         let mut queue = queue();
         queue.enqueue(Time(0), pod(1), urgency(0), 1, "PodAdd");
         queue.pop(Time(0));
-        queue.park(Time(0), pod(1), SmallVec::new());
+        queue.park(Time(0), pod(1), 1, SmallVec::new());
         queue.flush(Time(299_999_999));
         assert_eq!(queue.section(pod(1)), Some(Section::Unschedulable));
         queue.flush(Time(300_000_000));

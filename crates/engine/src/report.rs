@@ -97,10 +97,7 @@ impl Engine {
 
     /// Sees to it that the members of a held group are told why, soon and not too often.
     pub(crate) fn schedule_telling(&mut self, now: Time, id: GroupId, hold: &Hold) {
-        let Some(group) = self.groups.get_mut(id) else { return };
-        if group.report.due.is_some() {
-            return;
-        }
+        let Some(group) = self.groups.get(id) else { return };
         let rest = TELL_AGAIN_PER_MEMBER.saturating_mul(group.members.len() as u32);
         let same_class = group.report.told.as_ref().is_some_and(|told| told.same_class(hold));
         let again = group
@@ -109,8 +106,17 @@ impl Engine {
             .filter(|_| same_class)
             .map_or(Time::ZERO, |at| at + rest);
         let due = (now + TELL_AFTER).max(again);
-        group.report.due = Some(due);
-        self.timers.insert((due, Timer::TellGroup(id)));
+        if group.report.due.is_some_and(|known| known <= due) {
+            return;
+        }
+        self.tell_later(due, id);
+    }
+
+    fn tell_later(&mut self, due: Time, id: GroupId) {
+        if let Some(group) = self.groups.get_mut(id) {
+            group.report.due = Some(due);
+            self.timers.insert((due, Timer::TellGroup(id)));
+        }
     }
 
     /// Tells every member of a group why it is held, if it still is. One event speaks for all.
@@ -118,6 +124,10 @@ impl Engine {
         let Some(group) = self.groups.get(id) else { return };
         if group.report.due.is_none_or(|due| due > now) {
             return;
+        }
+        if !self.is_synced() {
+            // What seems to be missing may just not have been listed.
+            return self.tell_later(now + TELL_AFTER, id);
         }
         let hold = self.groups.ready(group).err();
         let message = hold.as_ref().map(|hold| diagnosis::held(&group.key, hold));

@@ -247,6 +247,45 @@ fn pods_on_a_node_that_is_not_known_yet_are_charged_when_it_appears() {
     assert_eq!(world.bound().len(), 2);
 }
 
+fn refused() -> Outcome {
+    Outcome::Bind(BindOutcome::Refused { message: "no".into() })
+}
+
+#[test]
+fn a_pod_that_is_being_deleted_is_not_tried_again_when_its_bind_is_refused() {
+    let mut world = World::new(&[node("n1", 1000)]);
+    world.pod(pod("a", 1000));
+    let bind = binds(&world.poll()).remove(0);
+    world.pod(PodRecord {
+        terminating: true,
+        ..world.pods["a"].clone()
+    });
+    world.done(bind.id, refused());
+    world.advance(Duration::from_secs(60));
+    assert!(binds(&world.effects).is_empty());
+    assert_eq!(world.engine.stats().pending, [0; 4]);
+}
+
+#[test]
+fn a_member_whose_bind_is_refused_waits_for_its_group_when_that_has_lost_its_workload() {
+    let mut world = World::new(&[node("n1", 2000)]);
+    world.workload(workload("train", &[("workers", gang(2))]));
+    for n in 0..2 {
+        world.pod(member(&format!("w{n}"), 1000, "train", "workers", ""));
+    }
+    let both = binds(&world.poll());
+    world.delete(Kind::Workload, "train");
+    for bind in both {
+        world.done(bind.id, refused());
+    }
+    world.advance(Duration::from_secs(60));
+    assert!(world.bound().is_empty(), "{:?}", world.bound());
+    assert_eq!(world.engine.stats().pending, [0, 0, 0, 2]);
+    world.workload(workload("train", &[("workers", gang(2))]));
+    world.advance(Duration::from_secs(60));
+    assert_eq!(world.bound().len(), 2);
+}
+
 // ---- random histories --------------------------------------------------------------------------------------------
 
 #[derive(Debug, Clone)]

@@ -2,13 +2,13 @@
 
 mod world;
 
-use muster_engine::{EffectKind, Input, PodState, Time};
+use muster_engine::{EffectKind, Input, Object, PodState, Time};
 use muster_framework::group::GroupPolicy;
 use muster_framework::labels::Labels;
 use muster_framework::record::{
-    Kind, NamespaceScope, NodeRecord, PodAffinityTerm, PodPhase, PodRecord, PodSpec, Unsupported,
+    Kind, NamespaceRecord, NamespaceScope, NodeRecord, PodAffinityTerm, PodPhase, PodRecord, PodSpec, Unsupported,
 };
-use muster_framework::selector::LabelSelector;
+use muster_framework::selector::{LabelSelector, Operator, Requirement};
 use muster_framework::taint::{Taint, TaintEffect};
 use std::sync::Arc;
 use std::time::Duration;
@@ -379,4 +379,200 @@ fn stopping_finishes_what_was_decided_and_begins_nothing() {
             .iter()
             .any(|p| matches!(p.state, PodState::Queued { .. }))
     );
+}
+
+fn with_selector(key: &str, value: &str, pod: PodRecord) -> PodRecord {
+    let spec = PodSpec {
+        node_selector: [(key, value)].into_iter().collect(),
+        ..(*pod.spec).clone()
+    };
+    PodRecord {
+        spec: Arc::new(spec),
+        ..pod
+    }
+}
+
+#[test]
+fn a_selector_outlives_the_block_of_nodes_that_it_was_compiled_for() {
+    let nodes: Vec<_> = (0..64).map(|n| node(&format!("n{n}"), 1000)).collect();
+    let mut world = World::new(&nodes);
+    world.pod(with_selector("zone", "a", pod("a", 1)));
+    world.run();
+    world.node(NodeRecord {
+        labels: Labels::default(),
+        ..node("bare", 1000)
+    });
+    world.pod(with_selector("zone", "a", pod("b", 1)));
+    world.run();
+    assert!(world.bound().is_empty());
+}
+
+#[test]
+fn members_left_over_count_alone_among_the_waiting_and_each_is_told_its_own_reason() {
+    let mut world = World::new(&[node("n1", 3000)]);
+    world.workload(workload("train", &[("workers", gang(2))]));
+    for n in 0..4 {
+        world.pod(member(&format!("w{n}"), 1000, "train", "workers", ""));
+    }
+    world.pod(with_selector("zone", "a", member("x", 1, "train", "workers", "")));
+    world.run();
+    assert_eq!(world.bound().len(), 3);
+    assert_eq!(world.engine.stats().pending, [0, 0, 2, 0]);
+    assert!(world.condition("w3").unwrap().1.contains("1 Insufficient cpu"));
+    assert!(world.condition("x").unwrap().1.contains("affinity/selector"));
+}
+
+fn zone(name: &str, zone: &str) -> NodeRecord {
+    NodeRecord {
+        labels: [("zone", zone)].into_iter().collect(),
+        ..node(name, 1000)
+    }
+}
+
+/// A pod of another scheduler on `n1` that bars all pods of these namespaces from its zone.
+fn lonely(namespaces: NamespaceScope) -> PodRecord {
+    let term = PodAffinityTerm {
+        selector: Some(LabelSelector::default()),
+        namespaces,
+        topology_key: "zone".into(),
+    };
+    let spec = PodSpec {
+        anti_affinity: Box::new([term]),
+        ..PodSpec::default()
+    };
+    PodRecord {
+        scheduler_name: "other".into(),
+        node_name: Some("n1".into()),
+        spec: Arc::new(spec),
+        ..pod("lonely", 1)
+    }
+}
+
+#[test]
+fn a_node_that_goes_with_its_anti_affine_pods_frees_its_domain() {
+    let mut world = World::new(&[zone("n1", "a"), zone("n2", "a")]);
+    world.pod(lonely(NamespaceScope {
+        names: Box::new(["default".into()]),
+        selector: None,
+    }));
+    world.pod(pod("web", 1));
+    world.run();
+    assert!(!world.bound().contains_key("web"));
+    world.delete(Kind::Node, "n1");
+    world.run();
+    assert_eq!(world.bound()["web"], "n2");
+}
+
+#[test]
+fn a_namespace_that_goes_loses_its_labels() {
+    let requirement = Requirement {
+        key: "team".into(),
+        operator: Operator::Exists,
+        values: Box::new([]),
+    };
+    let selector = Some(LabelSelector {
+        requirements: Box::new([requirement]),
+    });
+    let mut world = World::new(&[zone("n1", "a"), zone("n2", "a")]);
+    let labels = [("team", "x")].into_iter().collect();
+    world.apply(Object::Namespace(NamespaceRecord {
+        name: "default".into(),
+        resource_version: 0,
+        labels,
+    }));
+    world.pod(lonely(NamespaceScope {
+        names: Box::new([]),
+        selector,
+    }));
+    world.pod(pod("web", 1));
+    world.run();
+    assert!(!world.bound().contains_key("web"));
+    world.input(Input::ListBegun(Kind::Namespace));
+    world.input(Input::ListDone(Kind::Namespace));
+    world.run();
+    assert!(world.bound().contains_key("web"));
+}
+
+#[test]
+fn nobody_is_told_of_missing_objects_before_they_have_been_listed() {
+    let mut world = World::unsynced();
+    world.pod(member("w0", 1000, "train", "workers", ""));
+    world.advance(Duration::from_secs(30));
+    assert_eq!(world.condition("w0"), None);
+    world.sync();
+    world.advance(Duration::from_secs(3));
+    assert!(world.condition("w0").unwrap().1.contains("to appear"));
+}
+
+#[test]
+fn a_gang_without_any_node_says_so_in_sentences() {
+    let mut world = World::new(&[]);
+    world.workload(workload("train", &[("workers", gang(1))]));
+    world.pod(member("w0", 1000, "train", "workers", ""));
+    world.run();
+    let message = world.condition("w0").unwrap().1;
+    assert!(
+        message.starts_with("no nodes available to schedule pods. "),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_gang_is_woken_by_room_for_a_member_that_stands_in_anothers_way() {
+    let mut world = World::new(&[zone("n1", "a")]);
+    world.workload(workload("train", &[("workers", gang(2))]));
+    world.pod(member("big", 1000, "train", "workers", ""));
+    world.pod(with_selector("zone", "a", member("local", 900, "train", "workers", "")));
+    world.run();
+    assert!(world.bound().is_empty());
+    world.node(NodeRecord {
+        labels: [("zone", "b")].into_iter().collect(),
+        ..node("n2", 4000)
+    });
+    world.run();
+    assert_eq!(world.bound().len(), 2);
+}
+
+#[test]
+fn a_gang_takes_its_small_members_when_the_large_one_would_leave_it_short() {
+    let mut world = World::new(&[node("n1", 2000)]);
+    world.workload(workload("train", &[("workers", gang(2))]));
+    for (name, cpu) in [("large", 2000), ("s1", 1000), ("s2", 1000)] {
+        world.pod(member(name, cpu, "train", "workers", ""));
+    }
+    world.run();
+    assert_eq!(world.bound().keys().collect::<Vec<_>>(), ["s1", "s2"]);
+}
+
+#[test]
+fn a_hold_of_another_kind_is_told_soon_however_large_the_group() {
+    let mut world = World::new(&[]);
+    world.workload(workload("train", &[("workers", gang(1000))]));
+    for n in 0..400 {
+        world.pod(member(&format!("w{n}"), 1, "train", "workers", ""));
+    }
+    world.advance(Duration::from_secs(2));
+    world.pod(member("late", 1, "train", "workers", ""));
+    world.delete(Kind::Workload, "train");
+    world.advance(Duration::from_secs(2));
+    assert!(world.condition("w0").unwrap().1.contains("waiting for pods's workload"));
+}
+
+#[test]
+fn a_gang_whose_urgent_member_is_gone_is_as_urgent_as_the_rest() {
+    let mut world = World::new(&[]);
+    world.workload(workload("train", &[("workers", gang(1))]));
+    world.pod(PodRecord {
+        priority: Some(9),
+        ..member("urgent", 1, "train", "workers", "")
+    });
+    world.pod(member("w", 1000, "train", "workers", ""));
+    world.pod(PodRecord {
+        priority: Some(5),
+        ..pod("a", 1000)
+    });
+    world.delete(Kind::Pod, "urgent");
+    world.node(node("n1", 1000));
+    let first = world.engine.poll(world.now).unwrap();
+    assert!(matches!(first.kind, EffectKind::Bind { pod, .. } if &*pod.name == "a"));
 }

@@ -29,6 +29,11 @@ pub enum ClusterEvent {
     NodeAdd(NodeOrd),
     /// A node changed.
     NodeUpdate(NodeOrd, NodeChanges),
+    /// A node is gone.
+    NodeDelete {
+        /// Whether pods on it had required anti-affinity: then other nodes of its domains are freed.
+        had_anti_affinity: bool,
+    },
     /// A pod that was on this node is gone, has finished, or was given back before it was bound.
     AssignedPodDelete {
         /// Where it was.
@@ -38,7 +43,7 @@ pub enum ClusterEvent {
     },
     /// A pod on this node takes less than before.
     AssignedPodScaleDown(NodeOrd),
-    /// Labels of a namespace changed: anti-affinity terms may select other pods now.
+    /// Labels of a namespace changed, or are gone with it: anti-affinity terms may select other pods now.
     NamespaceUpdate,
 }
 
@@ -50,7 +55,7 @@ impl ClusterEvent {
             | ClusterEvent::NodeUpdate(node, _)
             | ClusterEvent::AssignedPodDelete { node, .. }
             | ClusterEvent::AssignedPodScaleDown(node) => Some(node),
-            ClusterEvent::NamespaceUpdate => None,
+            ClusterEvent::NodeDelete { .. } | ClusterEvent::NamespaceUpdate => None,
         }
     }
 }

@@ -74,9 +74,6 @@ impl LabelColumn {
     }
 
     fn set(&mut self, node: NodeOrd, value: Option<&Text>) {
-        if self.codes.len() <= node.index() {
-            self.codes.resize((node.index() + 1).next_multiple_of(BLOCK_BITS), 0);
-        }
         let new = value.map_or(0, |value| self.acquire(value));
         let old = std::mem::replace(&mut self.codes[node.index()], new);
         if old != 0 {
@@ -407,6 +404,11 @@ impl NodeTable {
             .chain(&mut self.scoring_requested);
         for column in columns.filter(|column| column.len() < padded) {
             column.resize(padded, 0);
+        }
+        // A node without labels sets no code, but filters read whole blocks of them.
+        let labels = self.columns.iter_mut().filter(|column| column.key.is_some());
+        for column in labels.filter(|column| column.codes.len() < padded) {
+            column.codes.resize(padded, 0);
         }
         self.names[node.index()] = Some(name.clone());
         self.name_hashes[node.index()] = hash_name(name);

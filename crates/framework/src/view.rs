@@ -10,7 +10,7 @@ use crate::node_set::NodeSet;
 use crate::record::{HostPort, PodAffinityTerm};
 use crate::resource::ResourceOrd;
 use crate::table::{Footprint, NodeOrd, NodeTable};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 /// How one node differs from the base.
@@ -171,13 +171,10 @@ impl<'a> View<'a> {
         labels: &Labels,
     ) -> NodeSet {
         let mut barred = NodeSet::default();
-        let mut domains: FxHashMap<&Text, Vec<&Text>> = FxHashMap::default();
+        let mut domains: FxHashMap<&Text, FxHashSet<&Text>> = FxHashMap::default();
         let mut bar = |term: &'a PodAffinityTerm, node: NodeOrd| {
             if let Some(value) = self.table.labels(node).get(&term.topology_key) {
-                let values = domains.entry(&term.topology_key).or_default();
-                if !values.contains(&value) {
-                    values.push(value);
-                }
+                domains.entry(&term.topology_key).or_default().insert(value);
             }
         };
         for entry in self.table.anti_affinity_terms() {
@@ -201,7 +198,7 @@ impl<'a> View<'a> {
                     .table
                     .labels(node)
                     .get(key)
-                    .is_some_and(|value| values.contains(&value))
+                    .is_some_and(|value| values.contains(value))
                 {
                     barred.insert(node);
                 }

@@ -46,6 +46,9 @@ impl Filter for InterPodAffinity {
             ClusterEvent::AssignedPodDelete {
                 had_anti_affinity: true,
                 ..
+            }
+            | ClusterEvent::NodeDelete {
+                had_anti_affinity: true,
             } => Hint::Queue,
             ClusterEvent::NamespaceUpdate => Hint::Queue,
             _ => Hint::Skip,

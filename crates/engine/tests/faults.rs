@@ -3,12 +3,20 @@
 mod world;
 
 use muster_engine::{
-    BindOutcome, Effect, EffectKind, Input, Object, ObjectKey, Observation, Outcome, PodRead, PodState,
+    BindOutcome, Effect, EffectKind, Engine, Input, Object, ObjectKey, Observation, Outcome, PodRead, PodState,
 };
-use muster_framework::record::{Kind, PodRecord};
+use muster_framework::Text;
+use muster_framework::group::GroupLink;
+use muster_framework::record::{
+    Kind, NamespaceRecord, NamespaceScope, NodeRecord, PodAffinityTerm, PodPhase, PodRecord, PodSpec,
+};
+use muster_framework::selector::{LabelSelector, Operator, Requirement};
+use muster_framework::taint::{Taint, TaintEffect};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
-use world::{World, gang, member, node, pod, workload};
+use world::{World, gang, member, node, pod, settings, workload};
 
 fn binds(effects: &[Effect]) -> Vec<Effect> {
     effects
@@ -290,88 +298,393 @@ fn a_member_whose_bind_is_refused_waits_for_its_group_when_that_has_lost_its_wor
 
 #[derive(Debug, Clone)]
 enum Step {
-    Node { n: u8, cpu: i64 },
+    Node {
+        n: u8,
+        cpu: i64,
+        zone: u8,
+        closed: u8,
+    },
     NodeGone(u8),
-    Pod { n: u8, cpu: i64 },
-    Member { n: u8, gang: u8, cpu: i64 },
+    Pod {
+        n: u8,
+        cpu: i64,
+        kind: u8,
+    },
+    Member {
+        n: u8,
+        gang: u8,
+        cpu: i64,
+        kind: u8,
+    },
+    /// Another scheduler's pod on a node, that bars all pods of labelled namespaces from its zone.
+    Lonely {
+        n: u8,
+        node: u8,
+    },
+    Namespace {
+        labelled: bool,
+    },
+    Gate {
+        n: u8,
+        gated: bool,
+    },
+    Finish {
+        n: u8,
+        succeeded: bool,
+    },
+    ForeignBind {
+        n: u8,
+        node: u8,
+    },
     PodGone(u8),
-    Workload { gang: u8, min_count: i32 },
+    Workload {
+        gang: u8,
+        min_count: i32,
+    },
     WorkloadGone(u8),
+    /// A list of pods from which this one is missing, or of nothing new.
+    Relist {
+        without: u8,
+    },
+    RelistNodes {
+        without: u8,
+    },
+    Restart,
     Work(u8),
-    Outcome { at: u8, what: u8 },
+    Outcome {
+        at: u8,
+        what: u8,
+    },
     Wait(u16),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        (0u8..5, 0i64..4).prop_map(|(n, cpu)| Step::Node { n, cpu }),
-        (0u8..5).prop_map(Step::NodeGone),
-        (0u8..12, 1i64..3).prop_map(|(n, cpu)| Step::Pod { n, cpu }),
-        (0u8..12, 0u8..3, 1i64..3).prop_map(|(n, gang, cpu)| Step::Member { n, gang, cpu }),
-        (0u8..12).prop_map(Step::PodGone),
-        (0u8..3, 1i32..4).prop_map(|(gang, min_count)| Step::Workload { gang, min_count }),
-        (0u8..3).prop_map(Step::WorkloadGone),
-        (0u8..10).prop_map(Step::Work),
-        (any::<u8>(), 0u8..5).prop_map(|(at, what)| Step::Outcome { at, what }),
-        (0u16..5000).prop_map(Step::Wait),
+        4 => (0u8..5, 0i64..4, 0u8..3, 0u8..8).prop_map(|(n, cpu, zone, closed)| Step::Node { n, cpu, zone, closed }),
+        1 => (0u8..5).prop_map(Step::NodeGone),
+        3 => (0u8..12, 1i64..3, 0u8..8).prop_map(|(n, cpu, kind)| Step::Pod { n, cpu, kind }),
+        4 => (0u8..12, 0u8..3, 1i64..3, 0u8..8).prop_map(|(n, gang, cpu, kind)| Step::Member { n, gang, cpu, kind }),
+        1 => (0u8..12, 0u8..5).prop_map(|(n, node)| Step::Lonely { n, node }),
+        1 => any::<bool>().prop_map(|labelled| Step::Namespace { labelled }),
+        1 => (0u8..12, any::<bool>()).prop_map(|(n, gated)| Step::Gate { n, gated }),
+        1 => (0u8..12, any::<bool>()).prop_map(|(n, succeeded)| Step::Finish { n, succeeded }),
+        1 => (0u8..12, 0u8..5).prop_map(|(n, node)| Step::ForeignBind { n, node }),
+        2 => (0u8..12).prop_map(Step::PodGone),
+        2 => (0u8..3, 1i32..4).prop_map(|(gang, min_count)| Step::Workload { gang, min_count }),
+        1 => (0u8..3).prop_map(Step::WorkloadGone),
+        1 => (0u8..24).prop_map(|without| Step::Relist { without }),
+        1 => (0u8..10).prop_map(|without| Step::RelistNodes { without }),
+        1 => Just(Step::Restart),
+        6 => (0u8..10).prop_map(Step::Work),
+        4 => (any::<u8>(), 0u8..5).prop_map(|(at, what)| Step::Outcome { at, what }),
+        2 => (0u16..5000).prop_map(Step::Wait),
     ]
+}
+
+/// What the API holds besides pods, which the world keeps.
+#[derive(Default)]
+struct Api {
+    nodes: BTreeMap<String, NodeRecord>,
+    workloads: BTreeMap<String, i32>,
+    labelled: bool,
+    open: Vec<Effect>,
+    all: Vec<Effect>,
+    /// Something other than our own decisions may have left a gang in halves.
+    excused: bool,
 }
 
 /// Plays a history; gives every effect in order. Every input and every pause is followed by a check of the books.
 fn play(steps: &[Step]) -> Vec<Effect> {
     let mut world = World::new(&[]);
-    let mut open: Vec<Effect> = vec![];
-    let mut all = vec![];
+    let mut api = Api::default();
     for step in steps {
+        api.excused |= matches!(
+            step,
+            Step::Finish { .. }
+                | Step::ForeignBind { .. }
+                | Step::PodGone(_)
+                | Step::Workload { .. }
+                | Step::Relist { .. }
+                | Step::Restart
+                | Step::Outcome { what: 1..=3, .. }
+        ) && !world.pods.is_empty();
+        api.play(&mut world, step);
+    }
+    // A healthy end: everything is answered, and everything comes to rest, long before any flush.
+    api.rest(&mut world);
+    for _ in 0..60 {
+        world.now = world.now + Duration::from_secs(1);
+        api.rest(&mut world);
+    }
+    assert_eq!(world.engine.stats().in_flight, 0, "every effect has been answered");
+    assert_eq!(world.engine.stats().assumed_pods, 0, "every bind has an end");
+    assert_all_or_nothing(&world);
+    api.assert_nobody_waits_in_vain(&world);
+    api.all
+}
+
+impl Api {
+    fn play(&mut self, world: &mut World, step: &Step) {
         match step {
-            Step::Node { n, cpu } => world.node(node(&format!("n{n}"), *cpu)),
-            Step::NodeGone(n) => world.delete(Kind::Node, &format!("n{n}")),
-            Step::Pod { n, cpu } => create(&mut world, pod(&format!("p{n}"), *cpu)),
-            Step::Member { n, gang, cpu } => {
-                create(&mut world, member(&format!("p{n}"), *cpu, &format!("g{gang}"), "w", ""));
+            Step::Node { n, cpu, zone, closed } => self.node(world, *n, *cpu, *zone, *closed),
+            Step::NodeGone(n) => {
+                self.nodes.remove(&format!("n{n}"));
+                world.delete(Kind::Node, &format!("n{n}"));
             }
+            Step::Pod { n, cpu, kind } => create(world, variant(pod(&format!("p{n}"), *cpu), *kind)),
+            Step::Member { n, gang, cpu, kind } => {
+                let pod = member(&format!("p{n}"), *cpu, &format!("g{gang}"), "w", "");
+                create(world, variant(pod, *kind));
+            }
+            Step::Lonely { n, node } => create(world, lonely(&format!("p{n}"), &format!("n{node}"))),
+            Step::Namespace { labelled } => {
+                self.labelled = *labelled;
+                world.apply(namespace(*labelled));
+            }
+            Step::Gate { n, gated } => change(world, *n, |pod| {
+                pod.scheduling_gates = if *gated { Box::new(["g".into()]) } else { Box::new([]) };
+            }),
+            Step::Finish { n, succeeded } => change(world, *n, |pod| {
+                pod.phase = if *succeeded {
+                    PodPhase::Succeeded
+                } else {
+                    PodPhase::Failed
+                };
+            }),
+            Step::ForeignBind { n, node } => change(world, *n, |pod| {
+                pod.node_name.get_or_insert_with(|| format!("n{node}").into());
+            }),
             Step::PodGone(n) => world.delete(Kind::Pod, &format!("p{n}")),
             Step::Workload { gang: n, min_count } => {
-                world.workload(workload(&format!("g{n}"), &[("w", gang(*min_count))]))
+                self.workloads.insert(format!("g{n}"), *min_count);
+                world.workload(workload(&format!("g{n}"), &[("w", gang(*min_count))]));
             }
-            Step::WorkloadGone(n) => world.delete(Kind::Workload, &format!("g{n}")),
+            Step::WorkloadGone(n) => {
+                self.workloads.remove(&format!("g{n}"));
+                world.delete(Kind::Workload, &format!("g{n}"));
+            }
+            Step::Relist { without } => {
+                world.pods.remove(&format!("p{without}"));
+                self.list(world, Kind::Pod);
+            }
+            Step::RelistNodes { without } => {
+                self.nodes.remove(&format!("n{without}"));
+                self.list(world, Kind::Node);
+            }
+            Step::Restart => {
+                world.engine = Engine::new(settings());
+                self.open.clear();
+                Kind::ALL.into_iter().for_each(|kind| self.list(world, kind));
+            }
             Step::Work(polls) => {
                 let effects: Vec<Effect> = (0..*polls).filter_map(|_| world.engine.poll(world.now)).collect();
-                open.extend(effects.iter().cloned());
-                all.extend(effects);
-                world.engine.check().unwrap();
+                self.open.extend(effects.iter().cloned());
+                self.all.extend(effects);
+                assert_eq!(world.engine.check(), Ok(()));
             }
-            Step::Outcome { at, what } if !open.is_empty() => {
-                let effect = open.remove(usize::from(*at) % open.len());
-                answer(&mut world, effect, *what);
+            Step::Outcome { at, what } if !self.open.is_empty() => {
+                let effect = self.open.remove(usize::from(*at) % self.open.len());
+                answer(world, effect, *what);
             }
             Step::Outcome { .. } => {}
             Step::Wait(millis) => world.now = world.now + Duration::from_millis(u64::from(*millis)),
         }
     }
-    // A healthy end: everything is answered, and everything comes to rest.
-    for effect in open.drain(..) {
-        answer(&mut world, effect, 0);
+
+    fn node(&mut self, world: &mut World, n: u8, cpu: i64, zone: u8, closed: u8) {
+        let taint = Taint {
+            key: "t".into(),
+            value: "".into(),
+            effect: TaintEffect::NoSchedule,
+        };
+        let record = NodeRecord {
+            labels: [("zone", zone.to_string())].into_iter().filter(|_| zone > 0).collect(),
+            unschedulable: closed == 1,
+            taints: Some(taint).filter(|_| closed == 2).into_iter().collect(),
+            ..node(&format!("n{n}"), cpu)
+        };
+        self.nodes.insert(record.name.to_string(), record.clone());
+        world.node(record);
     }
-    for _ in 0..200 {
-        let effects = world.poll();
-        if effects.is_empty() {
-            break;
+
+    /// A consistent list of a kind, told in full.
+    fn list(&self, world: &mut World, kind: Kind) {
+        world.input(Input::ListBegun(kind));
+        let objects: Vec<Object> = match kind {
+            Kind::Node => self.nodes.values().cloned().map(Object::Node).collect(),
+            Kind::Pod => world
+                .pods
+                .values()
+                .map(|pod| Object::Pod(Box::new(pod.clone())))
+                .collect(),
+            Kind::Namespace => vec![namespace(self.labelled)],
+            Kind::PriorityClass => vec![],
+            Kind::Workload => {
+                let each = |(name, min): (&String, &i32)| Object::Workload(workload(name, &[("w", gang(*min))]));
+                self.workloads.iter().map(each).collect()
+            }
+        };
+        objects.into_iter().for_each(|object| world.apply(object));
+        world.input(Input::ListDone(kind));
+    }
+
+    /// Answers all that is open as a healthy server would, until nothing more comes.
+    fn rest(&mut self, world: &mut World) {
+        loop {
+            self.open.drain(..).for_each(|effect| answer(world, effect, 0));
+            let effects = world.poll();
+            if effects.is_empty() {
+                return;
+            }
+            self.all.extend(effects.iter().cloned());
+            self.open = effects;
         }
-        all.extend(effects.iter().cloned());
-        effects.into_iter().for_each(|effect| answer(&mut world, effect, 0));
     }
-    assert_eq!(world.engine.stats().in_flight, 0, "every effect has been answered");
-    assert_eq!(world.engine.stats().assumed_pods, 0, "every bind has an end");
-    assert_all_or_nothing(&world);
-    all
+}
+
+// ---- the oracle: what the API holds, judged without any of the engine's own code ----------------------------------
+
+impl Api {
+    fn free(&self, world: &World, node: &NodeRecord) -> i64 {
+        let on = |pod: &&PodRecord| pod.phase == PodPhase::Active && pod.node_name.as_ref() == Some(&node.name);
+        let used: i64 = world
+            .pods
+            .values()
+            .filter(on)
+            .map(|pod| pod.charge.requests.milli_cpu)
+            .sum();
+        node.allocatable.milli_cpu - used
+    }
+
+    /// How many pods like this one the cluster has room for.
+    fn room(&self, world: &World, pod: &PodRecord) -> i64 {
+        let zone = |node: &NodeRecord| node.labels.get("zone").cloned();
+        let barred: Vec<Text> = world
+            .pods
+            .values()
+            .filter(|other| self.labelled && !other.spec.anti_affinity.is_empty() && other.phase == PodPhase::Active)
+            .filter_map(|other| zone(self.nodes.get(&**other.node_name.as_ref()?)?))
+            .collect();
+        let open = |node: &&NodeRecord| {
+            !node.unschedulable
+                && node.taints.is_empty()
+                && pod
+                    .spec
+                    .node_selector
+                    .iter()
+                    .all(|(key, value)| node.labels.get(key) == Some(value))
+                && zone(node).is_none_or(|zone| !barred.contains(&zone))
+        };
+        let fits = |node: &NodeRecord| (self.free(world, node) / pod.charge.requests.milli_cpu).max(0);
+        self.nodes.values().filter(open).map(fits).sum()
+    }
+
+    fn assert_nobody_waits_in_vain(&self, world: &World) {
+        let waits = |pod: &PodRecord| {
+            pod.phase == PodPhase::Active && pod.node_name.is_none() && pod.scheduling_gates.is_empty()
+        };
+        for pod in world.pods.values().filter(|pod| pod.group.is_none() && waits(pod)) {
+            assert_eq!(self.room(world, pod), 0, "{} waits although it could go", pod.name);
+        }
+        for (name, min_count) in &self.workloads {
+            let members = || {
+                let of = |pod: &&PodRecord| matches!(&pod.group, Some(GroupLink::Workload { workload, .. }) if **workload == **name);
+                world.pods.values().filter(of)
+            };
+            let placed = members()
+                .filter(|p| p.phase == PodPhase::Active && p.node_name.is_some())
+                .count();
+            let succeeded = members().filter(|p| p.phase == PodPhase::Succeeded).count();
+            let pending: Vec<&PodRecord> = members().filter(|pod| waits(pod)).collect();
+            let needed = (*min_count - (placed + succeeded) as i32).max(1);
+            let twins = pending.iter().all(|pod| pod.spec == pending[0].spec);
+            if pending.len() as i32 >= needed && (twins || needed == 1) {
+                let room = pending.iter().map(|pod| self.room(world, pod)).max().unwrap_or(0);
+                assert!(room < i64::from(needed), "gang {name} waits although it could go");
+            }
+            assert!(
+                self.excused || placed == 0 || placed as i32 >= *min_count,
+                "gang {name} is half bound by our own decision"
+            );
+        }
+    }
+}
+
+fn namespace(labelled: bool) -> Object {
+    Object::Namespace(NamespaceRecord {
+        name: "default".into(),
+        resource_version: 0,
+        labels: [("team", "x")].into_iter().filter(|_| labelled).collect(),
+    })
+}
+
+fn lonely(name: &str, node: &str) -> PodRecord {
+    let requirement = Requirement {
+        key: "team".into(),
+        operator: Operator::Exists,
+        values: Box::new([]),
+    };
+    let labelled = LabelSelector {
+        requirements: Box::new([requirement]),
+    };
+    let term = PodAffinityTerm {
+        selector: Some(LabelSelector::default()),
+        namespaces: NamespaceScope {
+            names: Box::new([]),
+            selector: Some(labelled),
+        },
+        topology_key: "zone".into(),
+    };
+    let plain = pod(name, 1);
+    let spec = PodSpec {
+        anti_affinity: Box::new([term]),
+        ..(*plain.spec).clone()
+    };
+    PodRecord {
+        scheduler_name: "other".into(),
+        node_name: Some(node.into()),
+        spec: Arc::new(spec),
+        ..plain
+    }
+}
+
+/// Most pods are plain; some choose a zone, are gated, or more urgent.
+fn variant(pod: PodRecord, kind: u8) -> PodRecord {
+    match kind {
+        1 | 2 => {
+            let spec = PodSpec {
+                node_selector: [("zone", kind.to_string())].into_iter().collect(),
+                ..(*pod.spec).clone()
+            };
+            PodRecord {
+                spec: Arc::new(spec),
+                ..pod
+            }
+        }
+        3 => PodRecord {
+            scheduling_gates: Box::new(["g".into()]),
+            ..pod
+        },
+        4 => PodRecord {
+            priority: Some(5),
+            ..pod
+        },
+        _ => pod,
+    }
 }
 
 /// Creates a pod under a name that is free; a pod that is there stays as it is.
 fn create(world: &mut World, pod: PodRecord) {
     if !world.pods.contains_key(&*pod.name) {
-        let uid = format!("{}-{}", pod.name, world.effects.len() + world.pods.len()).into();
+        let uid = format!("{}-{}", pod.name, world.version).into();
         world.pod(PodRecord { uid, ..pod });
+    }
+}
+
+fn change(world: &mut World, n: u8, change: impl FnOnce(&mut PodRecord)) {
+    if let Some(mut pod) = world.pods.get(&format!("p{n}")).cloned() {
+        change(&mut pod);
+        world.pod(pod);
     }
 }
 
@@ -431,10 +744,10 @@ fn assert_all_or_nothing(world: &World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn any_history_keeps_the_books_and_happens_the_same_way_twice(steps in prop::collection::vec(step(), 0..80)) {
+    fn any_history_keeps_the_books_and_happens_the_same_way_twice(steps in prop::collection::vec(step(), 0..100)) {
         prop_assert_eq!(play(&steps), play(&steps));
     }
 }

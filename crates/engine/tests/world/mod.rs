@@ -112,7 +112,8 @@ pub(crate) struct World {
     pub(crate) pods: BTreeMap<String, PodRecord>,
     pub(crate) effects: Vec<Effect>,
     pub(crate) observations: Vec<Observation>,
-    version: u64,
+    /// How many changes of pods there were: the version of the last.
+    pub(crate) version: u64,
 }
 
 impl World {

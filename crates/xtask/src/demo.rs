@@ -14,7 +14,7 @@ use crate::control_plane::{self, ControlPlane, Options};
 use crate::manifest::text;
 use crate::nest::{Launch, Process};
 use crate::simulated_node::SimulatedNode;
-use crate::test::build_binary;
+use crate::test::build_muster;
 
 /// How to show it.
 #[derive(Debug, clap::Args)]
@@ -47,7 +47,7 @@ const PODS: &str = "/api/v1/namespaces/demo/pods";
 /// Shows the story from an empty machine to a running gang.
 pub fn run(args: &Args) -> Result<()> {
     let binary = match args.scheduler {
-        Scheduler::Muster => Some(build_binary("muster", &["build", "--release", "--bin", "muster"])?),
+        Scheduler::Muster => Some(build_muster()?),
         Scheduler::KubeScheduler => None,
     };
     let control_plane = start(args)?;

@@ -102,7 +102,7 @@ pub fn build_muster() -> Result<PathBuf> {
 }
 
 /// Builds one binary, with the words of a cargo command line, and tells where it is.
-pub(crate) fn build_binary(name: &str, words: &[&str]) -> Result<PathBuf> {
+fn build_binary(name: &str, words: &[&str]) -> Result<PathBuf> {
     let mut command = cargo(words);
     command
         .args(["--message-format", "json-render-diagnostics"])

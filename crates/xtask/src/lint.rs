@@ -150,7 +150,6 @@ fn cargo_deny() -> Result<PathBuf> {
     if !is_right(&own) {
         eprintln!("installing cargo-deny {CARGO_DENY} (some minutes the first time) …");
         let root = tools.display().to_string();
-        // Outside of the workspace, whose target folder is locked by the cargo that runs us.
         let mut install = cargo(&[
             "install",
             "cargo-deny",

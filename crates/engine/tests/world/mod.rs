@@ -146,7 +146,7 @@ impl World {
 
     pub(crate) fn input(&mut self, input: Input) {
         self.engine.handle(self.now, input);
-        self.engine.check().unwrap();
+        assert_eq!(self.engine.check(), Ok(()));
     }
 
     pub(crate) fn apply(&mut self, object: Object) {
@@ -199,7 +199,7 @@ impl World {
             match self.engine.poll(self.now) {
                 Some(effect) => effects.push(effect),
                 None if self.engine.next_wakeup().is_none_or(|at| at > self.now) => {
-                    self.engine.check().unwrap();
+                    assert_eq!(self.engine.check(), Ok(()));
                     self.observations.extend(self.engine.drain_observations());
                     return effects;
                 }

@@ -140,6 +140,8 @@ pub struct Simulation {
     streams: [Stream; Kind::ALL.len()],
     cluster: Cluster,
     controllers: Controllers,
+    /// Controllers' objects that have to be looked at.
+    concerned: BTreeSet<Key>,
     engine: Engine,
     /// How many schedulers there have been: a restarted one does not hear the answers of its predecessor.
     scheduler: u64,
@@ -185,6 +187,7 @@ impl Simulation {
             streams: [Stream::default(); Kind::ALL.len()],
             cluster: Cluster::new(scheduler),
             controllers: Controllers::new(settings.seed ^ 0x6d75_7374_6572),
+            concerned: BTreeSet::new(),
             engine: Engine::new(settings.clone()),
             scheduler: 1,
             watching: false,
@@ -260,11 +263,13 @@ impl Simulation {
         self.cluster.set_now(next);
         let mut anything = false;
         while self.planned.peek().is_some_and(|Reverse(planned)| planned.at <= next) {
-            if let Some(Reverse(planned)) = self.planned.pop() {
+            while let Some(planned) = self.pop_due(next) {
                 anything = true;
                 self.occur(planned.occurrence);
-                self.settle();
+                self.follow();
             }
+            // Controllers look once at all that an instant has brought, however much it is.
+            self.settle();
         }
         while let Some(effect) = self.engine.poll(next) {
             anything = true;
@@ -274,6 +279,14 @@ impl Simulation {
         self.observe();
         self.ledger.close_instant(next, &self.cluster);
         true
+    }
+
+    fn pop_due(&mut self, now: Time) -> Option<Planned> {
+        let Reverse(first) = self.planned.peek()?;
+        if now < first.at {
+            return None;
+        }
+        self.planned.pop().map(|Reverse(planned)| planned)
     }
 
     fn next_instant(&self) -> Option<Time> {
@@ -447,19 +460,29 @@ impl Simulation {
         }
     }
 
-    /// Lets everything follow from the cluster's changes: watch events, controllers, kubelets, the book.
+    /// Lets everything follow from the cluster's changes until nothing more does.
     fn settle(&mut self) {
-        let mut owners = BTreeSet::new();
+        self.follow();
+        while let Some(owner) = self.concerned.pop_first() {
+            if let Err(refusal) = self.controllers.reconcile(&mut self.cluster, &owner) {
+                self.refuse(format!("{owner}: {refusal}"));
+            }
+            self.follow();
+        }
+    }
+
+    /// What follows from the cluster's changes, except for what controllers do: watch events, kubelets, the book.
+    fn follow(&mut self) {
         loop {
-            for change in self.cluster.drain_changes() {
+            let changes = self.cluster.drain_changes();
+            if changes.is_empty() {
+                return;
+            }
+            for change in changes {
                 self.ledger.enter(self.now, &change, &self.cluster);
                 self.watch(&change);
                 self.kubelet(&change);
-                owners.extend(concerned(&change, &self.cluster));
-            }
-            let Some(owner) = owners.pop_first() else { return };
-            if let Err(refusal) = self.controllers.reconcile(&mut self.cluster, &owner) {
-                self.refuse(format!("{owner}: {refusal}"));
+                self.concerned.extend(concerned(&change, &self.cluster));
             }
         }
     }
@@ -568,7 +591,7 @@ impl Simulation {
         };
         let latency = self.delay(self.timing.write_latency / 2, self.timing.write_jitter);
         // What follows from the write is planned before its answer: at equal times the watch is first.
-        self.settle();
+        self.follow();
         self.plan(self.now + latency, Occurrence::Answer { id, outcome, scheduler });
     }
 
@@ -747,15 +770,11 @@ fn concerned(change: &Change, cluster: &Cluster) -> Vec<Key> {
                 .collect()
         }
         ObjectKind::Pod => {
+            let waits_for_running =
+                matches!(&stored.owner, Some((Some(key), _)) if key.kind == ObjectKind::StatefulSet);
             let state = |stored: &crate::Stored| {
-                let pod = stored.pod();
-                pod.map(|pod| {
-                    (
-                        pod.phase,
-                        pod.terminating,
-                        text_at(&stored.value, &["status", "phase"]).to_owned(),
-                    )
-                })
+                let runs = waits_for_running && text_at(&stored.value, &["status", "phase"]) == "Running";
+                stored.pod().map(|pod| (pod.phase, pod.terminating, runs))
             };
             let same = change.before.as_deref().and_then(state) == change.after.as_deref().and_then(state);
             let owner = stored.owner.as_ref().and_then(|(key, _)| key.clone());

@@ -14,7 +14,7 @@ fn a_gang_of_eight_with_room_for_seven_waits_whole_and_is_woken_by_the_node() {
     let (reason, message) = cluster.wait_condition("w0", |m| m.contains("nodes are available")).unwrap();
     assert_eq!(reason, "Unschedulable");
     assert!(message.starts_with("0/7 nodes are available: 7 Insufficient cpu."), "{message}");
-    assert!(message.contains("of its members 7 would have a place, the gang needs 8"), "{message}");
+    assert!(message.contains("7 of the 8 members that it needs would have a place"), "{message}");
     cluster.stays_bound(0).unwrap();
 
     cluster.create_nodes(7, 1, "1").unwrap();

@@ -60,14 +60,15 @@ pub(crate) fn gang_waits(key: &GroupKey, member: &str, no_node: &str, shortfall:
         min_count,
     } = shortfall;
     let stop = if no_node.ends_with('.') { "" } else { "." };
-    let placed = if satisfied == 0 {
+    let counted = satisfied + planned;
+    let already = if satisfied == 0 {
         String::new()
     } else {
-        format!(" beside {satisfied} placed before")
+        format!(" ({satisfied} have it already)")
     };
     format!(
-        "{no_node}{stop} So it stands with {member} of pod group {key}: of its members {planned} would have a place{placed}, \
-         the gang needs {min_count}, and none is bound before."
+        "{no_node}{stop} That is said of {member}. Pod group {key} goes as a whole: {counted} of the {min_count} members \
+         that it needs would have a place{already}."
     )
 }
 

@@ -205,6 +205,8 @@ impl Engine {
         let Some(pod) = self.cluster.pods.get_mut(id) else {
             return;
         };
+        // A list begun since then shows it: it is there after all.
+        pod.gone &= pod.seen == seen;
         pod.seen = seen;
         if is_stale(record.resource_version, pod.record.resource_version) {
             return;

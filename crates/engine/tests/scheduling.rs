@@ -120,7 +120,7 @@ fn a_gang_waits_whole_and_is_woken_by_the_node_that_helps() {
     assert_eq!(world.bound().len(), 0);
     let (reason, message) = world.condition("w0").unwrap();
     assert_eq!(reason, "Unschedulable");
-    insta::assert_snapshot!(message, @"0/7 nodes are available: 7 Insufficient cpu. Nodes by the first plugin that rejects them: 7 NodeResourcesFit. So it stands with w7 of pod group default/train/workers: of its members 7 would have a place, the gang needs 8, and none is bound before.");
+    insta::assert_snapshot!(message, @"0/7 nodes are available: 7 Insufficient cpu. Nodes by the first plugin that rejects them: 7 NodeResourcesFit. That is said of w7. Pod group default/train/workers goes as a whole: 7 of the 8 members that it needs would have a place.");
     // A node that is too small wakes nobody.
     world.node(node("tiny", 10));
     world.run();

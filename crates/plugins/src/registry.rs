@@ -74,11 +74,6 @@ impl Profile {
             .filter_map(|w| Some((w.plugin.name(), w.plugin.filter()?)))
     }
 
-    /// The filter of this name.
-    pub fn filter_named(&self, name: &str) -> Option<&dyn Filter> {
-        self.filters().find(|(n, _)| *n == name).map(|(_, filter)| filter)
-    }
-
     /// The scores with their weights.
     pub fn scores(&self) -> impl Iterator<Item = (&'static str, i64, &dyn Score)> {
         self.plugins

@@ -173,7 +173,7 @@ impl Bar {
         // What is drawn is drawn by the tick; here only numbers change, thousands of times a second.
         bar.set_length(u64::try_from(progress.pods).unwrap_or(u64::MAX));
         bar.set_position(u64::try_from(progress.placed).unwrap_or(u64::MAX));
-        if progress.instant.is_multiple_of(256) {
+        if progress.done.is_multiple_of(256) {
             bar.set_message(format!("{} of virtual time", progress.now));
         }
     }

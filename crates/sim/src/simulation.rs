@@ -27,8 +27,8 @@ const SHORTEST_WAKEUP: Duration = Duration::from_millis(1);
 /// How far a simulation has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// How many instants there have been.
-    pub instant: u64,
+    /// Occurrences and decisions so far: grows with every call.
+    pub done: u64,
     /// The virtual time.
     pub now: Time,
     /// Pods that exist.
@@ -150,6 +150,7 @@ pub struct Simulation {
     settings: Settings,
     ledger: Ledger,
     counters: Counters,
+    done: u64,
     refusals: Vec<(Time, String)>,
     writes_in_flight: usize,
 }
@@ -194,6 +195,7 @@ impl Simulation {
             settings,
             ledger: Ledger::default(),
             counters: Counters::default(),
+            done: 0,
             refusals: Vec::new(),
             writes_in_flight: 0,
         };
@@ -240,8 +242,11 @@ impl Simulation {
     /// Runs until nothing can change any more, or until the end of virtual time, and says what came of it.
     pub fn run(&mut self, mut progress: impl FnMut(Progress)) -> Report {
         while !self.is_at_rest() && self.next_instant().is_some_and(|next| next <= self.until) {
-            self.step();
+            self.step_telling(&mut progress);
             progress(self.progress());
+        }
+        if !self.is_at_rest() {
+            self.now = self.until;
         }
         self.report()
     }
@@ -257,6 +262,10 @@ impl Simulation {
     /// Goes on to the next instant at which something happens, and does all that happens then. False when nothing is
     /// left to happen.
     pub fn step(&mut self) -> bool {
+        self.step_telling(&mut |_| {})
+    }
+
+    fn step_telling(&mut self, progress: &mut impl FnMut(Progress)) -> bool {
         let Some(next) = self.next_instant() else { return false };
         self.now = next;
         self.counters.instants += 1;
@@ -267,6 +276,7 @@ impl Simulation {
                 anything = true;
                 self.occur(planned.occurrence);
                 self.follow();
+                self.tell_progress(progress);
             }
             // Controllers look once at all that an instant has brought, however much it is.
             self.settle();
@@ -274,11 +284,20 @@ impl Simulation {
         while let Some(effect) = self.engine.poll(next) {
             anything = true;
             self.send(effect);
+            self.tell_progress(progress);
         }
         self.counters.idle_wakeups += u64::from(!anything);
         self.observe();
         self.ledger.close_instant(next, &self.cluster);
         true
+    }
+
+    /// An instant may be long: thousands of pods that arrive together.
+    fn tell_progress(&mut self, progress: &mut impl FnMut(Progress)) {
+        self.done += 1;
+        if self.done.is_multiple_of(256) {
+            progress(self.progress());
+        }
     }
 
     fn pop_due(&mut self, now: Time) -> Option<Planned> {
@@ -720,7 +739,7 @@ impl Simulation {
     /// How far it has come.
     pub fn progress(&self) -> Progress {
         Progress {
-            instant: self.counters.instants,
+            done: self.done,
             now: self.now,
             pods: self.ledger.lives.len(),
             placed: self.ledger.placed,

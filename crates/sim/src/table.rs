@@ -346,6 +346,7 @@ fn summary(report: &Report) -> String {
     if 0 < totals.deleted {
         let _ = write!(text, ", {} deleted on the way", totals.deleted);
     }
-    let _ = writeln!(text, "; {} nodes.", totals.nodes);
+    let nodes = if totals.nodes == 1 { "node" } else { "nodes" };
+    let _ = writeln!(text, "; {} {nodes}.", totals.nodes);
     text
 }

@@ -1,7 +1,8 @@
 //! Clients of the API server. The `kube` crate does authentication, TLS and connections, and nothing else of it is used.
 
+use crate::error_text::error_text;
 use http::{HeaderValue, header};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use std::path::{Path, PathBuf};
 
@@ -14,38 +15,38 @@ pub struct Clients {
     pub writes: Client,
 }
 
-/// Why there is no client.
+/// Why there is no client. The problems are already whole sentences: what the libraries say in theirs could quote secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The kubeconfig cannot be read, or lacks something.
-    #[error("cannot use the kubeconfig {path}")]
+    #[error("cannot use the kubeconfig {path}: {problem}")]
     Kubeconfig {
         /// Which file.
         path: PathBuf,
         /// What is wrong.
-        source: Box<kube::config::KubeconfigError>,
+        problem: String,
     },
     /// There is no kubeconfig, and no service account either.
-    #[error("no kubeconfig is given (--kubeconfig), and this does not run in a pod with a service account")]
-    NotInCluster(#[source] Box<kube::config::InClusterError>),
+    #[error("no kubeconfig is given (--kubeconfig), and this is no pod with a service account: {0}")]
+    NotInCluster(String),
     /// The client cannot be built: certificates, keys, the address.
-    #[error("cannot make a client for {server}")]
+    #[error("cannot make a client for {server}: {problem}")]
     Client {
         /// The API server's address.
         server: String,
         /// What is wrong.
-        source: Box<kube::Error>,
+        problem: String,
     },
 }
 
 /// Makes the clients, from a kubeconfig file or from the pod's service account. Sends nothing yet.
 pub async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, ConnectError> {
     let mut config = match kubeconfig {
-        Some(path) => from_file(path).await.map_err(|source| ConnectError::Kubeconfig {
+        Some(path) => from_file(path).await.map_err(|error| ConnectError::Kubeconfig {
             path: path.to_owned(),
-            source: Box::new(source),
+            problem: error_text(&error),
         })?,
-        None => Config::incluster().map_err(|source| ConnectError::NotInCluster(Box::new(source)))?,
+        None => Config::incluster().map_err(|error| ConnectError::NotInCluster(error_text(&error)))?,
     };
     // The default policy sends a POST again after 429, 503 and 504: a bind that was carried out would be answered with a
     // conflict, and a bind could hang for many minutes. Our own policy stands in the dispatcher and the informers.
@@ -61,13 +62,13 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, ConnectError>
     })
 }
 
-async fn from_file(path: &Path) -> Result<Config, kube::config::KubeconfigError> {
+async fn from_file(path: &Path) -> Result<Config, KubeconfigError> {
     Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &KubeConfigOptions::default()).await
 }
 
 fn client(config: &Config) -> Result<Client, ConnectError> {
-    Client::try_from(config.clone()).map_err(|source| ConnectError::Client {
+    Client::try_from(config.clone()).map_err(|error| ConnectError::Client {
         server: config.cluster_url.to_string(),
-        source: Box::new(source),
+        problem: error_text(&error),
     })
 }

@@ -142,9 +142,9 @@ impl Desk {
         };
         self.observer.notice(Notice::EventNotTaken);
         if self.complained.swap(true, Ordering::Relaxed) {
-            tracing::debug!(pod = %event.pod, error = problem, "an event was not taken");
+            tracing::debug!(pod = %event.pod, error = %problem, "an event was not taken");
         } else {
-            tracing::warn!(pod = %event.pod, error = problem, "an event was not taken; further ones are only counted");
+            tracing::warn!(pod = %event.pod, error = %problem, "an event was not taken; further ones are only counted");
         }
     }
 }

@@ -1,12 +1,12 @@
 //! One request and its whole answer, within a time.
 
+use crate::error_text::error_text;
 use crate::observer::{Notice, Observer};
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{Request, Response, StatusCode};
 use kube::Client;
 use kube::client::Body;
-use std::error::Error;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -38,7 +38,7 @@ pub(crate) async fn exchange(
     let body = timeout(rest, body.collect_bytes())
         .await
         .map_err(|_| Lost(format!("the answer did not end within {}s", within.as_secs_f32())))?
-        .map_err(|error| Lost(format!("the answer broke off: {}", chain(&error))))?;
+        .map_err(|error| Lost(format!("the answer broke off: {}", error_text(&error))))?;
     Ok(Answer {
         status: parts.status,
         retry_after: retry_after(&parts.headers),
@@ -56,7 +56,7 @@ pub(crate) async fn head(
     let method = method_name(request.method());
     let begun = Instant::now();
     let answer = match timeout(within, client.send(request)).await {
-        Ok(answer) => answer.map_err(|error| Lost(chain(&error))),
+        Ok(answer) => answer.map_err(|error| Lost(error_text(&error))),
         Err(_) => Err(Lost(format!("no answer within {}s", within.as_secs_f32()))),
     };
     let status = answer.as_ref().ok().map(|response| response.status().as_u16());
@@ -88,20 +88,4 @@ fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
         .parse()
         .ok()
         .map(Duration::from_secs)
-}
-
-/// An error with what caused it, on one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let said = cause.to_string();
-        // Some errors repeat their cause in their own words.
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        source = cause.source();
-    }
-    text
 }

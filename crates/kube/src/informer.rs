@@ -5,6 +5,7 @@
 
 use crate::answer::said;
 use crate::backoff::Backoff;
+use crate::error_text::error_text;
 use crate::exchange::{Answer, Lost, exchange, head};
 use crate::health::Health;
 use crate::observer::{Notice, Observer};
@@ -309,7 +310,9 @@ impl<E: Encoding> Informer<E> {
         loop {
             let piece = match timeout(silence, body.frame()).await {
                 Ok(Some(Ok(piece))) => piece,
-                Ok(Some(Err(error))) => return Err(Failure::Trouble(format!("the watch broke off: {error}"))),
+                Ok(Some(Err(error))) => {
+                    return Err(Failure::Trouble(format!("the watch broke off: {}", error_text(&error))));
+                }
                 Ok(None) => break,
                 Err(_) => {
                     let silence = silence.as_secs_f32();

@@ -22,6 +22,7 @@ mod backoff;
 mod connect;
 mod dispatcher;
 mod driver;
+mod error_text;
 mod events;
 mod exchange;
 mod health;

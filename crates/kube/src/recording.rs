@@ -81,7 +81,8 @@ mod tests {
 
     #[test]
     fn what_is_recorded_can_be_read_again() {
-        let path = std::env::temp_dir().join(format!("muster-recording-{}", std::process::id()));
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("recording");
         let mut recording = Recording::create(&path).unwrap();
         let inputs = [
             (Time(1), Input::ListBegun(Kind::Pod)),

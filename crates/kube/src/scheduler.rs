@@ -144,3 +144,6 @@ impl Running {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,11 +18,11 @@ impl StandingComplaint {
     pub(crate) fn raise(&mut self, problem: &str) {
         let kind = self.kind.name();
         if self.said.as_deref() == Some(problem) {
-            tracing::debug!(kind, error = problem, "still cannot follow the objects of a kind");
+            tracing::debug!(kind, error = %problem, "still cannot follow the objects of a kind");
         } else {
             tracing::warn!(
                 kind,
-                error = problem,
+                error = %problem,
                 "cannot follow the objects of a kind; trying again"
             );
             self.said = Some(problem.to_owned());

@@ -6,8 +6,8 @@ use crate::probes::Probes;
 use anyhow::{Context, anyhow, bail};
 use muster_config::Configuration;
 use muster_engine::Engine;
-use muster_kube::{DispatcherSettings, Health, Rate, Recording, Running, Settings};
-use muster_telemetry::{AlwaysAllow, Certificate, Format, Limits, Metrics, Server, start_logging};
+use muster_kube::{ConnectError, DispatcherSettings, Health, Rate, Recording, Running, Settings};
+use muster_telemetry::{AlwaysAllow, Certificate, Format, Limits, Metrics, Server, ServerError, start_logging};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -125,8 +125,17 @@ async fn schedule(args: &Args, configuration: &Configuration) -> anyhow::Result<
     metrics.profiles(configuration.scheduler_names.iter().map(String::as_str));
     let health = Arc::new(Health::default());
     let kubeconfig = configuration.client.kubeconfig.as_deref().map(Path::new);
-    let clients = muster_kube::connect(kubeconfig).await?;
-    let recording = args.record.as_deref().map(Recording::create).transpose()?;
+    let clients = muster_kube::connect(kubeconfig).await.map_err(|error| match error {
+        // The file is well, but what it leads to is not: a credential plugin that fails may work the next time.
+        ConnectError::Client { .. } => error.into(),
+        ConnectError::Kubeconfig { .. } | ConnectError::NotInCluster(_) => wrong_usage(error),
+    })?;
+    let recording = args
+        .record
+        .as_deref()
+        .map(Recording::create)
+        .transpose()
+        .map_err(wrong_usage)?;
     if let Some(server) = server(args, &metrics, &health).await? {
         tracing::info!(address = %server.address()?, "serving health and metrics");
         tokio::spawn(server.run());
@@ -282,13 +291,23 @@ async fn server(args: &Args, metrics: &Arc<Metrics>, health: &Arc<Health>) -> an
         Arc::new(Probes(Arc::clone(health))),
         Limits::default(),
     );
-    Ok(Some(server.await?))
+    let listening = server.await.map_err(|error| match error {
+        ServerError::Tls(_) => wrong_usage(error),
+        ServerError::Listen { .. } => error.into(),
+    });
+    Ok(Some(listening?))
+}
+
+/// What is wrong is a file or a value that was named to us.
+fn wrong_usage(error: impl Into<anyhow::Error>) -> anyhow::Error {
+    WrongUsage(error.into()).into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::Parser;
+    use tempfile::TempDir;
 
     #[derive(Parser)]
     struct Alone {
@@ -302,16 +321,17 @@ mod tests {
             .args
     }
 
-    fn file(name: &str, text: &str) -> String {
-        let path = std::env::temp_dir().join(format!("muster-run-{}-{name}", std::process::id()));
+    /// A file with this text. It is gone when the first of the two is dropped.
+    fn file(text: &str) -> (TempDir, String) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.yaml");
         std::fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
+        (directory, path.to_str().unwrap().to_owned())
     }
 
     #[test]
     fn flags_win_over_the_configuration() {
-        let path = file(
-            "config.yaml",
+        let (_directory, path) = file(
             "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n\
              clientConnection: {qps: 7, burst: 9, kubeconfig: /there}\nprofiles: [{schedulerName: filed}]\n",
         );
@@ -365,10 +385,8 @@ mod tests {
         assert!(wrong(&["--kube-api-qps=-1"]).starts_with("--kube-api-qps: "));
         assert!(wrong(&["--kube-api-burst=5"]).starts_with("--kube-api-burst: "));
         assert!(wrong(&["--config=/nowhere.yaml"]).starts_with("--config: cannot read /nowhere.yaml: "));
-        let path = file(
-            "bad.yaml",
-            "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\nx: 1\n",
-        );
+        let (_directory, path) =
+            file("apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\nx: 1\n");
         assert!(
             wrong(&["--config", &path]).contains(".x"),
             "{}",

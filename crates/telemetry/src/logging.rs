@@ -77,12 +77,15 @@ fn filter(verbosity: u8) -> Targets {
     let libraries = if verbosity < 8 {
         LevelFilter::WARN
     } else {
-        LevelFilter::TRACE
+        LevelFilter::DEBUG
     };
-    // The prefix covers every crate of the workspace.
     Targets::new()
         .with_default(libraries)
+        // The prefix covers every crate of the workspace.
         .with_target("muster", level(verbosity))
+        // It logs every failed request as an error, with the output of credential plugins in full. What a failure means,
+        // and how often to say it, is decided by whoever asked.
+        .with_target("kube_client", LevelFilter::OFF)
 }
 
 /// The verbosity that a level stands for, for the key `v`.
@@ -215,7 +218,8 @@ mod tests {
         assert!(!filter(2).would_enable("muster_kube::informer", &Level::DEBUG));
         assert!(filter(6).would_enable("muster", &Level::TRACE));
         assert!(!filter(6).would_enable("hyper::proto", &Level::DEBUG));
-        assert!(filter(8).would_enable("hyper::proto", &Level::TRACE));
+        assert!(filter(8).would_enable("hyper::proto", &Level::DEBUG));
+        assert!(!filter(8).would_enable("kube_client::client::builder", &Level::ERROR));
         assert!(!filter(0).would_enable("muster", &Level::INFO));
         assert!(filter(0).would_enable("hyper", &Level::WARN));
     }

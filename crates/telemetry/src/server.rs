@@ -355,9 +355,8 @@ mod tests {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let mut roots = rustls::RootCertStore::empty();
         roots.add(made.cert.der().clone()).unwrap();
-        let dir = std::env::temp_dir();
-        let unique = format!("muster-server-{}-{:p}", std::process::id(), &made);
-        let (certificate, private_key) = (dir.join(format!("{unique}.crt")), dir.join(format!("{unique}.key")));
+        let directory = tempfile::tempdir().unwrap();
+        let (certificate, private_key) = (directory.path().join("certificate"), directory.path().join("key"));
         std::fs::write(&certificate, made.cert.pem()).unwrap();
         std::fs::write(&private_key, made.signing_key.serialize_pem()).unwrap();
         let Site {

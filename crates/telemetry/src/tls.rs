@@ -94,17 +94,13 @@ fn make(names: &[String]) -> Result<ChainAndKey, TlsError> {
 mod tests {
     use super::*;
 
-    fn file(name: &str, content: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("muster-tls-{}-{name}", std::process::id()));
-        std::fs::write(&path, content).unwrap();
-        path
-    }
-
     #[test]
     fn files_are_read_and_mistakes_named() {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let certificate = file("certificate", &made.cert.pem());
-        let private_key = file("key", &made.signing_key.serialize_pem());
+        let directory = tempfile::tempdir().unwrap();
+        let (certificate, private_key) = (directory.path().join("certificate"), directory.path().join("key"));
+        std::fs::write(&certificate, made.cert.pem()).unwrap();
+        std::fs::write(&private_key, made.signing_key.serialize_pem()).unwrap();
         let good = Certificate::Files {
             certificate: certificate.clone(),
             private_key: private_key.clone(),

@@ -1,1 +1,307 @@
-//! Tests of the dispatcher against a scripted API server.
+//! Tests of the dispatcher against a scripted API server. What each answer means is tested at `answer`.
+
+use super::*;
+use crate::observer::Notice;
+use crate::testing::{Asked, FakeServer, Notes, PATIENCE, Reply, next_words, status};
+use muster_engine::Severity;
+
+struct Setup {
+    server: FakeServer,
+    dispatcher: Dispatcher,
+    inputs: mpsc::Receiver<Input>,
+    notes: Arc<Notes>,
+    workers: EventWorkers,
+}
+
+async fn setup(settings: DispatcherSettings, script: impl FnMut(&Asked) -> Reply + Send + 'static) -> Setup {
+    let server = FakeServer::start(script).await;
+    let (sender, inputs) = mpsc::channel(64);
+    let notes = Arc::new(Notes::default());
+    let observer = Arc::clone(&notes) as Arc<dyn Observer>;
+    let (dispatcher, workers) = Dispatcher::start(Handle::current(), server.client.clone(), sender, observer, settings);
+    Setup {
+        server,
+        dispatcher,
+        inputs,
+        notes,
+        workers,
+    }
+}
+
+fn short() -> DispatcherSettings {
+    DispatcherSettings {
+        request_timeout: Duration::from_millis(300),
+        ..DispatcherSettings::default()
+    }
+}
+
+fn pod(name: &str) -> PodRef {
+    PodRef {
+        namespace: "shop".into(),
+        name: name.into(),
+        uid: format!("uid-{name}").into(),
+    }
+}
+
+fn bind(id: u64, name: &str) -> Effect {
+    Effect {
+        id: EffectId(id),
+        kind: EffectKind::Bind {
+            pod: pod(name),
+            node: "n1".into(),
+        },
+    }
+}
+
+fn condition(id: u64, name: &str) -> Effect {
+    let kind = EffectKind::PodCondition {
+        pod: pod(name),
+        observed_generation: 1,
+        reason: "Unschedulable".into(),
+        message: "no room".into(),
+    };
+    Effect { id: EffectId(id), kind }
+}
+
+fn event(id: u64, name: &str) -> Effect {
+    let kind = EffectKind::Event {
+        pod: pod(name),
+        reporting_controller: "muster".into(),
+        severity: Severity::Normal,
+        reason: "Scheduled",
+        action: "Binding",
+        note: "done".into(),
+    };
+    Effect { id: EffectId(id), kind }
+}
+
+fn created() -> Reply {
+    Reply::Say(201, r#"{"kind":"Status","status":"Success"}"#.to_owned())
+}
+
+/// What became of one bind that is answered like this, and how often it was sent.
+async fn bind_answered(replies: Vec<Reply>) -> (String, usize) {
+    let mut replies = replies.into_iter();
+    let mut setup = setup(short(), move |_| replies.next().unwrap_or(Reply::Silence)).await;
+    setup.dispatcher.carry_out(bind(1, "a"));
+    let told = next_words(&mut setup.inputs, 1).await.remove(0);
+    (told, setup.server.asked().len())
+}
+
+#[tokio::test]
+async fn a_bind_is_sent_once_with_the_uid() {
+    let mut setup = setup(short(), |_| created()).await;
+    setup.dispatcher.carry_out(bind(7, "a"));
+    assert_eq!(next_words(&mut setup.inputs, 1).await, ["effect 7: Bound"]);
+    let asked = setup.server.asked();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(
+        (&*asked[0].method, &*asked[0].path),
+        ("POST", "/api/v1/namespaces/shop/pods/a/binding")
+    );
+    assert!(
+        asked[0].body.contains("uid-a") && asked[0].body.contains("n1"),
+        "{}",
+        asked[0].body
+    );
+}
+
+#[tokio::test]
+async fn doubt_is_unknown_and_nothing_is_sent_twice() {
+    for reply in [
+        Reply::HangUp,
+        Reply::Silence,
+        Reply::Say(500, String::new()),
+        Reply::Say(504, String::new()),
+    ] {
+        let (told, sent) = bind_answered(vec![reply.clone(), created()]).await;
+        assert!(told.starts_with("effect 1: Unknown"), "{reply:?} became {told}");
+        assert_eq!(sent, 1, "{reply:?}");
+    }
+    let conflict = status(409, "pod a is already assigned to node n1", "null");
+    assert!(
+        bind_answered(vec![Reply::Say(409, conflict)])
+            .await
+            .0
+            .contains("already assigned to node n1")
+    );
+}
+
+#[tokio::test]
+async fn a_used_connection_that_breaks_is_no_reason_to_send_twice() {
+    let mut replies = vec![created(), Reply::HangUp, created()].into_iter();
+    let mut setup = setup(short(), move |_| replies.next().unwrap_or(Reply::Silence)).await;
+    setup.dispatcher.carry_out(bind(1, "a"));
+    assert_eq!(next_words(&mut setup.inputs, 1).await, ["effect 1: Bound"]);
+    setup.dispatcher.carry_out(bind(2, "b"));
+    assert!(next_words(&mut setup.inputs, 1).await[0].starts_with("effect 2: Unknown"));
+    assert_eq!(setup.server.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn gone_and_refused() {
+    let gone = status(404, "pods a not found", r#"{"name":"a","kind":"pods"}"#);
+    assert_eq!(bind_answered(vec![Reply::Say(404, gone)]).await.0, "effect 1: PodGone");
+    let refused = status(403, "admission webhook denied the request", "null");
+    let told = bind_answered(vec![Reply::Say(403, refused)]).await.0;
+    assert!(
+        told.starts_with("effect 1: Refused") && told.contains("webhook denied"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_busy_server_is_asked_again_while_there_is_time() {
+    let (told, sent) = bind_answered(vec![Reply::Busy("0"), created()]).await;
+    assert_eq!((&*told, sent), ("effect 1: Bound", 2));
+    // A wait that does not fit: certain that nothing was done.
+    let (told, sent) = bind_answered(vec![Reply::Busy("30"), created()]).await;
+    assert!(told.starts_with("effect 1: Refused") && told.contains("429"), "{told}");
+    assert_eq!(sent, 1);
+}
+
+#[tokio::test]
+async fn reads_and_conditions_are_answered() {
+    let mut setup = setup(short(), |asked| match &*asked.method {
+        "GET" => Reply::Say(404, status(404, "pods a not found", r#"{"name":"a","kind":"pods"}"#)),
+        _ => Reply::Say(200, "{}".to_owned()),
+    })
+    .await;
+    setup.dispatcher.carry_out(Effect {
+        id: EffectId(1),
+        kind: EffectKind::ReadPod { pod: pod("a") },
+    });
+    assert_eq!(next_words(&mut setup.inputs, 1).await, ["effect 1: PodRead(Gone)"]);
+    setup.dispatcher.carry_out(condition(2, "a"));
+    assert_eq!(next_words(&mut setup.inputs, 1).await, ["effect 2: Written"]);
+    let patch = setup.server.asked().remove(1);
+    assert_eq!(
+        (&*patch.method, &*patch.path),
+        ("PATCH", "/api/v1/namespaces/shop/pods/a/status")
+    );
+    assert!(patch.body.contains("uid-a"));
+}
+
+#[tokio::test]
+async fn binds_are_bounded_and_room_is_told() {
+    let settings = DispatcherSettings {
+        binds_in_flight: 2,
+        ..short()
+    };
+    let mut setup = setup(settings, |_| Reply::Silence).await;
+    assert!(setup.dispatcher.has_room() && setup.dispatcher.is_idle());
+    setup.dispatcher.carry_out(bind(1, "a"));
+    assert!(setup.dispatcher.has_room() && !setup.dispatcher.is_idle());
+    setup.dispatcher.carry_out(bind(2, "b"));
+    assert!(!setup.dispatcher.has_room());
+    tokio::time::timeout(PATIENCE, setup.dispatcher.freed()).await.unwrap();
+    assert!(setup.dispatcher.has_room());
+    next_words(&mut setup.inputs, 2).await;
+}
+
+#[tokio::test]
+async fn waiting_conditions_do_not_hold_up_binds() {
+    let settings = DispatcherSettings {
+        status_writes_in_flight: 1,
+        status_writes_waiting: 2,
+        ..short()
+    };
+    let mut setup = setup(settings, |asked| {
+        if asked.method == "PATCH" {
+            Reply::Silence
+        } else {
+            created()
+        }
+    })
+    .await;
+    setup.dispatcher.carry_out(condition(1, "a"));
+    setup.dispatcher.carry_out(condition(2, "b"));
+    assert!(setup.dispatcher.has_room());
+    setup.dispatcher.carry_out(bind(3, "c"));
+    assert_eq!(next_words(&mut setup.inputs, 1).await, ["effect 3: Bound"]);
+    let patches = |setup: &Setup| {
+        setup
+            .server
+            .asked()
+            .iter()
+            .filter(|asked| asked.method == "PATCH")
+            .count()
+    };
+    assert_eq!(patches(&setup), 1, "the second waits for its turn");
+    setup.dispatcher.carry_out(condition(4, "d"));
+    assert!(!setup.dispatcher.has_room());
+    assert_eq!(next_words(&mut setup.inputs, 3).await.len(), 3);
+    assert_eq!(patches(&setup), 3);
+}
+
+#[tokio::test]
+async fn an_outcome_that_will_never_come_is_noticed() {
+    let setup = setup(short(), |_| created()).await;
+    assert!(!setup.dispatcher.has_lost_one());
+    setup
+        .dispatcher
+        .answer(EffectId(1), &setup.dispatcher.binds, async { panic!("on purpose") });
+    tokio::time::timeout(PATIENCE, setup.dispatcher.freed()).await.unwrap();
+    assert!(setup.dispatcher.has_lost_one() && setup.dispatcher.has_room());
+}
+
+#[tokio::test]
+async fn events_without_room_are_dropped_and_counted() {
+    let settings = DispatcherSettings {
+        events_waiting: 2,
+        events_in_flight: 1,
+        ..short()
+    };
+    let mut setup = setup(settings, |asked| {
+        if asked.method == "POST" {
+            created()
+        } else {
+            Reply::Silence
+        }
+    })
+    .await;
+    // No await in between: the worker gets no chance to take one.
+    for id in 0..5 {
+        setup.dispatcher.carry_out(event(id, "a"));
+    }
+    assert_eq!(setup.notes.count(Notice::EventWithoutRoom), 3);
+    assert!(setup.dispatcher.is_idle(), "events are not waited for");
+    drop(setup.dispatcher);
+    setup.workers.finish(PATIENCE).await;
+    let asked = setup.server.asked();
+    assert_eq!(asked.len(), 2, "what was taken is written before the end");
+    assert!(
+        asked
+            .iter()
+            .all(|asked| asked.path == "/apis/events.k8s.io/v1/namespaces/shop/events")
+    );
+    assert_ne!(asked[0].body, asked[1].body, "two events have two names");
+}
+
+#[tokio::test]
+async fn events_that_are_not_taken_are_counted() {
+    let mut setup = setup(short(), |_| Reply::Say(403, status(403, "events is forbidden", "null"))).await;
+    setup.dispatcher.carry_out(event(1, "a"));
+    drop(setup.dispatcher);
+    setup.workers.finish(PATIENCE).await;
+    assert_eq!(setup.notes.count(Notice::EventNotTaken), 1);
+}
+
+#[tokio::test]
+async fn the_configured_rate_is_kept() {
+    let settings = DispatcherSettings {
+        rate: Some(Rate { qps: 50.0, burst: 1 }),
+        ..short()
+    };
+    let mut setup = setup(settings, |_| created()).await;
+    let begun = Instant::now();
+    for id in 0..4 {
+        setup.dispatcher.carry_out(bind(id, "a"));
+    }
+    next_words(&mut setup.inputs, 4).await;
+    assert!(
+        begun.elapsed() >= Duration::from_millis(60),
+        "three waits of 20 ms: {:?}",
+        begun.elapsed()
+    );
+}

@@ -1,0 +1,150 @@
+//! The engine and all network parts together, against a scripted API server with one node and one pod.
+
+use super::*;
+use crate::testing::{Asked, End, FakeServer, Notes, PATIENCE, Reply, page};
+use muster_engine::Settings as EngineSettings;
+use std::time::Instant;
+
+const NODE: &str = r#"{"metadata":{"name":"n1","uid":"u-n1","resourceVersion":"1"},"spec":{},
+    "status":{"allocatable":{"cpu":"4","memory":"8Gi","pods":"10"}}}"#;
+const POD: &str = r#"{"metadata":{"name":"a","namespace":"default","uid":"u-a","resourceVersion":"2"},
+    "spec":{"schedulerName":"muster","containers":[{"name":"c","resources":{"requests":{"cpu":"1"}}}]},
+    "status":{"phase":"Pending"}}"#;
+
+/// Answers like an API server of Kubernetes 1.34 with one node and one pod; binds are answered with `bind`.
+fn one_pod(bind: Reply) -> impl FnMut(&Asked) -> Reply + Send {
+    move |asked| match (&*asked.method, &*asked.path) {
+        _ if asked.is_watch() => Reply::Stream(vec![], End::Stay),
+        ("GET", "/api/v1/nodes") => page(5, "", &[NODE.to_owned()]),
+        ("GET", "/api/v1/pods") => page(5, "", &[POD.to_owned()]),
+        ("GET", "/api/v1/namespaces" | "/apis/scheduling.k8s.io/v1/priorityclasses") => page(5, "", &[]),
+        ("GET", "/apis/scheduling.k8s.io/v1alpha1") => Reply::Say(404, "404 page not found".to_owned()),
+        ("POST", path) if path.ends_with("/binding") => bind.clone(),
+        ("POST", path) if path.ends_with("/events") => Reply::Say(201, "{}".to_owned()),
+        _ => Reply::Silence,
+    }
+}
+
+struct Setup {
+    server: FakeServer,
+    running: Running,
+    health: Arc<Health>,
+}
+
+async fn setup(bind: Reply, settings: Settings, recording: Option<Recording>) -> Setup {
+    let server = FakeServer::start(one_pod(bind)).await;
+    let clients = Clients {
+        watches: server.client.clone(),
+        writes: server.client.clone(),
+    };
+    let engine = Engine::new(EngineSettings {
+        scheduler_names: vec!["muster".into()],
+        seed: 0,
+        pod_initial_backoff: Duration::from_secs(1),
+        pod_max_backoff: Duration::from_secs(10),
+        pod_max_in_unschedulable: Duration::from_secs(300),
+    });
+    let health = Arc::new(Health::default());
+    let running = start(
+        engine,
+        clients,
+        settings,
+        Arc::new(Notes::default()),
+        &health,
+        recording,
+    )
+    .unwrap();
+    Setup {
+        server,
+        running,
+        health,
+    }
+}
+
+impl Setup {
+    fn sent_to(&self, end_of_path: &str) -> usize {
+        self.server
+            .asked()
+            .iter()
+            .filter(|a| a.method == "POST" && a.path.ends_with(end_of_path))
+            .count()
+    }
+
+    async fn wait_for_bind(&self) {
+        let begun = Instant::now();
+        while self.sent_to("/binding") == 0 {
+            assert!(begun.elapsed() < PATIENCE, "no bind was sent");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn end(&mut self) -> Duration {
+        let begun = Instant::now();
+        self.running.stop();
+        tokio::time::timeout(PATIENCE, self.running.ended())
+            .await
+            .expect("it ends")
+            .expect("it ends well");
+        begun.elapsed()
+    }
+}
+
+fn bind_timeout(timeout: Duration) -> Settings {
+    let dispatcher = DispatcherSettings {
+        request_timeout: timeout,
+        ..DispatcherSettings::default()
+    };
+    Settings {
+        dispatcher,
+        ..Settings::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_is_bound_and_all_is_told_before_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("recording");
+    let recording = Recording::create(&path).unwrap();
+    let created = Reply::Say(201, r#"{"kind":"Status","status":"Success"}"#.to_owned());
+    let mut setup = setup(created, Settings::default(), Some(recording)).await;
+    setup.wait_for_bind().await;
+    assert!(setup.health.is_engine_synced());
+    assert!(Kind::ALL.into_iter().all(|kind| setup.health.is_listed(kind)));
+    assert!(setup.health.last_tick_ago() < Duration::from_secs(5));
+    setup.end().await;
+    assert!(setup.health.is_stopping());
+    assert_eq!((setup.sent_to("/binding"), setup.sent_to("/events")), (1, 1));
+
+    let recorded = std::fs::read_to_string(&path).unwrap();
+    let inputs: Vec<_> = recorded
+        .lines()
+        .map(|line| muster_api::codec::decode(line).unwrap().1)
+        .collect();
+    let told = inputs.iter().map(crate::testing::words).collect::<Vec<_>>();
+    assert!(
+        told.iter().any(|words| words == "applied a Pod") && told.last().unwrap().ends_with("Bound"),
+        "{told:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_waits_for_what_is_in_flight() {
+    let timeout = Duration::from_millis(400);
+    let mut setup = setup(Reply::Silence, bind_timeout(timeout), None).await;
+    setup.wait_for_bind().await;
+    let waited = setup.end().await;
+    assert!(waited >= timeout / 2, "{waited:?} is less than the bind took");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_does_not_wait_for_ever() {
+    let mut settings = bind_timeout(Duration::from_secs(3600));
+    settings.driver.grace = Duration::from_millis(100);
+    let mut setup = setup(Reply::Silence, settings, None).await;
+    setup.wait_for_bind().await;
+    let waited = setup.end().await;
+    assert!(
+        waited >= Duration::from_millis(100) && waited < Duration::from_secs(10),
+        "{waited:?}"
+    );
+}

@@ -1,22 +1,23 @@
 //! The simulation: one engine, one virtual cluster, and a queue of what happens next in virtual time.
 
+mod agenda;
+mod calls;
+mod consequences;
+
 use crate::admission::Refusal;
-use crate::cluster::{Change, Cluster, phase_name};
+use crate::cluster::{Cluster, phase_name};
 use crate::controllers::Controllers;
-use crate::ledger::{Ledger, What};
+use crate::ledger::Ledger;
 use crate::object::{Key, ObjectKind, text_at};
 use crate::random::Random;
 use crate::report::{self, Report};
-use crate::scenario::{Action, RUN_FOR, Scenario, Timed, span_annotation};
+use crate::scenario::{Action, Scenario, Timed};
 use crate::timing::{Faults, Timing};
-use muster_engine::{
-    BindOutcome, Effect, EffectId, EffectKind, Engine, Input, Observation, Outcome, PodRead, PodRef, Settings, Time,
-};
-use muster_framework::Text;
+use agenda::{Agenda, Occurrence};
+use muster_engine::{Engine, Input, Observation, Settings, Time};
 use muster_framework::record::{Kind, PodPhase};
 use serde_json::Value;
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Virtual time ends here unless the scenario or the caller says otherwise.
@@ -60,59 +61,6 @@ pub struct Counters {
     pub idle_wakeups: u64,
 }
 
-/// One thing that is to happen.
-#[derive(Debug)]
-enum Occurrence {
-    /// The scenario's action of this number.
-    Act(usize),
-    /// The engine is told of a change. A relist ends the stream of a kind and the events that are under way in it.
-    Tell { input: Input, kind: Kind, stream: u64 },
-    /// A write of the scheduler of this number reaches the API server.
-    Carry { effect: Effect, scheduler: u64 },
-    /// Its answer reaches it, if it still lives.
-    Answer {
-        id: EffectId,
-        outcome: Outcome,
-        scheduler: u64,
-    },
-    /// A scheduler that was started lists everything and begins to watch.
-    List,
-    /// A pod starts to run.
-    Start { pod: Key, uid: Text },
-    /// A pod ends.
-    Finish { pod: Key, uid: Text, phase: PodPhase },
-    /// A pod's grace period is over.
-    Remove { pod: Key, uid: Text },
-}
-
-/// Ordered by time, then by the order in which it was planned.
-#[derive(Debug)]
-struct Planned {
-    at: Time,
-    sequence: u64,
-    occurrence: Occurrence,
-}
-
-impl PartialEq for Planned {
-    fn eq(&self, other: &Planned) -> bool {
-        self.sequence == other.sequence
-    }
-}
-
-impl Eq for Planned {}
-
-impl PartialOrd for Planned {
-    fn partial_cmp(&self, other: &Planned) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Planned {
-    fn cmp(&self, other: &Planned) -> std::cmp::Ordering {
-        (self.at, self.sequence).cmp(&(other.at, other.sequence))
-    }
-}
-
 /// A watch of one kind.
 #[derive(Debug, Clone, Copy, Default)]
 struct Stream {
@@ -135,8 +83,7 @@ pub struct Simulation {
     random: Random,
     actions: Vec<Timed>,
     actions_left: usize,
-    planned: BinaryHeap<Reverse<Planned>>,
-    sequence: u64,
+    agenda: Agenda,
     streams: [Stream; Kind::ALL.len()],
     cluster: Cluster,
     controllers: Controllers,
@@ -183,8 +130,7 @@ impl Simulation {
             random: Random::new(settings.seed),
             actions_left: scenario.actions.len(),
             actions: scenario.actions,
-            planned: BinaryHeap::new(),
-            sequence: 0,
+            agenda: Agenda::default(),
             streams: [Stream::default(); Kind::ALL.len()],
             cluster: Cluster::new(scheduler),
             controllers: Controllers::new(settings.seed ^ 0x6d75_7374_6572),
@@ -271,10 +217,10 @@ impl Simulation {
         self.counters.instants += 1;
         self.cluster.set_now(next);
         let mut anything = false;
-        while self.planned.peek().is_some_and(|Reverse(planned)| planned.at <= next) {
-            while let Some(planned) = self.pop_due(next) {
+        while self.agenda.next().is_some_and(|at| at <= next) {
+            while let Some(occurrence) = self.agenda.pop_due(next) {
                 anything = true;
-                self.occur(planned.occurrence);
+                self.occur(occurrence);
                 self.follow();
                 self.tell_progress(progress);
             }
@@ -300,16 +246,8 @@ impl Simulation {
         }
     }
 
-    fn pop_due(&mut self, now: Time) -> Option<Planned> {
-        let Reverse(first) = self.planned.peek()?;
-        if now < first.at {
-            return None;
-        }
-        self.planned.pop().map(|Reverse(planned)| planned)
-    }
-
     fn next_instant(&self) -> Option<Time> {
-        let planned = self.planned.peek().map(|Reverse(planned)| planned.at);
+        let planned = self.agenda.next();
         let soonest = self.now + SHORTEST_WAKEUP;
         let wakeup = self
             .engine
@@ -325,7 +263,11 @@ impl Simulation {
     /// wait have been looked at again since anything changed.
     pub fn is_at_rest(&self) -> bool {
         let stats = self.engine.stats();
-        if !self.planned.is_empty() || self.writes_in_flight != 0 || stats.in_flight != 0 || !self.engine.is_synced() {
+        if self.agenda.next().is_some()
+            || self.writes_in_flight != 0
+            || stats.in_flight != 0
+            || !self.engine.is_synced()
+        {
             return false;
         }
         // A bind whose answer was lost is asked after again, after a while.
@@ -341,12 +283,7 @@ impl Simulation {
     }
 
     fn plan(&mut self, at: Time, occurrence: Occurrence) {
-        self.sequence += 1;
-        self.planned.push(Reverse(Planned {
-            at: at.max(self.now),
-            sequence: self.sequence,
-            occurrence,
-        }));
+        self.agenda.plan(at.max(self.now), occurrence);
     }
 
     fn occur(&mut self, occurrence: Occurrence) {
@@ -479,205 +416,12 @@ impl Simulation {
         }
     }
 
-    /// Lets everything follow from the cluster's changes until nothing more does.
-    fn settle(&mut self) {
-        self.follow();
-        while let Some(owner) = self.concerned.pop_first() {
-            if let Err(refusal) = self.controllers.reconcile(&mut self.cluster, &owner) {
-                self.refuse(format!("{owner}: {refusal}"));
-            }
-            self.follow();
-        }
-    }
-
-    /// What follows from the cluster's changes, except for what controllers do: watch events, kubelets, the book.
-    fn follow(&mut self) {
-        loop {
-            let changes = self.cluster.drain_changes();
-            if changes.is_empty() {
-                return;
-            }
-            for change in changes {
-                self.ledger.enter(self.now, &change, &self.cluster);
-                self.watch(&change);
-                self.kubelet(&change);
-                self.concerned.extend(concerned(&change, &self.cluster));
-            }
-        }
-    }
-
-    /// Plans the watch event of a change.
-    fn watch(&mut self, change: &Change) {
-        let Some(kind) = change.stored().key.kind.watched().filter(|_| self.watching) else {
-            return;
-        };
-        let input = match &change.after {
-            Some(stored) => match stored.record.clone() {
-                Some(record) => Input::Applied(record),
-                None => return,
-            },
-            None => {
-                let mut key = change.stored().object_key(kind);
-                key.resource_version = change.resource_version;
-                Input::Deleted(key)
-            }
-        };
-        let lag = self.delay(self.timing.watch_lag, self.timing.watch_jitter);
-        let stream = &mut self.streams[slot(kind)];
-        let at = (self.now + lag).max(stream.latest);
-        stream.latest = at;
-        stream.under_way += 1;
-        let stream = stream.number;
-        self.plan(at, Occurrence::Tell { input, kind, stream });
-    }
-
-    /// What kubelets, and the collector of pods without a node, do about a change.
-    fn kubelet(&mut self, change: &Change) {
-        let Some(after) = &change.after else {
-            let gone = change.stored();
-            if gone.key.kind == ObjectKind::Node {
-                let pods: Vec<Key> = self
-                    .cluster
-                    .pods_on(&gone.key.name)
-                    .map(|pod| Key::pod(&pod.namespace, &pod.name))
-                    .collect();
-                for pod in pods {
-                    self.cluster.delete(&pod);
-                }
-            }
-            return;
-        };
-        let placed = |stored: &crate::Stored| stored.pod().and_then(|pod| pod.node_name.clone());
-        let Some(node) = placed(after) else { return };
-        if change.before.as_ref().is_some_and(|before| placed(before).is_some()) {
-            return;
-        }
-        let (pod, uid) = (after.key.clone(), after.uid.clone());
-        if self.cluster.get(&Key::node(&node)).is_none() && self.engine.is_synced() {
-            self.plan(self.now, Occurrence::Remove { pod, uid });
-        } else {
-            self.plan(self.now + self.timing.pod_start, Occurrence::Start { pod, uid });
-        }
-    }
-
-    fn start(&mut self, key: &Key, uid: &Text) {
-        let Some(stored) = self.cluster.get(key).filter(|stored| stored.uid == *uid).cloned() else {
-            return;
-        };
-        if stored.pod().is_none_or(|pod| pod.phase != PodPhase::Active) {
-            return;
-        }
-        let _ = self.cluster.set_phase(key, "Running");
-        let endless = [ObjectKind::ReplicaSet, ObjectKind::StatefulSet];
-        let restarts = matches!(&stored.owner, Some((Some(owner), _)) if endless.contains(&owner.kind));
-        if let Some(span) = span_annotation(&stored.value, RUN_FOR).filter(|_| !restarts) {
-            let finish = Occurrence::Finish {
-                pod: key.clone(),
-                uid: uid.clone(),
-                phase: PodPhase::Succeeded,
-            };
-            self.plan(self.now + span.0, finish);
-        }
-    }
-
     fn delay(&mut self, delay: Duration, jitter: Duration) -> Duration {
         let most = u64::try_from(jitter.as_micros()).unwrap_or(u64::MAX);
         if most == 0 {
             delay
         } else {
             delay + Duration::from_micros(self.random.below(most + 1))
-        }
-    }
-
-    /// Takes an effect from the engine and sends it on its way.
-    fn send(&mut self, effect: Effect) {
-        if let EffectKind::Event { .. } = effect.kind {
-            self.counters.events += 1;
-            return;
-        }
-        self.writes_in_flight += 1;
-        let latency = self.delay(self.timing.write_latency / 2, self.timing.write_jitter);
-        let scheduler = self.scheduler;
-        self.plan(self.now + latency, Occurrence::Carry { effect, scheduler });
-    }
-
-    /// A write or a read has reached the API server; its answer goes back.
-    fn carry(&mut self, effect: Effect, scheduler: u64) {
-        self.writes_in_flight -= 1;
-        let id = effect.id;
-        let Some(outcome) = self.outcome(effect.kind) else {
-            return;
-        };
-        let latency = self.delay(self.timing.write_latency / 2, self.timing.write_jitter);
-        // What follows from the write is planned before its answer: at equal times the watch is first.
-        self.follow();
-        self.plan(self.now + latency, Occurrence::Answer { id, outcome, scheduler });
-    }
-
-    fn outcome(&mut self, kind: EffectKind) -> Option<Outcome> {
-        let lost = self.random.chance(self.faults.writes_lost);
-        let unanswered = self.random.chance(self.faults.answers_lost);
-        let refused = self.random.chance(self.faults.writes_refused);
-        let message: Text = "the answer was lost".into();
-        Some(match kind {
-            EffectKind::Bind { pod, node } => {
-                self.counters.binds += 1;
-                if lost {
-                    return Some(Outcome::Bind(BindOutcome::Unknown { message }));
-                }
-                if refused {
-                    return Some(Outcome::Bind(BindOutcome::Refused {
-                        message: "refused by a webhook".into(),
-                    }));
-                }
-                let outcome = self.bind(&pod, &node);
-                Outcome::Bind(if unanswered {
-                    BindOutcome::Unknown { message }
-                } else {
-                    outcome
-                })
-            }
-            EffectKind::ReadPod { .. } if lost || unanswered => Outcome::PodRead(PodRead::Failed { message }),
-            EffectKind::ReadPod { pod } => Outcome::PodRead(match self.cluster.read_pod(&pod) {
-                Some(pod) => PodRead::Found(Box::new(pod.clone())),
-                None => PodRead::Gone,
-            }),
-            EffectKind::PodCondition { .. } if lost || refused => Outcome::WriteFailed { message },
-            EffectKind::PodCondition {
-                pod,
-                observed_generation,
-                reason,
-                message: text,
-            } => {
-                self.counters.conditions += 1;
-                let written = self
-                    .cluster
-                    .set_not_scheduled(&pod, observed_generation, &reason, &text);
-                match written {
-                    Ok(()) if unanswered => Outcome::WriteFailed { message },
-                    Ok(()) => Outcome::Written,
-                    Err(Refusal::NotFound(_) | Refusal::UidMismatch { .. }) => Outcome::ObjectGone,
-                    Err(refusal) => Outcome::WriteFailed {
-                        message: refusal.to_string().into(),
-                    },
-                }
-            }
-            EffectKind::Event { .. } => return None,
-        })
-    }
-
-    fn bind(&mut self, pod: &PodRef, node: &Text) -> BindOutcome {
-        let Err(refusal) = self.cluster.bind(pod, node) else {
-            return BindOutcome::Bound;
-        };
-        self.counters.binds_refused += 1;
-        let message: Text = refusal.to_string().into();
-        self.ledger
-            .note(self.now, What::BindRefused, "", pod.to_string(), message.to_string());
-        match refusal {
-            Refusal::NotFound(_) | Refusal::UidMismatch { .. } => BindOutcome::PodGone,
-            Refusal::AlreadyAssigned { .. } => BindOutcome::Unknown { message },
-            _ => BindOutcome::Refused { message },
         }
     }
 
@@ -770,35 +514,5 @@ fn is_there_from_the_start(action: &Action) -> bool {
         Some(ObjectKind::Pod) => !text_at(object, &["spec", "nodeName"]).is_empty(),
         Some(kind) => !kind.is_controller(),
         None => false,
-    }
-}
-
-/// The controllers that have to look at what they own because of a change.
-fn concerned(change: &Change, cluster: &Cluster) -> Vec<Key> {
-    let stored = change.stored();
-    match stored.key.kind {
-        kind if kind.is_controller() => {
-            let owner = stored.owner.as_ref().and_then(|(key, _)| key.clone());
-            [Some(stored.key.clone()), owner].into_iter().flatten().collect()
-        }
-        // Pods that were refused for want of a class may come now.
-        ObjectKind::PriorityClass => {
-            let kinds = ObjectKind::ALL.into_iter().filter(|kind| kind.is_controller());
-            kinds
-                .flat_map(|kind| cluster.list(kind).map(|stored| stored.key.clone()))
-                .collect()
-        }
-        ObjectKind::Pod => {
-            let waits_for_running =
-                matches!(&stored.owner, Some((Some(key), _)) if key.kind == ObjectKind::StatefulSet);
-            let state = |stored: &crate::Stored| {
-                let runs = waits_for_running && text_at(&stored.value, &["status", "phase"]) == "Running";
-                stored.pod().map(|pod| (pod.phase, pod.terminating, runs))
-            };
-            let same = change.before.as_deref().and_then(state) == change.after.as_deref().and_then(state);
-            let owner = stored.owner.as_ref().and_then(|(key, _)| key.clone());
-            owner.filter(|_| !same).into_iter().collect()
-        }
-        _ => Vec::new(),
     }
 }

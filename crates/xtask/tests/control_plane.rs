@@ -1,4 +1,5 @@
 //! The control plane as tests use it, tried for real: what runs in it, and that nothing of it is left behind.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};

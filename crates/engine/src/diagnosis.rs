@@ -60,6 +60,11 @@ pub(crate) fn gang_waits(key: &GroupKey, member: &str, no_node: &str, shortfall:
         min_count,
     } = shortfall;
     let stop = if no_node.ends_with('.') { "" } else { "." };
+    let counting = if planned == 0 {
+        ""
+    } else {
+        ", counting the places of the others"
+    };
     let counted = satisfied + planned;
     let already = if satisfied == 0 {
         String::new()
@@ -67,7 +72,7 @@ pub(crate) fn gang_waits(key: &GroupKey, member: &str, no_node: &str, shortfall:
         format!(" ({satisfied} have it already)")
     };
     format!(
-        "{no_node}{stop} That is said of {member}. Pod group {key} goes as a whole: {counted} of the {min_count} members \
+        "{no_node}{stop} That is said of {member}{counting}. Pod group {key} goes as a whole: {counted} of the {min_count} members \
          that it needs would have a place{already}."
     )
 }

@@ -92,8 +92,8 @@ impl Ledger {
         });
     }
 
-    /// Enters that a pod waits. Only a reason of another sort is news.
-    pub(crate) fn waits(&mut self, now: Time, pod: &PodRef, reason: &Text, cluster: &Cluster) {
+    /// Enters that a pod waits, with the message of that moment. Only a reason of another sort is news.
+    pub(crate) fn waits(&mut self, now: Time, pod: &PodRef, reason: &Text, message: &str, cluster: &Cluster) {
         let known = self.reasons.insert(pod.uid.clone(), reason.clone());
         let stored = cluster
             .get(&Key::pod(&pod.namespace, &pod.name))
@@ -103,7 +103,13 @@ impl Ledger {
         };
         let group = stored.pod().and_then(group_of).map(|group| format!("group {group}"));
         let of = group.unwrap_or_else(|| owner_name(stored));
-        self.note(now, What::PodWaits, &of, pod.to_string(), reason.to_string());
+        self.note(
+            now,
+            What::PodWaits,
+            &of,
+            pod.to_string(),
+            format!("{reason}: {message}"),
+        );
     }
 
     /// Enters a change of the cluster.

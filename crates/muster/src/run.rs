@@ -114,8 +114,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         .build()
         .context("cannot start the network threads")?;
     let ended = runtime.block_on(schedule(&args, &configuration));
-    // Watches that are still open need not be closed politely.
-    runtime.shutdown_timeout(Duration::from_millis(500));
+    match ended {
+        // Watches that are still open need not be closed politely.
+        Ok(()) => runtime.shutdown_timeout(Duration::from_millis(500)),
+        // The engine's thread may still wait on the runtime, and would panic if it went away. The process ends anyway.
+        Err(_) => std::mem::forget(runtime),
+    }
     ended.map(|()| ExitCode::SUCCESS)
 }
 

@@ -1,0 +1,106 @@
+//! `muster run` as a process: exit codes, and one sentence instead of a backtrace.
+
+use std::process::{Command, Stdio};
+
+/// A kubeconfig without mistakes; nobody answers at the address.
+const USABLE_KUBECONFIG: &str = "apiVersion: v1\nkind: Config\ncurrent-context: x\nclusters: [{name: c, cluster: {server: \"http://127.0.0.1:1\"}}]\n\
+    users: [{name: u, user: {}}]\ncontexts: [{name: x, context: {cluster: c, user: u}}]\n";
+
+/// Runs the binary; gives its exit code and the last line on stderr.
+fn muster(args: &[&str]) -> (i32, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_muster"))
+        .args(args)
+        // As if outside of any cluster, wherever the test runs.
+        .env_remove("KUBERNETES_SERVICE_HOST")
+        .env_remove("KUBERNETES_SERVICE_PORT")
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary runs");
+    let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+    (
+        output.status.code().expect("an exit code"),
+        stderr.lines().last().unwrap_or_default().to_owned(),
+    )
+}
+
+#[test]
+fn what_the_user_has_to_put_right_exits_with_2() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let config = file(
+        "config.yaml",
+        "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\nprofiles: 7\n",
+    );
+    let kubeconfig = file("kubeconfig", "users: [{name: u, user: {token: hush}]\n");
+    let usable = file("usable", USABLE_KUBECONFIG);
+    for (args, said) in [
+        (
+            &["run", "--config=/nowhere"][..],
+            "error: --config: cannot read /nowhere: ",
+        ),
+        (
+            &["run", "--config", &config],
+            &format!("error: --config: {config}: invalid configuration: .profiles: "),
+        ),
+        (
+            &["run", "--kubeconfig", &kubeconfig],
+            &format!("error: cannot use the kubeconfig {kubeconfig}: "),
+        ),
+        (
+            &["run"],
+            "error: no kubeconfig is given (--kubeconfig), and this is no pod with a service account: ",
+        ),
+        (
+            &["run", "--kubeconfig", &usable, "--record=/nowhere/file"],
+            "error: cannot record to /nowhere/file: ",
+        ),
+        (
+            &[
+                "run",
+                "--kubeconfig",
+                &usable,
+                "--tls-cert-file=/nowhere",
+                "--tls-private-key-file=/nowhere",
+            ],
+            "error: cannot read a certificate from /nowhere: ",
+        ),
+    ] {
+        let (code, line) = muster(args);
+        assert!(
+            code == 2 && line.starts_with(said) && !line.contains("hush"),
+            "{args:?}: {code}: {line}"
+        );
+    }
+    assert_eq!(muster(&["run", "--no-such-flag"]).0, 2);
+}
+
+#[test]
+fn what_fails_around_it_exits_with_1() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = format!("--secure-port={}", taken.local_addr().unwrap().port());
+    let directory = tempfile::tempdir().unwrap();
+    let kubeconfig = directory.path().join("kubeconfig");
+    std::fs::write(&kubeconfig, USABLE_KUBECONFIG).unwrap();
+    let kubeconfig = kubeconfig.to_str().unwrap();
+    let (code, line) = muster(&["run", "--kubeconfig", kubeconfig, "--bind-address=127.0.0.1", &port]);
+    assert!(
+        code == 1 && line.starts_with("error: cannot listen on 127.0.0.1:"),
+        "{code}: {line}"
+    );
+}
+
+#[test]
+fn the_version_is_told() {
+    let output = Command::new(env!("CARGO_BIN_EXE_muster"))
+        .arg("version")
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        concat!("muster ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+}

@@ -28,22 +28,37 @@ pub fn engine(n_nodes: usize) -> Engine {
 
 fn node(n: usize) -> NodeRecord {
     let name = format!("node-{n}");
-    let labels = [("kubernetes.io/hostname", name.clone()), ("topology.kubernetes.io/zone", format!("zone-{}", n % 10))];
+    let labels = [
+        ("kubernetes.io/hostname", name.clone()),
+        ("topology.kubernetes.io/zone", format!("zone-{}", n % 10)),
+    ];
     NodeRecord {
         name: name.into(),
         resource_version: 1,
         labels: labels.into_iter().collect(),
         taints: vec![],
         unschedulable: false,
-        allocatable: ResourceList { milli_cpu: 4000, memory: 32 << 30, ..ResourceList::default() },
+        allocatable: ResourceList {
+            milli_cpu: 4000,
+            memory: 32 << 30,
+            ..ResourceList::default()
+        },
         allowed_pods: 110,
     }
 }
 
 /// A pod that asks for so much CPU, in thousandths of a core.
 pub fn pod(n: usize, milli_cpu: i64) -> PodRecord {
-    let requests = ResourceList { milli_cpu, memory: 500 << 20, ..ResourceList::default() };
-    let charge = Charge { scoring_milli_cpu: milli_cpu, scoring_memory: requests.memory, requests };
+    let requests = ResourceList {
+        milli_cpu,
+        memory: 500 << 20,
+        ..ResourceList::default()
+    };
+    let charge = Charge {
+        scoring_milli_cpu: milli_cpu,
+        scoring_memory: requests.memory,
+        requests,
+    };
     PodRecord {
         uid: format!("uid-{n}").into(),
         namespace: "default".into(),
@@ -60,7 +75,10 @@ pub fn pod(n: usize, milli_cpu: i64) -> PodRecord {
         priority_class_name: None,
         scheduling_gates: Box::new([]),
         group: None,
-        spec: Arc::new(PodSpec { charge: charge.clone(), ..PodSpec::default() }),
+        spec: Arc::new(PodSpec {
+            charge: charge.clone(),
+            ..PodSpec::default()
+        }),
         charge,
         condition: None,
     }
@@ -73,12 +91,24 @@ pub fn add_gang(engine: &mut Engine, n_members: usize, milli_cpu: i64) {
         name: "train".into(),
         uid: "uid-train".into(),
         resource_version: 1,
-        pod_groups: vec![("workers".into(), Ok(GroupPolicy::Gang { min_count: n_members as i32 }))],
+        pod_groups: vec![(
+            "workers".into(),
+            Ok(GroupPolicy::Gang {
+                min_count: n_members as i32,
+            }),
+        )],
     };
     engine.handle(Time::ZERO, Input::Applied(Object::Workload(workload)));
-    let link = GroupLink::Workload { workload: "train".into(), pod_group: "workers".into(), replica_key: "".into() };
+    let link = GroupLink::Workload {
+        workload: "train".into(),
+        pod_group: "workers".into(),
+        replica_key: "".into(),
+    };
     for n in 0..n_members {
-        let member = PodRecord { group: Some(link.clone()), ..pod(n, milli_cpu) };
+        let member = PodRecord {
+            group: Some(link.clone()),
+            ..pod(n, milli_cpu)
+        };
         engine.handle(Time::ZERO, Input::Applied(Object::Pod(Box::new(member))));
     }
 }

@@ -9,12 +9,25 @@ fn a_gang_of_eight_with_room_for_seven_waits_whole_and_is_woken_by_the_node() {
     let cluster = Cluster::new("gang");
     cluster.create_nodes(0, 7, "1").unwrap();
     let muster = cluster.start_muster(&[]).unwrap();
-    cluster.api().post(&cluster.workloads(), &workload("train", &[("workers", gang(8))])).unwrap();
-    cluster.create_pods(&members(&cluster.scheduler_name(), "train", "", 8, "1")).unwrap();
-    let (reason, message) = cluster.wait_condition("w0", |m| m.contains("nodes are available")).unwrap();
+    cluster
+        .api()
+        .post(&cluster.workloads(), &workload("train", &[("workers", gang(8))]))
+        .unwrap();
+    cluster
+        .create_pods(&members(&cluster.scheduler_name(), "train", "", 8, "1"))
+        .unwrap();
+    let (reason, message) = cluster
+        .wait_condition("w0", |m| m.contains("nodes are available"))
+        .unwrap();
     assert_eq!(reason, "Unschedulable");
-    assert!(message.starts_with("0/7 nodes are available: 7 Insufficient cpu."), "{message}");
-    assert!(message.contains("7 of the 8 members that it needs would have a place"), "{message}");
+    assert!(
+        message.starts_with("0/7 nodes are available: 7 Insufficient cpu."),
+        "{message}"
+    );
+    assert!(
+        message.contains("7 of the 8 members that it needs would have a place"),
+        "{message}"
+    );
     cluster.stays_bound(0).unwrap();
 
     cluster.create_nodes(7, 1, "1").unwrap();
@@ -28,7 +41,11 @@ fn a_gang_of_eight_with_room_for_seven_waits_whole_and_is_woken_by_the_node() {
             + metrics.sum("scheduler_queue_incoming_pods_total", &[r#"queue="backoff""#, &event])
     };
     assert_eq!(active("NodeAdd"), 8.0, "the event woke the gang");
-    assert_eq!(active("BackoffComplete") + active("UnschedulableTimeout"), 0.0, "and nothing else did");
+    assert_eq!(
+        active("BackoffComplete") + active("UnschedulableTimeout"),
+        0.0,
+        "and nothing else did"
+    );
     assert_eq!(metrics.sum("scheduler_pod_scheduled_after_flush_total", &[]), 0.0);
 }
 
@@ -37,13 +54,18 @@ fn two_replica_keys_are_two_gangs() {
     let cluster = Cluster::new("replicas");
     cluster.create_nodes(0, 1, "3").unwrap();
     let _muster = cluster.start_muster(&[]).unwrap();
-    cluster.api().post(&cluster.workloads(), &workload("train", &[("workers", gang(2))])).unwrap();
+    cluster
+        .api()
+        .post(&cluster.workloads(), &workload("train", &[("workers", gang(2))]))
+        .unwrap();
     let name = cluster.scheduler_name();
     cluster.create_pods(&members(&name, "train", "a", 2, "1")).unwrap();
     let first = cluster.wait_bound(2).unwrap();
     assert_eq!(first.keys().collect::<Vec<_>>(), ["a-0", "a-1"]);
     cluster.create_pods(&members(&name, "train", "b", 2, "1")).unwrap();
-    cluster.wait_condition("b-0", |m| m.contains("pod group replicas/train/workers[b]")).unwrap();
+    cluster
+        .wait_condition("b-0", |m| m.contains("pod group replicas/train/workers[b]"))
+        .unwrap();
     cluster.stays_bound(2).unwrap();
     cluster.create_nodes(1, 1, "1").unwrap();
     cluster.wait_bound(4).unwrap();
@@ -54,8 +76,16 @@ fn a_basic_group_goes_one_by_one() {
     let cluster = Cluster::new("basic");
     cluster.create_nodes(0, 1, "2").unwrap();
     let _muster = cluster.start_muster(&[]).unwrap();
-    cluster.api().post(&cluster.workloads(), &workload("serve", &[("workers", json!({ "basic": {} }))])).unwrap();
-    cluster.create_pods(&members(&cluster.scheduler_name(), "serve", "", 3, "1")).unwrap();
+    cluster
+        .api()
+        .post(
+            &cluster.workloads(),
+            &workload("serve", &[("workers", json!({ "basic": {} }))]),
+        )
+        .unwrap();
+    cluster
+        .create_pods(&members(&cluster.scheduler_name(), "serve", "", 3, "1"))
+        .unwrap();
     cluster.wait_bound(2).unwrap();
     cluster.stays_bound(2).unwrap();
 }
@@ -65,18 +95,29 @@ fn a_missing_workload_holds_its_pods_and_lets_them_go_when_it_appears() {
     let cluster = Cluster::new("missing");
     cluster.create_nodes(0, 1, "4").unwrap();
     let _muster = cluster.start_muster(&[]).unwrap();
-    cluster.create_pods(&members(&cluster.scheduler_name(), "train", "", 2, "1")).unwrap();
+    cluster
+        .create_pods(&members(&cluster.scheduler_name(), "train", "", 2, "1"))
+        .unwrap();
     let (reason, message) = cluster.wait_condition("w1", |_| true).unwrap();
     assert_eq!(reason, "NotReadyForScheduling");
-    assert_eq!(message, r#"waiting for pods's workload "train" to appear in scheduling queue"#);
+    assert_eq!(
+        message,
+        r#"waiting for pods's workload "train" to appear in scheduling queue"#
+    );
     cluster.stays_bound(0).unwrap();
 
     // A Workload without the pod group, and then one with it: the list of groups cannot be changed, only made anew.
-    cluster.api().post(&cluster.workloads(), &workload("train", &[("leaders", gang(1))])).unwrap();
+    cluster
+        .api()
+        .post(&cluster.workloads(), &workload("train", &[("leaders", gang(1))]))
+        .unwrap();
     let (_, message) = cluster.wait_condition("w1", |m| m.contains("doesn't exist")).unwrap();
     assert_eq!(message, r#"pod group "workers" doesn't exist for a workload "train""#);
     cluster.api().delete(&format!("{}/train", cluster.workloads())).unwrap();
-    cluster.api().post(&cluster.workloads(), &workload("train", &[("workers", gang(2))])).unwrap();
+    cluster
+        .api()
+        .post(&cluster.workloads(), &workload("train", &[("workers", gang(2))]))
+        .unwrap();
     cluster.wait_bound(2).unwrap();
 }
 
@@ -85,7 +126,10 @@ fn an_absurd_min_count_waits_with_the_numbers() {
     let cluster = Cluster::new("absurd");
     cluster.create_nodes(0, 1, "4").unwrap();
     let _muster = cluster.start_muster(&[]).unwrap();
-    cluster.api().post(&cluster.workloads(), &workload("train", &[("workers", gang(i32::MAX))])).unwrap();
+    cluster
+        .api()
+        .post(&cluster.workloads(), &workload("train", &[("workers", gang(i32::MAX))]))
+        .unwrap();
     let name = cluster.scheduler_name();
     cluster.create_pods(&members(&name, "train", "", 3, "1")).unwrap();
     let (reason, message) = cluster.wait_condition("w2", |_| true).unwrap();
@@ -105,7 +149,10 @@ fn a_job_becomes_a_gang_and_its_late_replacement_goes_at_once() {
     let cluster = Cluster::new("job");
     cluster.create_nodes(0, 4, "1").unwrap();
     let _muster = cluster.start_muster(&[]).unwrap();
-    cluster.api().post(&cluster.workloads(), &workload("train", &[("workers", gang(4))])).unwrap();
+    cluster
+        .api()
+        .post(&cluster.workloads(), &workload("train", &[("workers", gang(4))]))
+        .unwrap();
     let template = member_of(pod("x", &cluster.scheduler_name(), "1"), "train", "workers", "");
     let mut spec = template["spec"].clone();
     spec["restartPolicy"] = "Never".into();
@@ -117,9 +164,14 @@ fn a_job_becomes_a_gang_and_its_late_replacement_goes_at_once() {
     cluster.api().post(&jobs, &job).unwrap();
     let bound = cluster.wait_bound(4).unwrap();
     let victim = bound.keys().next().unwrap().clone();
-    cluster.api().delete(&format!("{}/{victim}", cluster.path("pods"))).unwrap();
-    let replaced = cluster.api().wait_until("the member is replaced", muster_tests::PATIENCE, |_| {
-        Ok(Some(cluster.bound()?).filter(|now| now.len() == 4 && !now.contains_key(&victim)))
-    });
+    cluster
+        .api()
+        .delete(&format!("{}/{victim}", cluster.path("pods")))
+        .unwrap();
+    let replaced = cluster
+        .api()
+        .wait_until("the member is replaced", muster_tests::PATIENCE, |_| {
+            Ok(Some(cluster.bound()?).filter(|now| now.len() == 4 && !now.contains_key(&victim)))
+        });
     replaced.unwrap();
 }

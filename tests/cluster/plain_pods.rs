@@ -9,7 +9,9 @@ fn a_plain_pod_is_bound_and_has_its_event() {
     let cluster = Cluster::new("plain");
     cluster.create_nodes(0, 2, "4").unwrap();
     let muster = cluster.start_muster(&[]).unwrap();
-    cluster.create_pods(&[pod("web", &cluster.scheduler_name(), "1")]).unwrap();
+    cluster
+        .create_pods(&[pod("web", &cluster.scheduler_name(), "1")])
+        .unwrap();
     let node = cluster.wait_bound(1).unwrap()["web"].clone();
     let event = cluster.wait_event("web", "Scheduled").unwrap();
     assert_eq!(event["note"], format!("Successfully assigned plain/web to {node}"));
@@ -17,7 +19,10 @@ fn a_plain_pod_is_bound_and_has_its_event() {
     assert_eq!(event["action"], "Binding");
     assert_eq!(event["reportingController"], cluster.scheduler_name());
     let metrics = muster.metrics().unwrap();
-    assert_eq!(metrics.sum("scheduler_schedule_attempts_total", &[r#"result="scheduled""#]), 1.0);
+    assert_eq!(
+        metrics.sum("scheduler_schedule_attempts_total", &[r#"result="scheduled""#]),
+        1.0
+    );
     assert_eq!(metrics.sum("scheduler_cache_size", &[r#"type="nodes""#]), 2.0);
 }
 
@@ -26,7 +31,10 @@ fn a_pod_that_fits_nowhere_says_upstreams_sentence_and_counts_that_add_up() {
     let cluster = Cluster::new("nowhere");
     cluster.create_nodes(0, 3, "1").unwrap();
     let tainted = cluster.node(3).cpu("16").taint("dedicated", "gpu", "NoSchedule");
-    cluster.plane().create_nodes(&[tainted, cluster.node(4).cpu("16").label("disk", "hdd")]).unwrap();
+    cluster
+        .plane()
+        .create_nodes(&[tainted, cluster.node(4).cpu("16").label("disk", "hdd")])
+        .unwrap();
     let _muster = cluster.start_muster(&[]).unwrap();
     let mut big = pod("big", &cluster.scheduler_name(), "8");
     big["spec"]["affinity"] = json!({ "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
@@ -42,10 +50,16 @@ fn a_pod_that_fits_nowhere_says_upstreams_sentence_and_counts_that_add_up() {
          3 NodeResourcesFit."
     );
     let (_, table) = message.split_once("rejects them: ").unwrap();
-    let counts: Vec<u32> = table.split(", ").map(|part| part.split(' ').next().unwrap().parse().unwrap()).collect();
+    let counts: Vec<u32> = table
+        .split(", ")
+        .map(|part| part.split(' ').next().unwrap().parse().unwrap())
+        .collect();
     assert_eq!(counts.iter().sum::<u32>(), 5);
     let event = cluster.wait_event("big", "FailedScheduling").unwrap();
-    assert_eq!((event["type"].as_str(), event["note"].as_str()), (Some("Warning"), Some(&*message)));
+    assert_eq!(
+        (event["type"].as_str(), event["note"].as_str()),
+        (Some("Warning"), Some(&*message))
+    );
     cluster.stays_bound(0).unwrap();
     // Upstream's own way out: the taint goes, and the pod with it.
     let untaint = json!({ "spec": { "taints": null } });
@@ -59,15 +73,25 @@ fn everybodys_pods_take_room_and_only_ours_are_touched() {
     cluster.create_nodes(0, 1, "2").unwrap();
     let mut foreign = pod("foreign", "somebody-else", "1500m");
     foreign["spec"]["nodeName"] = "coexist-0".into();
-    cluster.create_pods(&[foreign, pod("unclaimed", "somebody-else", "1m")]).unwrap();
+    cluster
+        .create_pods(&[foreign, pod("unclaimed", "somebody-else", "1m")])
+        .unwrap();
     let _muster = cluster.start_muster(&[]).unwrap();
     let name = cluster.scheduler_name();
-    cluster.create_pods(&[pod("large", &name, "1"), pod("small", &name, "100m")]).unwrap();
+    cluster
+        .create_pods(&[pod("large", &name, "1"), pod("small", &name, "100m")])
+        .unwrap();
     let bound = cluster.wait_bound(2).unwrap();
     assert_eq!(bound.keys().collect::<Vec<_>>(), ["foreign", "small"]);
     let (_, message) = cluster.wait_condition("large", |_| true).unwrap();
-    assert!(message.starts_with("0/1 nodes are available: 1 Insufficient cpu."), "{message}");
-    cluster.api().delete(&format!("{}/foreign", cluster.path("pods"))).unwrap();
+    assert!(
+        message.starts_with("0/1 nodes are available: 1 Insufficient cpu."),
+        "{message}"
+    );
+    cluster
+        .api()
+        .delete(&format!("{}/foreign", cluster.path("pods")))
+        .unwrap();
     assert!(cluster.wait_bound(2).unwrap().contains_key("large"));
 }
 
@@ -92,7 +116,11 @@ fn what_is_not_supported_waits_and_names_the_field() {
         .create_pods(&[
             with("claim", "volumes", claim),
             with("spread", "topologySpreadConstraints", spread),
-            with("affinity", "affinity", json!({ "podAntiAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": term } })),
+            with(
+                "affinity",
+                "affinity",
+                json!({ "podAntiAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": term } }),
+            ),
             with("harmless", "volumes", harmless),
         ])
         .unwrap();
@@ -122,11 +150,18 @@ fn anti_affinity_of_a_running_pod_bars_a_plain_one() {
     let _muster = cluster.start_muster(&[]).unwrap();
     let mut web = pod("web", &cluster.scheduler_name(), "1");
     web["metadata"]["labels"] = json!({ "app": "web" });
-    cluster.create_pods(&[web, pod("other", &cluster.scheduler_name(), "1")]).unwrap();
+    cluster
+        .create_pods(&[web, pod("other", &cluster.scheduler_name(), "1")])
+        .unwrap();
     let (_, message) = cluster.wait_condition("web", |_| true).unwrap();
-    assert!(message.starts_with("0/1 nodes are available: 1 node(s) didn't satisfy existing pods anti-affinity rules."));
+    assert!(
+        message.starts_with("0/1 nodes are available: 1 node(s) didn't satisfy existing pods anti-affinity rules.")
+    );
     cluster.wait_bound(2).unwrap();
-    cluster.api().delete(&format!("{}/lonely", cluster.path("pods"))).unwrap();
+    cluster
+        .api()
+        .delete(&format!("{}/lonely", cluster.path("pods")))
+        .unwrap();
     let bound = cluster.wait_bound(2).unwrap();
     assert_eq!(bound.keys().collect::<Vec<_>>(), ["other", "web"]);
 }
@@ -140,9 +175,15 @@ fn a_gated_pod_goes_when_its_gate_is_taken_off() {
     gated["spec"]["schedulingGates"] = json!([{ "name": "example.com/quota" }]);
     cluster.create_pods(&[gated]).unwrap();
     let (reason, _) = cluster.wait_condition("gated", |_| true).unwrap();
-    assert_eq!(reason, "SchedulingGated", "written by the API server, and left alone by us");
+    assert_eq!(
+        reason, "SchedulingGated",
+        "written by the API server, and left alone by us"
+    );
     cluster.stays_bound(0).unwrap();
     let ungate = json!({ "spec": { "schedulingGates": null } });
-    cluster.api().merge_patch(&format!("{}/gated", cluster.path("pods")), &ungate).unwrap();
+    cluster
+        .api()
+        .merge_patch(&format!("{}/gated", cluster.path("pods")), &ungate)
+        .unwrap();
     cluster.wait_bound(1).unwrap();
 }

@@ -13,8 +13,16 @@ const SLOW: &[&str] = &["--kube-api-qps=60", "--kube-api-burst=1"];
 /// A gang that fills its nodes to the last, half of it bound or so.
 fn begin(cluster: &Cluster) {
     cluster.create_nodes(0, N_MEMBERS / 3, "3").unwrap();
-    cluster.api().post(&cluster.workloads(), &workload("train", &[("workers", gang(N_MEMBERS as i32))])).unwrap();
-    cluster.create_pods(&members(&cluster.scheduler_name(), "train", "", N_MEMBERS, "1")).unwrap();
+    cluster
+        .api()
+        .post(
+            &cluster.workloads(),
+            &workload("train", &[("workers", gang(N_MEMBERS as i32))]),
+        )
+        .unwrap();
+    cluster
+        .create_pods(&members(&cluster.scheduler_name(), "train", "", N_MEMBERS, "1"))
+        .unwrap();
 }
 
 fn wait_for_the_middle(cluster: &Cluster) -> usize {
@@ -42,14 +50,21 @@ fn killed_while_binding_a_gang_it_ends_with_the_whole_gang_bound() {
     let n_bound = wait_for_the_middle(&cluster);
     muster.kill().unwrap();
     let n_after = cluster.bound().unwrap().len();
-    assert!(n_after < N_MEMBERS, "killed too late to show anything: {n_bound}, then {n_after} bound");
+    assert!(
+        n_after < N_MEMBERS,
+        "killed too late to show anything: {n_bound}, then {n_after} bound"
+    );
 
     // A restart sees a cluster that moved on meanwhile: work of higher priority is waiting, and there is room for one.
     let muster = cluster.start_muster(&[]).unwrap();
     assert_whole_and_counted_once(&cluster.wait_bound(N_MEMBERS).unwrap());
     let metrics = muster.metrics().unwrap();
     let bound_now = metrics.sum("scheduler_schedule_attempts_total", &[r#"result="scheduled""#]);
-    assert_eq!(bound_now as usize, N_MEMBERS - n_after, "what was bound before counts, and is not bound again");
+    assert_eq!(
+        bound_now as usize,
+        N_MEMBERS - n_after,
+        "what was bound before counts, and is not bound again"
+    );
     assert_eq!(metrics.sum("muster_bind_failures_total", &[]), 0.0);
 }
 

@@ -45,7 +45,12 @@ impl Cluster {
         let plane = shared_plane();
         plane.create_namespace(name).expect("a namespace for the test");
         let kubeconfig = plane.muster_kubeconfig().expect("Muster's own service account");
-        Cluster { name: name.to_owned(), plane, kubeconfig, _turn: turn }
+        Cluster {
+            name: name.to_owned(),
+            plane,
+            kubeconfig,
+            _turn: turn,
+        }
     }
 
     /// Requests as an administrator.
@@ -101,7 +106,12 @@ impl Cluster {
         ];
         args.extend(more_flags.iter().map(|flag| (*flag).to_owned()));
         let name = format!("muster-{}-{port}", self.name);
-        let launch = Launch { name, program: binary()?, args, ..Launch::default() };
+        let launch = Launch {
+            name,
+            program: binary()?,
+            args,
+            ..Launch::default()
+        };
         let process = self.plane.launch(&launch)?;
         let mut muster = Muster { process, port };
         muster.wait_until_ready()?;
@@ -126,9 +136,10 @@ impl Cluster {
 
     /// Waits until so many pods are bound; gives their nodes.
     pub fn wait_bound(&self, n_pods: usize) -> Result<BTreeMap<String, String>> {
-        self.api().wait_until(&format!("{n_pods} pods are bound"), PATIENCE, |_| {
-            Ok(Some(self.bound()?).filter(|bound| bound.len() == n_pods))
-        })
+        self.api()
+            .wait_until(&format!("{n_pods} pods are bound"), PATIENCE, |_| {
+                Ok(Some(self.bound()?).filter(|bound| bound.len() == n_pods))
+            })
     }
 
     /// Watches for a while that not more than so many pods are bound.
@@ -148,19 +159,21 @@ impl Cluster {
     /// message.
     pub fn wait_condition(&self, pod: &str, accept: impl Fn(&str) -> bool) -> Result<(String, String)> {
         let path = format!("{}/{pod}", self.path("pods"));
-        self.api().wait_until(&format!("pod {pod} says why it waits"), PATIENCE, |api| {
-            Ok(condition(&api.get(&path)?).filter(|(_, message)| accept(message)))
-        })
+        self.api()
+            .wait_until(&format!("pod {pod} says why it waits"), PATIENCE, |api| {
+                Ok(condition(&api.get(&path)?).filter(|(_, message)| accept(message)))
+            })
     }
 
     /// Waits until there is an event about a pod with this reason; gives it.
     pub fn wait_event(&self, pod: &str, reason: &str) -> Result<Value> {
         let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", self.name);
-        self.api().wait_until(&format!("pod {pod} has an event {reason}"), PATIENCE, |api| {
-            let events = api.get(&path)?;
-            let mut events = events["items"].as_array().cloned().unwrap_or_default().into_iter();
-            Ok(events.find(|event| event["regarding"]["name"] == pod && event["reason"] == reason))
-        })
+        self.api()
+            .wait_until(&format!("pod {pod} has an event {reason}"), PATIENCE, |api| {
+                let events = api.get(&path)?;
+                let mut events = events["items"].as_array().cloned().unwrap_or_default().into_iter();
+                Ok(events.find(|event| event["regarding"]["name"] == pod && event["reason"] == reason))
+            })
     }
 }
 
@@ -169,8 +182,11 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         let clean = || -> Result<()> {
             self.api().delete("/api/v1/nodes")?;
-            self.api().request("DELETE", &self.path("pods?gracePeriodSeconds=0"), None)?;
-            self.api().delete(&format!("/api/v1/namespaces/{}", self.name)).map(drop)
+            self.api()
+                .request("DELETE", &self.path("pods?gracePeriodSeconds=0"), None)?;
+            self.api()
+                .delete(&format!("/api/v1/namespaces/{}", self.name))
+                .map(drop)
         };
         if let Err(error) = clean() {
             eprintln!("cleaning up after the test {}: {error:#}", self.name);
@@ -183,7 +199,10 @@ fn condition(pod: &Value) -> Option<(String, String)> {
     let conditions = pod["status"]["conditions"].as_array()?;
     let waiting = |c: &&Value| c["type"] == "PodScheduled" && c["status"] == "False";
     let condition = conditions.iter().find(waiting)?;
-    Some((condition["reason"].as_str()?.to_owned(), condition["message"].as_str()?.to_owned()))
+    Some((
+        condition["reason"].as_str()?.to_owned(),
+        condition["message"].as_str()?.to_owned(),
+    ))
 }
 
 /// A Muster that runs. It is killed when it is dropped.
@@ -206,7 +225,10 @@ impl Muster {
     /// Asks it to end, and waits until it has; gives its exit code.
     pub fn terminate(mut self) -> Result<Option<i32>> {
         let pid = self.process.pid().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().context("sending SIGTERM")?;
+        let sent = Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .context("sending SIGTERM")?;
         if !sent.success() {
             bail!("kill -TERM {pid} failed");
         }
@@ -229,7 +251,10 @@ impl Muster {
         let started = Instant::now();
         while started.elapsed() < PATIENCE {
             if let Some(status) = self.process.ended()? {
-                bail!("Muster ended with {status} before it was ready:\n{}", self.process.log());
+                bail!(
+                    "Muster ended with {status} before it was ready:\n{}",
+                    self.process.log()
+                );
             }
             if metrics::get(self.port, "/readyz").is_ok() {
                 return Ok(());
@@ -259,7 +284,11 @@ fn shared_plane() -> &'static ControlPlane {
             Ok(minor) => minor.parse::<KubeMinor>().expect("a Kubernetes minor"),
             Err(_) => KubeMinor::default(),
         };
-        ControlPlane::start(&Options { kube, ..Options::default() }).expect("a control plane for the tests")
+        ControlPlane::start(&Options {
+            kube,
+            ..Options::default()
+        })
+        .expect("a control plane for the tests")
     })
 }
 
@@ -283,8 +312,10 @@ fn free_port() -> Result<u16> {
 
 /// A Workload of Kubernetes 1.35: pod groups by name, each with its policy.
 pub fn workload(name: &str, pod_groups: &[(&str, Value)]) -> Value {
-    let groups: Vec<Value> =
-        pod_groups.iter().map(|(name, policy)| json!({ "name": name, "policy": policy })).collect();
+    let groups: Vec<Value> = pod_groups
+        .iter()
+        .map(|(name, policy)| json!({ "name": name, "policy": policy }))
+        .collect();
     json!({
         "apiVersion": "scheduling.k8s.io/v1alpha1",
         "kind": "Workload",

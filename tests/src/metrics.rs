@@ -22,7 +22,11 @@ impl Metrics {
             let rest = line.strip_prefix(name);
             rest.is_some_and(|rest| rest.starts_with(['{', ' '])) && labels.iter().all(|label| line.contains(label))
         };
-        let values = self.0.lines().filter(matches).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        let values = self
+            .0
+            .lines()
+            .filter(matches)
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
         values.sum()
     }
 }
@@ -46,5 +50,11 @@ pub fn get(port: u16, path: &str) -> Result<String> {
 
 fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime"))
+    RUNTIME.get_or_init(|| {
+        Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime")
+    })
 }

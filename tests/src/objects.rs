@@ -31,7 +31,13 @@ pub fn member_of(mut pod: Value, workload: &str, pod_group: &str, replica_key: &
 
 /// Members `0..n_members` of one group, each asking for so much CPU.
 pub fn members(scheduler_name: &str, workload: &str, replica_key: &str, n_members: usize, cpu: &str) -> Vec<Value> {
-    let name = |n: usize| if replica_key.is_empty() { format!("w{n}") } else { format!("{replica_key}-{n}") };
+    let name = |n: usize| {
+        if replica_key.is_empty() {
+            format!("w{n}")
+        } else {
+            format!("{replica_key}-{n}")
+        }
+    };
     (0..n_members)
         .map(|n| member_of(pod(&name(n), scheduler_name, cpu), workload, "workers", replica_key))
         .collect()

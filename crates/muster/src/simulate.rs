@@ -98,7 +98,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         written => written.context("the report cannot be written")?,
     }
     let waits = 0 < report.totals.waiting + report.totals.not_ours || !report.refused.is_empty();
-    Ok(if args.expect_all_bound && waits { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if args.expect_all_bound && waits {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// Reads everything; what comes out can run.
@@ -120,7 +124,10 @@ fn prepare(args: &Args) -> anyhow::Result<(Simulation, Vec<String>)> {
         }
     }
     let sources = args.files.iter().map(source).collect::<anyhow::Result<Vec<_>>>()?;
-    let Loaded { mut scenario, warnings: left_out } = Scenario::load(&sources, args.strict)?;
+    let Loaded {
+        mut scenario,
+        warnings: left_out,
+    } = Scenario::load(&sources, args.strict)?;
     warnings.extend(left_out);
     scenario.seed = args.seed.or(scenario.seed);
     if let Some(until) = args.until {
@@ -132,8 +139,13 @@ fn prepare(args: &Args) -> anyhow::Result<(Simulation, Vec<String>)> {
 fn source(path: &PathBuf) -> anyhow::Result<Source> {
     if path.as_os_str() == "-" {
         let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("the standard input cannot be read")?;
-        return Ok(Source { name: "<stdin>".to_owned(), text });
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("the standard input cannot be read")?;
+        return Ok(Source {
+            name: "<stdin>".to_owned(),
+            text,
+        });
     }
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).with_context(|| format!("{name} cannot be read"))?;

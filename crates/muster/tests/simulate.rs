@@ -30,7 +30,10 @@ fn the_report_goes_to_the_standard_output_and_nothing_else_does() {
     let output = muster(&["-o", "json", &example("gang-waits-then-starts.yaml")], "");
     assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
-    assert_eq!((&report["version"], &report["totals"]["waiting"]), (&1.into(), &0.into()));
+    assert_eq!(
+        (&report["version"], &report["totals"]["waiting"]),
+        (&1.into(), &0.into())
+    );
 }
 
 #[test]
@@ -42,7 +45,10 @@ fn exit_codes_tell_what_happened() {
 
 #[test]
 fn a_mistake_is_one_sentence_with_its_place() {
-    let output = muster(&["-"], &format!("{WAITS}---\napiVersion: v1\nkind: Node\nmetadata: {{}}\n"));
+    let output = muster(
+        &["-"],
+        &format!("{WAITS}---\napiVersion: v1\nkind: Node\nmetadata: {{}}\n"),
+    );
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(said, "error: <stdin>, document 2, line 8: Node needs metadata.name\n");

@@ -64,7 +64,7 @@ fn two_replica_keys_are_two_gangs() {
     assert_eq!(first.keys().collect::<Vec<_>>(), ["a-0", "a-1"]);
     cluster.create_pods(&members(&name, "train", "b", 2, "1")).unwrap();
     cluster
-        .wait_condition("b-0", |m| m.contains("pod group replicas/train/workers[b]"))
+        .wait_condition("b-0", |m| m.contains("Pod group replicas/train/workers[b]"))
         .unwrap();
     cluster.stays_bound(2).unwrap();
     cluster.create_nodes(1, 1, "1").unwrap();

@@ -55,7 +55,6 @@ fn killed_while_binding_a_gang_it_ends_with_the_whole_gang_bound() {
         "killed too late to show anything: {n_bound}, then {n_after} bound"
     );
 
-    // A restart sees a cluster that moved on meanwhile: work of higher priority is waiting, and there is room for one.
     let muster = cluster.start_muster(&[]).unwrap();
     assert_whole_and_counted_once(&cluster.wait_bound(N_MEMBERS).unwrap());
     let metrics = muster.metrics().unwrap();

@@ -54,13 +54,19 @@ pub fn run(args: &Args) -> Result<()> {
             .join()
             .map_err(|_| anyhow!("the thread that builds the control plane panicked"))?
     })?;
-    step("tests against a real control plane", || {
-        let mut command = cargo(&["test", "--package", TESTS_PACKAGE, "--test", CLUSTER_TESTS]);
+    let against_cluster = |package: &str, test: &str| {
+        let mut command = cargo(&["test", "--package", package, "--test", test]);
         command
             .args(&args.cargo_args)
             .env(MINOR_VARIABLE, args.kube.to_string())
             .env(BINARY_VARIABLE, &binary);
         run_command(&mut command)
+    };
+    step("tests of the control plane itself", || {
+        against_cluster("muster-xtask", "control_plane")
+    })?;
+    step("tests against a real control plane", || {
+        against_cluster(TESTS_PACKAGE, CLUSTER_TESTS)
     })
 }
 

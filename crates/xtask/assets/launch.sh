@@ -1,4 +1,7 @@
-# Announces itself in the nest, then becomes the program. Without the announcement there is no start: the nest is going down.
+# Announces its pid and its time of birth in the nest, then becomes the program, which inherits both. Without the
+# announcement there is no start: the nest is going down.
 announcement=$1
 shift
-echo $$ >"$announcement.new" && mv "$announcement.new" "$announcement.pid" && exec "$@"
+read -r stat <"/proc/$$/stat" || exit 1
+born=$(set -- ${stat##*) } && echo "${20}")
+echo "$$ $born" >"$announcement.new" && mv "$announcement.new" "$announcement.pid" && exec "$@"

@@ -3,7 +3,8 @@
 //! The owner holds a pipe to a *reaper*, a small shell in a process group of its own. When the pipe closes (the owner
 //! dropped the nest, panicked, was interrupted or killed) the reaper kills the processes and removes the directory.
 //! Each process writes its pid into the nest before it becomes the program it is to be, so that there is no moment in
-//! which one runs that the reaper doesn't know.
+//! which one runs that the reaper doesn't know; and with it the time of its birth, so that a stranger who got a used pid
+//! is left alone.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -14,8 +15,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-/// The environment variable by which a process is known to belong to a nest.
-const NEST_VARIABLE: &str = "MUSTER_NEST";
 const REAP: &str = include_str!("../assets/reap.sh");
 const REAPER: &str = include_str!("../assets/reaper.sh");
 const LAUNCH: &str = include_str!("../assets/launch.sh");
@@ -88,7 +87,6 @@ impl Nest {
             .arg(&launch.program)
             .args(&launch.args)
             .envs(launch.environment.iter().map(|(key, value)| (key, value)))
-            .env(NEST_VARIABLE, &self.dir)
             .current_dir(launch.working_dir.as_deref().unwrap_or(&self.dir))
             .process_group(0)
             .stdin(Stdio::null())
@@ -275,25 +273,27 @@ pub fn processes(dir: &Path) -> Vec<(String, u32)> {
         .flatten()
         .filter_map(|entry| {
             let name = entry.file_name().to_str()?.strip_suffix(".pid")?.to_owned();
-            let pid = fs::read_to_string(entry.path()).ok()?.trim().parse().ok()?;
-            belongs_to(pid, dir).then_some((name, pid))
+            let announcement = fs::read_to_string(entry.path()).ok()?;
+            let (pid, born) = announcement.trim().split_once(' ')?;
+            let pid = pid.parse().ok()?;
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            lives_since(&stat, born).then_some((name, pid))
         })
         .collect();
     found.sort();
     found
 }
 
-/// Whether the process with that id is one of the nest's, rather than a stranger that got a used pid.
-fn belongs_to(pid: u32, dir: &Path) -> bool {
-    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| names_nest(&environment, dir))
-}
-
-/// Whether an environment, as /proc shows it, names the nest.
-fn names_nest(environment: &[u8], dir: &Path) -> bool {
-    let wanted = format!("{NEST_VARIABLE}={}", dir.display());
-    environment
-        .split(|byte| *byte == 0)
-        .any(|entry| entry == wanted.as_bytes())
+/// Whether a process, as its `stat` in /proc shows it, lives and was born at that time.
+fn lives_since(stat: &str, born: &str) -> bool {
+    // The name of the process, in brackets, may hold anything; after it the state comes first.
+    let Some((_, fields)) = stat.rsplit_once(") ") else {
+        return false;
+    };
+    let mut fields = fields.split(' ');
+    let is_alive = fields.next().is_some_and(|state| state != "Z" && state != "X");
+    // Counted from the state, the time of birth is the twentieth.
+    is_alive && fields.nth(18) == Some(born)
 }
 
 fn open_log(path: &Path) -> Result<File> {
@@ -344,21 +344,18 @@ mod tests {
     }
 
     #[test]
-    fn an_environment_names_the_nest_only_as_a_whole_entry() {
-        let dir = Path::new("/tmp/nest");
-        for (environment, expected) in [
-            (&b"A=1\0MUSTER_NEST=/tmp/nest\0B=2\0"[..], true),
-            (b"MUSTER_NEST=/tmp/nest", true),
-            (b"MUSTER_NEST=/tmp/nest-2\0", false),
-            (b"OTHER=MUSTER_NEST=/tmp/nest\0", false),
-            (b"", false),
+    fn a_process_is_known_by_its_birth() {
+        let stat = |name: &str, state: &str| {
+            format!("7 ({name}) {state} 1 7 7 0 -1 4194304 100 0 0 0 0 0 0 0 20 0 1 0 123456 5000 200 184467")
+        };
+        for (stat, born, expected) in [
+            (stat("etcd", "S"), "123456", true),
+            (stat("a) Z (b", "R"), "123456", true),
+            (stat("etcd", "S"), "123457", false),
+            (stat("etcd", "Z"), "123456", false),
+            (String::new(), "123456", false),
         ] {
-            assert_eq!(
-                names_nest(environment, dir),
-                expected,
-                "{}",
-                String::from_utf8_lossy(environment)
-            );
+            assert_eq!(lives_since(&stat, born), expected, "{stat}");
         }
     }
 
@@ -376,10 +373,11 @@ mod tests {
     #[test]
     fn a_process_that_was_started_as_the_nest_closed_is_not_left_behind() {
         // Not waiting for the announcement runs through the race between a launcher and the reaper.
-        for _ in 0..20 {
+        for i in 0..20 {
             let parent = tempfile::tempdir().unwrap();
             let mut nest = nest_in(&parent);
             let mut process = sleeper(&nest);
+            std::thread::sleep(Duration::from_micros(i * 200));
             nest.close();
             assert!(process.wait(Duration::from_secs(5)).unwrap().is_some());
         }
@@ -403,7 +401,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let mut nest = nest_in(&parent);
         let mut stranger = Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
-        fs::write(nest.dir().join("pids/recycled.pid"), stranger.id().to_string()).unwrap();
+        fs::write(nest.dir().join("pids/recycled.pid"), format!("{} 1\n", stranger.id())).unwrap();
         assert_eq!(processes(nest.dir()), []);
         nest.close();
         assert!(stranger.try_wait().unwrap().is_none(), "the stranger was killed");

@@ -268,7 +268,11 @@ fn owner() {
 }
 
 fn start_owner(end: &str) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+    // A shell without job control starts what it puts in the background with SIGINT ignored, and that is inherited. The
+    // owner has to be one that can be interrupted, wherever the tests run.
+    Command::new("env")
+        .arg("--default-signal=INT")
+        .arg(std::env::current_exe().unwrap())
         .args(["--exact", "owner", "--nocapture"])
         .env(OWNER_VARIABLE, end)
         .stdout(Stdio::null())
@@ -342,7 +346,7 @@ fn nothing_is_left_of_an_owner_that_is_interrupted_while_it_starts() {
             .status()
             .unwrap();
         assert!(status.success());
-        owner.wait().unwrap();
+        wait_for_the_end(&mut owner);
         // What isn't told yet can be found by the owner's pid, which is in the directory's name.
         let deadline = Instant::now() + PATIENCE;
         while !processes_of(Path::new(&format!("-{pid}-"))).is_empty() || has_directory_of(pid) {
@@ -352,6 +356,18 @@ fn nothing_is_left_of_an_owner_that_is_interrupted_while_it_starts() {
             );
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+}
+
+/// Waits for the end of an owner, but not for ever.
+fn wait_for_the_end(owner: &mut Child) {
+    let deadline = Instant::now() + PATIENCE;
+    while owner.try_wait().unwrap().is_none() {
+        if Instant::now() >= deadline {
+            owner.kill().unwrap();
+            panic!("the owner lives on after it was interrupted");
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -170,7 +170,7 @@ impl Engine {
                 Cycle::new(self, now).run(entity);
             }
         }
-        self.outbox.pop_front().or_else(|| self.next_report(now))
+        self.outbox.pop_front().or_else(|| self.next_report())
     }
 
     /// When [`Engine::poll`] may have work although no input came. A time that has passed means: now.

@@ -68,7 +68,7 @@ impl Engine {
     }
 
     /// The next status write, if one is due.
-    pub(crate) fn next_report(&mut self, _now: Time) -> Option<Effect> {
+    pub(crate) fn next_report(&mut self) -> Option<Effect> {
         loop {
             let id = self.unreported.pop_first()?;
             let Some(pod) = self.cluster.pods.get_mut(id) else {

@@ -67,27 +67,14 @@ impl NodeSet {
     ///
     /// `keep(first)` gives the bits of the nodes `first .. first + BLOCK_BITS`, lowest bit first. It is asked only for
     /// blocks that still hold a node.
-    pub fn retain_blocks(&mut self, mut keep: impl FnMut(usize) -> Block, mut removed: impl FnMut(NodeOrd)) {
-        for (at, block) in self.0.as_mut_slice().iter_mut().enumerate() {
-            if *block == 0 {
-                continue;
-            }
-            let first = at * BLOCK_BITS;
-            let mut out = *block & !keep(first);
-            *block &= !out;
-            while out != 0 {
-                removed(NodeOrd((first + out.trailing_zeros() as usize) as u32));
-                out &= out - 1;
-            }
-        }
+    pub fn retain_blocks(&mut self, mut keep: impl FnMut(usize) -> Block, removed: impl FnMut(NodeOrd)) {
+        self.retain_bits(|first, _| keep(first), removed);
     }
 
     /// Keeps the nodes for which `keep` is true; `removed` is told each node that falls out.
     pub fn retain(&mut self, mut keep: impl FnMut(NodeOrd) -> bool, removed: impl FnMut(NodeOrd)) {
-        let set = self.0.as_slice().to_vec();
-        self.retain_blocks(
-            |first| {
-                let mut bits = set[first / BLOCK_BITS];
+        self.retain_bits(
+            |first, mut bits| {
                 let mut kept = 0;
                 while bits != 0 {
                     let bit = bits.trailing_zeros();
@@ -100,6 +87,22 @@ impl NodeSet {
             },
             removed,
         );
+    }
+
+    /// Keeps, of each block that still holds a node, the bits that `keep(first, bits)` gives.
+    fn retain_bits(&mut self, mut keep: impl FnMut(usize, Block) -> Block, mut removed: impl FnMut(NodeOrd)) {
+        for (at, block) in self.0.as_mut_slice().iter_mut().enumerate() {
+            if *block == 0 {
+                continue;
+            }
+            let first = at * BLOCK_BITS;
+            let mut out = *block & !keep(first, *block);
+            *block &= !out;
+            while out != 0 {
+                removed(NodeOrd((first + out.trailing_zeros() as usize) as u32));
+                out &= out - 1;
+            }
+        }
     }
 }
 

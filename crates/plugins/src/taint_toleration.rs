@@ -55,15 +55,9 @@ impl Filter for TaintToleration {
 impl Score for TaintToleration {
     fn score(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &NodeSet, scores: &mut [i64]) {
         let table = view.table();
-        let tolerations: Vec<Toleration> = pod
-            .spec
-            .tolerations
-            .iter()
-            .filter(|t| t.effect.is_none_or(|effect| effect == TaintEffect::PreferNoSchedule))
-            .cloned()
-            .collect();
-        let intolerable =
-            |taint: &&Taint| taint.effect == TaintEffect::PreferNoSchedule && !tolerated(&tolerations, taint);
+        let soft = |t: &Toleration| t.effect.is_none_or(|effect| effect == TaintEffect::PreferNoSchedule);
+        let tolerated = |taint: &Taint| pod.spec.tolerations.iter().any(|t| soft(t) && t.tolerates(taint));
+        let intolerable = |taint: &&Taint| taint.effect == TaintEffect::PreferNoSchedule && !tolerated(taint);
         let counts: Vec<i64> = table
             .taint_sets()
             .map(|taints| taints.iter().filter(intolerable).count() as i64)

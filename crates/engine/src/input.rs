@@ -6,8 +6,9 @@
 use crate::effect::EffectId;
 use muster_framework::Text;
 use muster_framework::record::{
-    Kind, NamespaceRecord, NodeRecord, PodRecord, PriorityClassRecord, ResourceVersion, WorkloadRecord,
+    Kind, NamespaceRecord, NodeRecord, PodRecord, PriorityClassRecord, ResourceVersion, SelectorOwnerRecord, WorkloadRecord,
 };
+use muster_framework::volume::StorageObject;
 
 /// One fact for the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +52,10 @@ pub enum Object {
     PriorityClass(PriorityClassRecord),
     /// A workload.
     Workload(WorkloadRecord),
+    /// A Service, ReplicationController, ReplicaSet or StatefulSet.
+    SelectorOwner(SelectorOwnerRecord),
+    /// An object of a storage kind.
+    Storage(StorageObject),
 }
 
 impl Object {
@@ -62,6 +67,8 @@ impl Object {
             Object::Namespace(_) => Kind::Namespace,
             Object::PriorityClass(_) => Kind::PriorityClass,
             Object::Workload(_) => Kind::Workload,
+            Object::SelectorOwner(owner) => owner.kind,
+            Object::Storage(object) => object.kind(),
         }
     }
 }

@@ -8,6 +8,7 @@
 //! * the [`table`] of nodes, [`compiled`] pods and [`view`]s are dense and full of ordinals: what plugins read.
 
 pub mod compiled;
+pub mod counts;
 pub mod event;
 pub mod group;
 pub mod labels;
@@ -17,10 +18,13 @@ pub mod quantity;
 pub mod record;
 pub mod rejection;
 pub mod resource;
+pub mod rules;
+pub mod selection;
 pub mod selector;
 pub mod table;
 pub mod taint;
 pub mod view;
+pub mod volume;
 
 use std::sync::Arc;
 

@@ -24,14 +24,47 @@ pub enum Kind {
     PriorityClass,
     /// `scheduling.k8s.io/v1alpha1` Workload.
     Workload,
+    /// `v1` Service: default spreading looks for the pods that it selects.
+    Service,
+    /// `v1` ReplicationController: likewise.
+    ReplicationController,
+    /// `apps/v1` ReplicaSet: likewise.
+    ReplicaSet,
+    /// `apps/v1` StatefulSet: likewise.
+    StatefulSet,
+    /// `v1` PersistentVolume.
+    PersistentVolume,
+    /// `v1` PersistentVolumeClaim.
+    PersistentVolumeClaim,
+    /// `storage.k8s.io/v1` StorageClass.
+    StorageClass,
+    /// `storage.k8s.io/v1` CSINode.
+    CsiNode,
+    /// `storage.k8s.io/v1` CSIDriver.
+    CsiDriver,
+    /// `storage.k8s.io/v1` CSIStorageCapacity.
+    CsiStorageCapacity,
+    /// `storage.k8s.io/v1` VolumeAttachment.
+    VolumeAttachment,
 }
 
 impl Kind {
     /// Every kind, in the order in which they are best listed.
-    pub const ALL: [Kind; 5] = [
+    pub const ALL: [Kind; 16] = [
         Kind::PriorityClass,
         Kind::Namespace,
         Kind::Workload,
+        Kind::Service,
+        Kind::ReplicationController,
+        Kind::ReplicaSet,
+        Kind::StatefulSet,
+        Kind::StorageClass,
+        Kind::CsiDriver,
+        Kind::CsiNode,
+        Kind::CsiStorageCapacity,
+        Kind::VolumeAttachment,
+        Kind::PersistentVolume,
+        Kind::PersistentVolumeClaim,
         Kind::Node,
         Kind::Pod,
     ];
@@ -44,6 +77,39 @@ impl Kind {
             Kind::Namespace => "Namespace",
             Kind::PriorityClass => "PriorityClass",
             Kind::Workload => "Workload",
+            Kind::Service => "Service",
+            Kind::ReplicationController => "ReplicationController",
+            Kind::ReplicaSet => "ReplicaSet",
+            Kind::StatefulSet => "StatefulSet",
+            Kind::PersistentVolume => "PersistentVolume",
+            Kind::PersistentVolumeClaim => "PersistentVolumeClaim",
+            Kind::StorageClass => "StorageClass",
+            Kind::CsiNode => "CSINode",
+            Kind::CsiDriver => "CSIDriver",
+            Kind::CsiStorageCapacity => "CSIStorageCapacity",
+            Kind::VolumeAttachment => "VolumeAttachment",
+        }
+    }
+
+    /// Whether its objects live in namespaces.
+    pub fn is_namespaced(self) -> bool {
+        match self {
+            Kind::Pod
+            | Kind::Workload
+            | Kind::Service
+            | Kind::ReplicationController
+            | Kind::ReplicaSet
+            | Kind::StatefulSet
+            | Kind::PersistentVolumeClaim
+            | Kind::CsiStorageCapacity => true,
+            Kind::Node
+            | Kind::Namespace
+            | Kind::PriorityClass
+            | Kind::PersistentVolume
+            | Kind::StorageClass
+            | Kind::CsiNode
+            | Kind::CsiDriver
+            | Kind::VolumeAttachment => false,
         }
     }
 }
@@ -68,6 +134,19 @@ pub struct NodeRecord {
     pub allocatable: ResourceList,
     /// How many pods it may run.
     pub allowed_pods: i64,
+    /// Images that it has.
+    pub images: Box<[NodeImage]>,
+    /// `status.declaredFeatures`, sorted.
+    pub declared_features: Box<[Text]>,
+}
+
+/// An image on a node.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct NodeImage {
+    /// All its names, as the node reports them.
+    pub names: Box<[Text]>,
+    /// Bytes.
+    pub size: i64,
 }
 
 /// Where a pod stands in its life.
@@ -154,6 +233,118 @@ impl PodAffinityTerm {
     }
 }
 
+/// A preference for nodes by the pods in their domain.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WeightedPodAffinityTerm {
+    /// 1 to 100.
+    pub weight: i32,
+    /// Which pods, in which domain.
+    pub term: PodAffinityTerm,
+}
+
+/// What becomes of a pod that a spread constraint speaks against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum WhenUnsatisfiable {
+    /// It is not placed there.
+    DoNotSchedule,
+    /// It is rather placed elsewhere.
+    ScheduleAnyway,
+}
+
+/// One of `spec.topologySpreadConstraints`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SpreadConstraint {
+    /// Which pods are counted and by which node label. The namespace is the pod's own, and the decoder has joined the
+    /// values of `matchLabelKeys` to the selector.
+    pub pods: PodAffinityTerm,
+    /// By how many pods domains may differ.
+    pub max_skew: i32,
+    /// Hard or soft.
+    pub when_unsatisfiable: WhenUnsatisfiable,
+    /// The fewest domains that are to be used; none means 1. Hard constraints only.
+    pub min_domains: Option<i32>,
+    /// Whether only nodes count that the pod's node selector and required node affinity allow (default).
+    pub honor_node_affinity: bool,
+    /// Whether only nodes count whose taints the pod tolerates (not the default).
+    pub honor_node_taints: bool,
+}
+
+/// A controller whose selector default spreading uses.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ControllerRef {
+    /// ReplicationController, ReplicaSet or StatefulSet; pods of other controllers carry none.
+    pub kind: Kind,
+    /// Its name, in the namespace of the pod.
+    pub name: Text,
+}
+
+/// A claim by name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClaimKey {
+    /// Its namespace.
+    pub namespace: Text,
+    /// Its name.
+    pub name: Text,
+}
+
+/// A volume of a pod that nodes are judged for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PodVolume {
+    /// A persistent volume claim.
+    Claim {
+        /// Which.
+        claim: ClaimKey,
+        /// The claim is made from the pod's `ephemeral` volume, and has to be owned by the pod.
+        ephemeral: bool,
+    },
+    /// A GCE disk named in the pod.
+    GcePersistentDisk {
+        /// `pdName`.
+        name: Text,
+        /// `readOnly`.
+        read_only: bool,
+    },
+    /// An AWS disk named in the pod.
+    AwsElasticBlockStore {
+        /// `volumeID`.
+        id: Text,
+        /// `readOnly`.
+        read_only: bool,
+    },
+    /// An Azure disk named in the pod.
+    AzureDisk {
+        /// `diskName`.
+        name: Text,
+        /// `diskURI`.
+        uri: Text,
+    },
+    /// An iSCSI target named in the pod.
+    Iscsi {
+        /// `iqn`.
+        iqn: Text,
+        /// `readOnly`.
+        read_only: bool,
+    },
+    /// A Ceph image named in the pod.
+    Rbd {
+        /// `monitors`.
+        monitors: Box<[Text]>,
+        /// `pool`.
+        pool: Text,
+        /// `image`.
+        image: Text,
+        /// `readOnly`.
+        read_only: bool,
+    },
+    /// Another volume named in the pod that counts against a CSI driver's limit after translation.
+    InTree {
+        /// The CSI driver that it is translated to.
+        driver: Text,
+        /// The handle that it is translated to.
+        handle: Text,
+    },
+}
+
 /// Something in a pod's spec that keeps it from being scheduled by this version of Muster, said for a person.
 ///
 /// Such a pod waits: it is never placed as if the constraint were not there.
@@ -183,8 +374,22 @@ pub struct PodSpec {
     pub host_ports: Box<[HostPort]>,
     /// What the pod asks for when it is placed.
     pub charge: Charge,
-    /// The required anti-affinity: bars matching pods that come later, whoever placed this one.
+    /// The required affinity: the node's domains must hold pods of every term.
+    pub affinity: Box<[PodAffinityTerm]>,
+    /// The required anti-affinity: bars matching pods that come later, too, whoever placed this one.
     pub anti_affinity: Box<[PodAffinityTerm]>,
+    /// The preferred affinity.
+    pub preferred_affinity: Box<[WeightedPodAffinityTerm]>,
+    /// The preferred anti-affinity.
+    pub preferred_anti_affinity: Box<[WeightedPodAffinityTerm]>,
+    /// The topology spread constraints.
+    pub spread: Box<[SpreadConstraint]>,
+    /// Images of init and regular containers in their order, names normalised as upstream does for locality.
+    pub images: Box<[Text]>,
+    /// Features that the node has to declare, sorted.
+    pub required_features: Box<[Text]>,
+    /// Volumes that nodes are judged for, in their order.
+    pub volumes: Box<[PodVolume]>,
     /// What Muster cannot honour.
     pub unsupported: Box<[Unsupported]>,
 }
@@ -231,6 +436,8 @@ pub struct PodRecord {
     pub scheduling_gates: Box<[Text]>,
     /// The pod group that it belongs to.
     pub group: Option<GroupLink>,
+    /// The controller that made it, if default spreading knows its kind.
+    pub controller: Option<ControllerRef>,
     /// What plugins read of its spec.
     pub spec: Arc<PodSpec>,
     /// What it takes from its node now: an in-place resize changes it. Equals `spec.charge` for a pod without a node.
@@ -261,6 +468,21 @@ pub struct PriorityClassRecord {
     pub value: i32,
     /// Whether it is meant for pods that name no class.
     pub global_default: bool,
+}
+
+/// A Service, ReplicationController, ReplicaSet or StatefulSet: something whose selector tells which pods belong together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SelectorOwnerRecord {
+    /// Which of the four.
+    pub kind: Kind,
+    /// Its namespace.
+    pub namespace: Text,
+    /// Its name.
+    pub name: Text,
+    /// Its version.
+    pub resource_version: ResourceVersion,
+    /// `spec.selector`. None: it states none, and selects nothing.
+    pub selector: Option<LabelSelector>,
 }
 
 /// A `Workload` of Kubernetes 1.35.

@@ -12,6 +12,33 @@ pub enum Code {
     Unschedulable,
     /// Nothing that preemption can do would help.
     UnschedulableAndUnresolvable,
+    /// Something outside has to happen first; the pod is not ready to be judged.
+    Pending,
+    /// Something went wrong.
+    Error,
+}
+
+impl Code {
+    /// The name, as upstream writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Code::Unschedulable => "Unschedulable",
+            Code::UnschedulableAndUnresolvable => "UnschedulableAndUnresolvable",
+            Code::Pending => "Pending",
+            Code::Error => "Error",
+        }
+    }
+}
+
+/// A verdict on the whole pod, whatever the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodRejection {
+    /// The plugin that gives it.
+    pub plugin: &'static str,
+    /// How final it is.
+    pub code: Code,
+    /// Everything that the plugin has against the pod.
+    pub reasons: Vec<Reason>,
 }
 
 /// One reason for which a node was rejected.
@@ -23,6 +50,8 @@ pub enum Reason {
     Insufficient(ResourceOrd),
     /// A resource that no node has.
     InsufficientUnknown(Text),
+    /// A sentence that names something of this pod or this node.
+    Text(Text),
 }
 
 impl Reason {
@@ -33,6 +62,7 @@ impl Reason {
             Reason::Insufficient(ResourceOrd::PODS) => "Too many pods".to_owned(),
             Reason::Insufficient(resource) => format!("Insufficient {}", table.resource_name(*resource)),
             Reason::InsufficientUnknown(name) => format!("Insufficient {name}"),
+            Reason::Text(text) => text.to_string(),
         }
     }
 }

@@ -1,0 +1,1 @@
+//! Pods that terms speak of, counted by node and by domain.

@@ -13,6 +13,8 @@ pub struct NodeChanges {
     pub taints: bool,
     /// It was uncordoned.
     pub uncordoned: bool,
+    /// It declares other features.
+    pub features: bool,
 }
 
 impl NodeChanges {

@@ -9,8 +9,9 @@ use crate::event::{ClusterEvent, Hint};
 use crate::labels::Labels;
 use crate::node_set::NodeSet;
 use crate::record::{PodRecord, PodSpec};
-use crate::rejection::Rejections;
-use crate::table::NodeOrd;
+use crate::rejection::{Code, Reason, Rejections};
+use crate::selection::{PodIdentity, SelectionOrd};
+use crate::table::{NodeOrd, NodeTable};
 use crate::view::View;
 
 /// The highest score that a plugin may give after normalising. Source: `k8s.io/kube-scheduler/framework.MaxNodeScore`.
@@ -19,22 +20,47 @@ pub const MAX_NODE_SCORE: i64 = 100;
 /// A pod that wants a node.
 #[derive(Debug, Clone, Copy)]
 pub struct PodToPlace<'a> {
+    /// Its uid.
+    pub uid: &'a str,
     /// Its namespace.
     pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
     /// The labels of its namespace, once that has been seen.
     pub namespace_labels: Option<&'a Labels>,
     /// Its labels.
     pub labels: &'a Labels,
+    /// It has a deletion timestamp.
+    pub terminating: bool,
     /// Its spec.
     pub spec: &'a PodSpec,
     /// Its spec, compiled.
     pub compiled: &'a CompiledSpec,
+    /// The pods that the same services and controller select, for spreading by default. None: nothing selects it, or it
+    /// has spread constraints of its own.
+    pub default_selection: Option<SelectionOrd>,
+}
+
+impl<'a> PodToPlace<'a> {
+    /// What selectors see of it.
+    pub fn identity(&self) -> PodIdentity<'a> {
+        PodIdentity {
+            namespace: self.namespace,
+            namespace_labels: self.namespace_labels,
+            labels: self.labels,
+            terminating: self.terminating,
+        }
+    }
 }
 
 /// A scheduling plugin.
 pub trait Plugin: Send + Sync {
     /// The name, as upstream.
     fn name(&self) -> &'static str;
+
+    /// Takes the columns of `table` that it will read for every pod, whatever the pod asks. Called once, before anything
+    /// else, for the one table that it will ever judge.
+    fn attach(&mut self, _table: &mut NodeTable) {}
 
     /// Keeps pods out of the queue.
     fn pre_enqueue(&self) -> Option<&dyn PreEnqueue> {
@@ -58,11 +84,24 @@ pub trait PreEnqueue: Send + Sync {
     fn hold(&self, pod: &PodRecord) -> Option<String>;
 }
 
+/// What a filter says of a pod before it looks at nodes (upstream's PreFilter).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PreFilter {
+    /// There is nothing to judge for this pod.
+    Skip,
+    /// Judge every node.
+    Judge,
+    /// Only these nodes can be meant; judge them.
+    Narrow(NodeSet),
+    /// No node will do.
+    Reject(Code, Vec<Reason>),
+}
+
 /// Narrows the set of nodes.
 pub trait Filter: Send + Sync {
-    /// Whether there is nothing to judge for this pod (upstream's `Skip` of PreFilter).
-    fn skips(&self, _pod: &PodToPlace<'_>) -> bool {
-        false
+    /// What can be said before looking at nodes.
+    fn pre_filter(&self, _pod: &PodToPlace<'_>, _view: &View<'_>) -> PreFilter {
+        PreFilter::Judge
     }
 
     /// Takes out of `nodes` those that the pod cannot run on, and says why.
@@ -74,8 +113,8 @@ pub trait Filter: Send + Sync {
 
 /// Prefers some nodes to others.
 pub trait Score: Send + Sync {
-    /// Whether there is nothing to prefer for this pod (upstream's `Skip` of PreScore).
-    fn skips(&self, _pod: &PodToPlace<'_>) -> bool {
+    /// Whether there is nothing to prefer for this pod among `nodes` (upstream's `Skip` of PreScore).
+    fn skips(&self, _pod: &PodToPlace<'_>, _view: &View<'_>, _nodes: &NodeSet) -> bool {
         false
     }
 
@@ -83,7 +122,7 @@ pub trait Score: Send + Sync {
     fn score(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &NodeSet, scores: &mut [i64]);
 
     /// Brings the scores of `nodes` into 0..=[`MAX_NODE_SCORE`].
-    fn normalize(&self, _nodes: &NodeSet, _scores: &mut [i64]) {}
+    fn normalize(&self, _pod: &PodToPlace<'_>, _view: &View<'_>, _nodes: &NodeSet, _scores: &mut [i64]) {}
 }
 
 /// Upstream's default normaliser: 100·score/max, or 100 minus that when `reverse`; all 0 (or 100) when max is 0.

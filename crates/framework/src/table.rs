@@ -10,10 +10,12 @@ use crate::Text;
 use crate::event::NodeChanges;
 use crate::labels::Labels;
 use crate::node_set::{BLOCK_BITS, NodeSet};
-use crate::record::{HostPort, NodeRecord, PodAffinityTerm};
+use crate::record::{HostPort, NodeImage, NodeRecord, PodAffinityTerm, PodSpec};
 use crate::resource::{Charge, ResourceList, ResourceOrd};
+use crate::selection::{PlacedTerms, PodIdentity, Selection, SelectionOrd, Selections, TermKind, TermOrd, terms_of};
 use crate::selector::Requirement;
 use crate::taint::Taint;
+use crate::volume::Volumes;
 use rustc_hash::{FxHashMap, FxHasher};
 use std::hash::Hasher;
 use std::sync::Arc;
@@ -32,6 +34,12 @@ impl NodeOrd {
 /// A label column by ordinal. Valid while whoever asked for it has not released it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ColumnOrd(u32);
+
+impl ColumnOrd {
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// The values of one label key over all nodes, as codes. Code 0 means that the node lacks the label.
 #[derive(Debug, Default)]
@@ -60,6 +68,26 @@ impl LabelColumn {
         &self.codes
     }
 
+    /// One past the highest code.
+    pub fn n_codes(&self) -> usize {
+        self.values.len().max(1)
+    }
+
+    /// The value of a code; None for 0 and for codes that no node has.
+    pub fn value(&self, code: u32) -> Option<&Text> {
+        self.values.get(code as usize)?.as_ref()
+    }
+
+    /// The code of a value, if any node has it.
+    pub fn code_of(&self, value: &str) -> Option<u32> {
+        self.by_value.get(value).copied()
+    }
+
+    /// How many distinct values nodes have.
+    pub fn n_values(&self) -> usize {
+        self.by_value.len()
+    }
+
     /// For every code, whether a node with that value satisfies `requirement`: one evaluation per distinct value.
     pub fn judge(&self, requirement: &Requirement) -> Vec<bool> {
         let mut verdicts: Vec<bool> = Vec::with_capacity(self.values.len());
@@ -73,12 +101,14 @@ impl LabelColumn {
         verdicts
     }
 
-    fn set(&mut self, node: NodeOrd, value: Option<&Text>) {
+    /// Gives the codes before and after.
+    fn set(&mut self, node: NodeOrd, value: Option<&Text>) -> (u32, u32) {
         let new = value.map_or(0, |value| self.acquire(value));
         let old = std::mem::replace(&mut self.codes[node.index()], new);
         if old != 0 {
             self.release(old);
         }
+        (old, new)
     }
 
     fn acquire(&mut self, value: &Text) -> u32 {
@@ -153,15 +183,6 @@ impl TaintSets {
     }
 }
 
-/// The nodes that hold pods with one required anti-affinity term.
-#[derive(Debug)]
-pub struct AntiAffinityTerm {
-    /// The term.
-    pub term: Arc<PodAffinityTerm>,
-    /// How many such pods each node holds; never 0.
-    pub pods_on: FxHashMap<NodeOrd, u32>,
-}
-
 /// What [`NodeTable::apply`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
@@ -196,7 +217,43 @@ pub struct NodeTable {
     columns_by_key: FxHashMap<Text, ColumnOrd>,
     free_columns: Vec<ColumnOrd>,
     ports: FxHashMap<NodeOrd, Vec<HostPort>>,
-    anti_affinity: FxHashMap<Arc<PodAffinityTerm>, AntiAffinityTerm>,
+    selections: Selections,
+    terms: PlacedTerms,
+    images: Images,
+    declared_features: Vec<Box<[Text]>>,
+    volumes: Volumes,
+}
+
+/// Images on nodes.
+#[derive(Debug, Default)]
+struct Images {
+    /// By node, sorted by name: what the node has, under each of its names.
+    on_node: Vec<Box<[(Text, i64)]>>,
+    /// On how many nodes an image is, by name.
+    n_nodes: FxHashMap<Text, u32>,
+}
+
+impl Images {
+    /// Source: `pkg/scheduler/backend/cache.addNodeImageStates`.
+    fn set(&mut self, node: NodeOrd, images: &[NodeImage]) {
+        let mut named: Vec<(Text, i64)> = images
+            .iter()
+            .flat_map(|image| image.names.iter().map(|name| (name.clone(), image.size)))
+            .collect();
+        named.sort_by(|a, b| a.0.cmp(&b.0));
+        named.dedup_by(|a, b| a.0 == b.0);
+        for (name, _) in &named {
+            *self.n_nodes.entry(name.clone()).or_default() += 1;
+        }
+        for (name, _) in &std::mem::replace(&mut self.on_node[node.index()], named.into()) {
+            if let Some(count) = self.n_nodes.get_mut(name) {
+                *count -= 1;
+                if *count == 0 {
+                    self.n_nodes.remove(name);
+                }
+            }
+        }
+    }
 }
 
 // ---- reading -----------------------------------------------------------------------------------------------------
@@ -303,14 +360,51 @@ impl NodeTable {
         self.ports.keys().copied()
     }
 
-    /// Required anti-affinity terms of the pods on all nodes.
-    pub fn anti_affinity_terms(&self) -> impl Iterator<Item = &AntiAffinityTerm> {
-        self.anti_affinity.values()
+    /// Whether pods are placed that have required anti-affinity.
+    pub fn has_anti_affinity(&self) -> bool {
+        self.terms.n_bearers[0] > 0
+    }
+
+    /// Whether a selection or a term of a placed pod looks at pods at all: then labels matter to somebody.
+    pub fn looks_at_pods(&self) -> bool {
+        !self.selections.is_idle() || self.terms.iter().next().is_some()
+    }
+
+    /// The bytes that an image takes on a node, if the node has it under this name.
+    pub fn image_size(&self, node: NodeOrd, name: &str) -> Option<i64> {
+        let images = &self.images.on_node[node.index()];
+        let at = images.binary_search_by(|(n, _)| (**n).cmp(name)).ok()?;
+        Some(images[at].1)
+    }
+
+    /// How many nodes have an image under this name.
+    pub fn n_nodes_with_image(&self, name: &str) -> u32 {
+        self.images.n_nodes.get(name).copied().unwrap_or(0)
+    }
+
+    /// The features that a node declares, sorted.
+    pub fn declared_features(&self, node: NodeOrd) -> &[Text] {
+        &self.declared_features[node.index()]
+    }
+
+    /// Volumes, claims, and what is known of storage.
+    pub fn volumes(&self) -> &Volumes {
+        &self.volumes
+    }
+
+    /// The same, to be changed.
+    pub fn volumes_mut(&mut self) -> &mut Volumes {
+        &mut self.volumes
     }
 
     /// A label column.
     pub fn column(&self, column: ColumnOrd) -> &LabelColumn {
         &self.columns[column.0 as usize]
+    }
+
+    /// The column of a label, if somebody has asked for one.
+    pub fn column_of(&self, key: &str) -> Option<ColumnOrd> {
+        self.columns_by_key.get(key).copied()
     }
 }
 
@@ -351,8 +445,10 @@ impl NodeTable {
             allocatable: self.set_allocatable(node, &record.allocatable, record.allowed_pods),
             labels: self.set_labels(node, &record.labels),
             taints: self.set_taints(node, &record.taints),
+            features: self.set_features(node, &record.declared_features),
             uncordoned: !record.unschedulable && self.unschedulable.contains(node),
         };
+        self.images.set(node, &record.images);
         if record.unschedulable {
             self.unschedulable.insert(node);
         } else {
@@ -381,6 +477,8 @@ impl NodeTable {
         self.live.remove(node);
         self.unschedulable.remove(node);
         self.set_labels(node, &Labels::default());
+        self.set_features(node, &[]);
+        self.images.set(node, &[]);
         self.taint_sets.release(self.taint_set[at]);
         for column in &mut self.allocatable {
             column[at] = 0;
@@ -394,6 +492,8 @@ impl NodeTable {
             self.name_hashes.push(0);
             self.labels.push(Labels::default());
             self.taint_set.push(0);
+            self.images.on_node.push(Box::default());
+            self.declared_features.push(Box::default());
             NodeOrd((self.names.len() - 1) as u32)
         });
         let padded = self.padded_len();
@@ -439,13 +539,27 @@ impl NodeTable {
         if self.labels[node.index()] == *labels {
             return false;
         }
-        for column in &mut self.columns {
+        for (at, column) in self.columns.iter_mut().enumerate() {
             if let Some(key) = &column.key {
-                column.set(node, labels.get(key));
+                let (old, new) = column.set(node, labels.get(key));
+                if old != new && self.requested[ResourceOrd::PODS.index()][node.index()] != 0 {
+                    let n_codes = column.n_codes();
+                    self.selections.move_node(ColumnOrd(at as u32), node, old, new, n_codes);
+                    self.terms.move_node(ColumnOrd(at as u32), node, old, new, n_codes);
+                }
             }
         }
         self.labels[node.index()] = labels.clone();
         true
+    }
+
+    fn set_features(&mut self, node: NodeOrd, features: &[Text]) -> bool {
+        let declared = &mut self.declared_features[node.index()];
+        let changed = **declared != *features;
+        if changed {
+            *declared = features.into();
+        }
+        changed
     }
 
     fn set_taints(&mut self, node: NodeOrd, taints: &[Taint]) -> bool {
@@ -512,44 +626,41 @@ impl NodeTable {
 
 // ---- pods on nodes -----------------------------------------------------------------------------------------------
 
-/// What a pod occupies on the node that it is on.
+/// What a pod occupies on the node that it is on, and what others see of it there.
 #[derive(Debug, Clone, Copy)]
 pub struct Footprint<'a> {
+    /// What selectors see of it.
+    pub identity: PodIdentity<'a>,
     /// The amounts that it takes.
     pub charge: &'a Charge,
-    /// Its host ports.
-    pub ports: &'a [HostPort],
-    /// Its required anti-affinity.
-    pub anti_affinity: &'a [PodAffinityTerm],
+    /// Its spec: host ports, terms, volumes.
+    pub spec: &'a PodSpec,
 }
 
 impl NodeTable {
     /// Puts a pod on a node.
     pub fn add_pod(&mut self, node: NodeOrd, pod: Footprint<'_>) {
         self.shift(node, pod.charge, 1);
-        if !pod.ports.is_empty() {
-            self.ports.entry(node).or_default().extend_from_slice(pod.ports);
+        if !pod.spec.host_ports.is_empty() {
+            self.ports
+                .entry(node)
+                .or_default()
+                .extend_from_slice(&pod.spec.host_ports);
         }
-        for term in pod.anti_affinity {
-            if !self.anti_affinity.contains_key(term) {
-                let term = Arc::new(term.clone());
-                let entry = AntiAffinityTerm {
-                    term: term.clone(),
-                    pods_on: FxHashMap::default(),
-                };
-                self.anti_affinity.insert(term, entry);
-            }
-            if let Some(entry) = self.anti_affinity.get_mut(term) {
-                *entry.pods_on.entry(node).or_default() += 1;
-            }
+        let n_nodes = self.names.len();
+        self.selections.add_pod(node, &pod.identity, &self.columns, n_nodes);
+        for (kind, term) in terms_of(pod.spec) {
+            let ord = self.intern_term(kind, term);
+            self.terms.add_bearer(ord, node, &self.columns, n_nodes);
         }
+        self.volumes.add_pod(node, &pod.spec.volumes);
     }
 
     /// Takes a pod off a node: the exact reverse of [`NodeTable::add_pod`].
     pub fn remove_pod(&mut self, node: NodeOrd, pod: Footprint<'_>) {
         self.shift(node, pod.charge, -1);
         if let Some(ports) = self.ports.get_mut(&node) {
-            for port in pod.ports {
+            for port in &pod.spec.host_ports {
                 if let Some(at) = ports.iter().position(|p| p == port) {
                     ports.swap_remove(at);
                 }
@@ -558,20 +669,16 @@ impl NodeTable {
                 self.ports.remove(&node);
             }
         }
-        for term in pod.anti_affinity {
-            let Some(entry) = self.anti_affinity.get_mut(term) else {
+        self.selections.remove_pod(node, &pod.identity, &self.columns);
+        for (kind, term) in terms_of(pod.spec) {
+            let Some(ord) = self.terms.find(kind, term) else {
                 continue;
             };
-            if let Some(count) = entry.pods_on.get_mut(&node) {
-                *count -= 1;
-                if *count == 0 {
-                    entry.pods_on.remove(&node);
-                }
-            }
-            if entry.pods_on.is_empty() {
-                self.anti_affinity.remove(term);
+            if let Some(column) = self.terms.remove_bearer(ord, node, &self.columns) {
+                self.release_column(column);
             }
         }
+        self.volumes.remove_pod(node, &pod.spec.volumes);
     }
 
     /// Charges the pods on a node `amount` more of a resource that had no column when they were put there.
@@ -614,5 +721,77 @@ fn for_each_amount(table: &mut NodeTable, charge: &Charge, mut each: impl FnMut(
         if let Some(&resource) = resource_by_name.get(name) {
             each(requested, resource, *amount);
         }
+    }
+}
+
+// ---- selections and terms ----------------------------------------------------------------------------------------
+
+impl NodeTable {
+    /// Makes sure that a selection is counted by node and by the domains of `columns`, and counts one more user of it.
+    /// What is new has to be filled: see [`NodeTable::has_unfilled_selections`].
+    pub fn acquire_selection(&mut self, selection: Selection, columns: &[ColumnOrd]) -> SelectionOrd {
+        let ord = self.selections.acquire(selection);
+        for column in columns {
+            if !self.selections.watches(ord, *column) {
+                // The counts by domain live as long as the selection, so it is a user of the column itself.
+                self.columns[column.index()].users += 1;
+                self.selections.watch(ord, *column, &self.columns);
+            }
+        }
+        ord
+    }
+
+    /// Counts one user less of a selection.
+    pub fn release_selection(&mut self, ord: SelectionOrd) {
+        for column in self.selections.release(ord) {
+            self.release_column(column);
+        }
+    }
+
+    /// Whether selections wait for [`NodeTable::fill_selections`].
+    pub fn has_unfilled_selections(&self) -> bool {
+        self.selections.is_unfilled()
+    }
+
+    /// Labels of a namespace have changed: selections that read them have to be filled anew.
+    pub fn unfill_selections_by_namespace_label(&mut self) {
+        self.selections.unfill_namespaced();
+    }
+
+    /// Counts `pods`, which are all that are placed, for selections that are new.
+    pub fn fill_selections<'a>(&mut self, pods: impl Iterator<Item = (NodeOrd, PodIdentity<'a>)>) {
+        let n_nodes = self.names.len();
+        self.selections.fill(pods, &self.columns, n_nodes);
+    }
+
+    /// The term, interned: it exists from now on, borne or not, until its last user and bearer are gone.
+    fn intern_term(&mut self, kind: TermKind, term: &PodAffinityTerm) -> TermOrd {
+        match self.terms.find(kind, term) {
+            Some(ord) => ord,
+            None => {
+                let column = self.acquire_column(&term.topology_key);
+                self.terms.insert(kind, term.clone(), column, &self.columns)
+            }
+        }
+    }
+
+    pub(crate) fn acquire_term(&mut self, kind: TermKind, term: &PodAffinityTerm) -> TermOrd {
+        let ord = self.intern_term(kind, term);
+        self.terms.use_more(ord);
+        ord
+    }
+
+    pub(crate) fn release_term(&mut self, ord: TermOrd) {
+        if let Some(column) = self.terms.use_less(ord) {
+            self.release_column(column);
+        }
+    }
+
+    pub(crate) fn selections(&self) -> &Selections {
+        &self.selections
+    }
+
+    pub(crate) fn terms(&self) -> &PlacedTerms {
+        &self.terms
     }
 }

@@ -4,13 +4,13 @@
 //! table; dropping it frees memory and leaves no trace. Property (tested in `muster-plugins`): judging on base ⊕ delta
 //! equals judging on the base after the delta is applied.
 
-use crate::Text;
-use crate::labels::Labels;
 use crate::node_set::NodeSet;
-use crate::record::{HostPort, PodAffinityTerm};
-use crate::resource::ResourceOrd;
-use crate::table::{Footprint, NodeOrd, NodeTable};
-use rustc_hash::{FxHashMap, FxHashSet};
+use crate::plugin::PodToPlace;
+use crate::record::{HostPort, PodAffinityTerm, PodSpec};
+use crate::resource::{Charge, ResourceOrd};
+use crate::selection::{PodIdentity, SelectionOrd, Tally, TermKind, TermOrd, terms_of};
+use crate::table::{ColumnOrd, Footprint, NodeOrd, NodeTable};
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 /// How one node differs from the base.
@@ -28,19 +28,37 @@ pub struct Delta {
     rows: FxHashMap<NodeOrd, Row>,
     /// Keys of `rows` in the order in which they came: iteration must not depend on hashing.
     touched: Vec<NodeOrd>,
-    /// Anti-affinity terms added (+1) and removed (-1).
-    terms: Vec<(PodAffinityTerm, NodeOrd, i32)>,
+    /// Pods more and less of each selection, by node.
+    selections: FxHashMap<SelectionOrd, Shift>,
+    /// Bearers more and less of each term, by node.
+    terms: FxHashMap<TermOrd, Shift>,
 }
 
+/// Pods more and less, by node.
+type Shift = FxHashMap<NodeOrd, i64>;
+
 impl Delta {
-    /// Puts a pod on a node.
-    pub fn add(&mut self, table: &NodeTable, node: NodeOrd, pod: Footprint<'_>) {
-        self.shift(table, node, pod, 1);
+    /// Puts a pod on a node. That it is compiled means that its terms are known to the table.
+    ///
+    /// Pods that are judged on the delta have to be compiled before anything is added to it: what they select is counted
+    /// from then on.
+    pub fn add(&mut self, table: &NodeTable, node: NodeOrd, pod: &PodToPlace<'_>) {
+        self.shift(table, node, &pod.spec.charge, pod.spec, 1);
+        self.shift_selections(table, node, &pod.identity(), 1);
+        for term in &pod.compiled.own_terms {
+            *self.terms.entry(*term).or_default().entry(node).or_default() += 1;
+        }
     }
 
-    /// Takes a pod off a node.
+    /// Takes a pod off a node that the table has there.
     pub fn remove(&mut self, table: &NodeTable, node: NodeOrd, pod: Footprint<'_>) {
-        self.shift(table, node, pod, -1);
+        self.shift(table, node, pod.charge, pod.spec, -1);
+        self.shift_selections(table, node, &pod.identity, -1);
+        for (kind, term) in terms_of(pod.spec) {
+            if let Some(term) = table.terms().find(kind, term) {
+                *self.terms.entry(term).or_default().entry(node).or_default() -= 1;
+            }
+        }
     }
 
     /// Whether nothing differs from the base.
@@ -48,13 +66,19 @@ impl Delta {
         self.touched.is_empty()
     }
 
-    fn shift(&mut self, table: &NodeTable, node: NodeOrd, pod: Footprint<'_>, sign: i64) {
+    fn shift_selections(&mut self, table: &NodeTable, node: NodeOrd, pod: &PodIdentity<'_>, sign: i64) {
+        for selection in table.selections().selecting(pod) {
+            *self.selections.entry(selection).or_default().entry(node).or_default() += sign;
+        }
+    }
+
+    fn shift(&mut self, table: &NodeTable, node: NodeOrd, charge: &Charge, spec: &PodSpec, sign: i64) {
         let touched = &mut self.touched;
         let row = self.rows.entry(node).or_insert_with(|| {
             touched.push(node);
             Row::default()
         });
-        let requests = &pod.charge.requests;
+        let requests = &charge.requests;
         let fixed = [
             (ResourceOrd::PODS, 1),
             (ResourceOrd::CPU, requests.milli_cpu),
@@ -74,7 +98,7 @@ impl Delta {
         for (sum, amount) in row
             .scoring
             .iter_mut()
-            .zip([pod.charge.scoring_milli_cpu, pod.charge.scoring_memory])
+            .zip([charge.scoring_milli_cpu, charge.scoring_memory])
         {
             *sum = sum.wrapping_add(amount.wrapping_mul(sign));
         }
@@ -83,9 +107,7 @@ impl Delta {
         } else {
             &mut row.ports_removed
         }
-        .extend_from_slice(pod.ports);
-        self.terms
-            .extend(pod.anti_affinity.iter().map(|term| (term.clone(), node, sign as i32)));
+        .extend_from_slice(&spec.host_ports);
     }
 }
 
@@ -163,56 +185,117 @@ impl<'a> View<'a> {
         self.table.nodes_with_ports().chain(touched.copied()).collect()
     }
 
-    /// The nodes that required anti-affinity of pods already placed bars for a pod with these labels, in this namespace.
-    pub fn barred_by_anti_affinity(
-        &self,
-        namespace: &str,
-        namespace_labels: Option<&Labels>,
-        labels: &Labels,
-    ) -> NodeSet {
-        let mut barred = NodeSet::default();
-        let mut domains: FxHashMap<&Text, FxHashSet<&Text>> = FxHashMap::default();
-        let mut bar = |term: &'a PodAffinityTerm, node: NodeOrd| {
-            if let Some(value) = self.table.labels(node).get(&term.topology_key) {
-                domains.entry(&term.topology_key).or_default().insert(value);
-            }
-        };
-        for entry in self.table.anti_affinity_terms() {
-            if entry.term.selects(namespace, namespace_labels, labels) {
-                for (&node, &count) in &entry.pods_on {
-                    let shift: i32 = self.term_shift(&entry.term, node);
-                    if i64::from(count) + i64::from(shift) > 0 {
-                        bar(&entry.term, node);
-                    }
-                }
-            }
-        }
-        for (term, node, sign) in &self.delta.terms {
-            if *sign > 0 && term.selects(namespace, namespace_labels, labels) && self.term_shift(term, *node) > 0 {
-                bar(term, *node);
-            }
-        }
-        for (key, values) in domains {
-            for node in self.table.live().iter() {
-                if self
-                    .table
-                    .labels(node)
-                    .get(key)
-                    .is_some_and(|value| values.contains(value))
-                {
-                    barred.insert(node);
-                }
-            }
-        }
-        barred
+    /// How many pods of a selection are on the node.
+    pub fn selected_on(&self, selection: SelectionOrd, node: NodeOrd) -> i64 {
+        let base = self
+            .tally(selection)
+            .map_or(0, |tally| i64::from(tally.on_node().get(node.0)));
+        let shift = self.delta.selections.get(&selection).and_then(|shift| shift.get(&node));
+        base + shift.copied().unwrap_or(0)
     }
 
-    fn term_shift(&self, term: &PodAffinityTerm, node: NodeOrd) -> i32 {
-        self.delta
-            .terms
-            .iter()
-            .filter(|(t, n, _)| *n == node && t == term)
-            .map(|(_, _, sign)| sign)
-            .sum()
+    /// How many pods of a selection there are on all nodes.
+    pub fn n_selected(&self, selection: SelectionOrd) -> i64 {
+        let base = self.tally(selection).map_or(0, |tally| tally.on_node().total() as i64);
+        base + self
+            .delta
+            .selections
+            .get(&selection)
+            .map_or(0, |shift| shift.values().sum())
+    }
+
+    /// The nodes that hold pods of a selection, with how many, in no order that means anything.
+    pub fn nodes_with_selected(&self, selection: SelectionOrd) -> Vec<(NodeOrd, i64)> {
+        let tally = self.tally(selection);
+        let base = tally.into_iter().flat_map(|tally| tally.on_node().iter());
+        let base = base.map(|(node, pods)| (NodeOrd(node), i64::from(pods)));
+        let Some(shift) = self.delta.selections.get(&selection) else {
+            return base.collect();
+        };
+        let unshifted = base.filter(|(node, _)| !shift.contains_key(node));
+        let shifted = shift.keys().map(|node| (*node, self.selected_on(selection, *node)));
+        unshifted.chain(shifted).filter(|(_, pods)| *pods > 0).collect()
+    }
+
+    /// How many pods of a selection each domain of a key holds: `domains` is made as long as the column has codes and
+    /// filled by code. Pods on nodes without the key count nowhere, so `domains[0]` is 0.
+    pub fn selected_by_domain(&self, selection: SelectionOrd, column: ColumnOrd, domains: &mut Vec<i64>) {
+        self.by_domain(
+            self.tally(selection),
+            self.delta.selections.get(&selection),
+            column,
+            domains,
+        );
+    }
+
+    /// The terms of placed pods that speak of this pod. Some may have no bearer any more, or none yet.
+    pub fn terms_selecting(&self, pod: &PodIdentity<'_>) -> SmallVec<[TermOrd; 8]> {
+        self.table.terms().selecting(pod)
+    }
+
+    /// What a term means, what it says, and the column of its topology key.
+    ///
+    /// # Panics
+    /// The term is gone: ordinals must not be kept beyond their last bearer.
+    pub fn term(&self, term: TermOrd) -> (TermKind, &'a PodAffinityTerm, ColumnOrd) {
+        let term = self.table.terms().get(term).expect("the ordinal of a live term");
+        (term.content.0, &term.content.1, term.column)
+    }
+
+    /// How many pods that bear a term each domain of its key holds, as [`View::selected_by_domain`].
+    pub fn bearers_by_domain(&self, term: TermOrd, domains: &mut Vec<i64>) {
+        let column = self.term(term).2;
+        let tally = self.table.terms().get(term).map(|term| &term.tally);
+        self.by_domain(tally, self.delta.terms.get(&term), column, domains);
+    }
+
+    /// Whether any placed pod has (anti-)affinity terms of one of these kinds (preferences of any weight are one kind).
+    pub fn has_terms(&self, wanted: impl Fn(TermKind) -> bool) -> bool {
+        let terms = self.table.terms();
+        if self.delta.terms.is_empty() {
+            return terms
+                .iter()
+                .any(|term| wanted(term.content.0) && !term.tally.on_node().is_empty());
+        }
+        self.delta.terms.iter().any(|(ord, shift)| {
+            wanted(self.term(*ord).0)
+                && terms.get(*ord).map_or(0, |term| term.tally.on_node().total() as i64) + shift.values().sum::<i64>()
+                    > 0
+        }) || terms.iter().any(|term| {
+            let shifted = terms
+                .find(term.content.0, &term.content.1)
+                .is_some_and(|o| self.delta.terms.contains_key(&o));
+            wanted(term.content.0) && !shifted && !term.tally.on_node().is_empty()
+        })
+    }
+
+    fn tally(&self, selection: SelectionOrd) -> Option<&'a Tally> {
+        debug_assert!(
+            !self.table.has_unfilled_selections(),
+            "selections are filled before anybody reads them"
+        );
+        self.table.selections().tally(selection)
+    }
+
+    fn by_domain(&self, tally: Option<&Tally>, shift: Option<&Shift>, column: ColumnOrd, domains: &mut Vec<i64>) {
+        let codes = self.table.column(column);
+        domains.clear();
+        domains.resize(codes.n_codes(), 0);
+        match tally.and_then(|tally| tally.by_domain(column)) {
+            Some(counts) => {
+                for (code, pods) in counts.iter() {
+                    domains[code as usize] += i64::from(pods);
+                }
+            }
+            None => {
+                for (node, pods) in tally.into_iter().flat_map(|tally| tally.on_node().iter()) {
+                    domains[codes.code(NodeOrd(node)) as usize] += i64::from(pods);
+                }
+            }
+        }
+        for (node, pods) in shift.into_iter().flatten() {
+            domains[codes.code(*node) as usize] += pods;
+        }
+        domains[0] = 0;
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::Text;
 use crate::labels::Labels;
-use crate::record::{ClaimKey, Kind, ResourceVersion};
+use crate::record::{ClaimKey, Kind, PodVolume, ResourceVersion};
 use crate::selector::{LabelSelector, NodeSelectorTerm};
+use crate::table::NodeOrd;
 
 /// Ways in which a volume may be mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
@@ -270,4 +271,14 @@ impl StorageObject {
             StorageObject::Attachment(_) => Kind::VolumeAttachment,
         }
     }
+}
+
+/// Everything about storage that plugins read.
+#[derive(Debug, Default)]
+pub struct Volumes {}
+
+impl Volumes {
+    pub(crate) fn add_pod(&mut self, _node: NodeOrd, _volumes: &[PodVolume]) {}
+
+    pub(crate) fn remove_pod(&mut self, _node: NodeOrd, _volumes: &[PodVolume]) {}
 }

@@ -63,7 +63,12 @@ pub enum StrategyType {
 }
 
 fn cpu_and_memory() -> Vec<ResourceWeight> {
-    ["cpu", "memory"].map(|name| ResourceWeight { name: name.into(), weight: 1 }).into()
+    ["cpu", "memory"]
+        .map(|name| ResourceWeight {
+            name: name.into(),
+            weight: 1,
+        })
+        .into()
 }
 
 /// Arguments of `NodeResourcesFit`.
@@ -102,7 +107,9 @@ pub struct BalancedAllocationArgs {
 
 impl Default for BalancedAllocationArgs {
     fn default() -> Self {
-        BalancedAllocationArgs { resources: cpu_and_memory() }
+        BalancedAllocationArgs {
+            resources: cpu_and_memory(),
+        }
     }
 }
 
@@ -134,7 +141,10 @@ impl Default for PodTopologySpreadArgs {
             when_unsatisfiable: WhenUnsatisfiable::ScheduleAnyway,
         };
         PodTopologySpreadArgs {
-            default_constraints: vec![soft("kubernetes.io/hostname", 3), soft("topology.kubernetes.io/zone", 5)],
+            default_constraints: vec![
+                soft("kubernetes.io/hostname", 3),
+                soft("topology.kubernetes.io/zone", 5),
+            ],
             system_defaulted: true,
         }
     }
@@ -151,7 +161,10 @@ pub struct InterPodAffinityArgs {
 
 impl Default for InterPodAffinityArgs {
     fn default() -> Self {
-        InterPodAffinityArgs { hard_pod_affinity_weight: 1, ignore_preferred_terms_of_existing_pods: false }
+        InterPodAffinityArgs {
+            hard_pod_affinity_weight: 1,
+            ignore_preferred_terms_of_existing_pods: false,
+        }
     }
 }
 
@@ -166,6 +179,9 @@ pub struct VolumeBindingArgs {
 
 impl Default for VolumeBindingArgs {
     fn default() -> Self {
-        VolumeBindingArgs { bind_timeout_seconds: 600, shape: Vec::new() }
+        VolumeBindingArgs {
+            bind_timeout_seconds: 600,
+            shape: Vec::new(),
+        }
     }
 }

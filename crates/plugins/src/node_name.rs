@@ -2,7 +2,7 @@
 
 use muster_framework::event::{ClusterEvent, Hint};
 use muster_framework::node_set::NodeSet;
-use muster_framework::plugin::{Filter, Plugin, PodToPlace};
+use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter};
 use muster_framework::rejection::{Code, Reason, Rejections};
 use muster_framework::view::View;
 
@@ -23,8 +23,12 @@ impl Plugin for NodeName {
 }
 
 impl Filter for NodeName {
-    fn skips(&self, pod: &PodToPlace<'_>) -> bool {
-        pod.spec.node_name.is_none()
+    fn pre_filter(&self, pod: &PodToPlace<'_>, _view: &View<'_>) -> PreFilter {
+        if pod.spec.node_name.is_none() {
+            PreFilter::Skip
+        } else {
+            PreFilter::Judge
+        }
     }
 
     fn filter(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &mut NodeSet, rejections: &mut Rejections) {

@@ -3,6 +3,7 @@
 //! The filter compares whole columns, a block of nodes at a time; nodes that a delta touches are judged once more, one by
 //! one. Source: `pkg/scheduler/framework/plugins/noderesources`.
 
+use crate::registry::Recipe;
 use muster_framework::event::{ClusterEvent, Hint};
 use muster_framework::node_set::{BLOCK_BITS, NodeSet};
 use muster_framework::plugin::{Filter, MAX_NODE_SCORE, Plugin, PodToPlace, Score};
@@ -15,6 +16,13 @@ use std::collections::BTreeMap;
 /// The plugin with its default arguments: LeastAllocated over CPU and memory, weight 1 each.
 #[derive(Debug)]
 pub struct NodeResourcesFit;
+
+impl NodeResourcesFit {
+    /// The plugin with the arguments of its profile.
+    pub fn new(_recipe: Recipe<'_>) -> NodeResourcesFit {
+        NodeResourcesFit
+    }
+}
 
 impl Plugin for NodeResourcesFit {
     fn name(&self) -> &'static str {

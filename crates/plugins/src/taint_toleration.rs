@@ -68,7 +68,7 @@ impl Score for TaintToleration {
         }
     }
 
-    fn normalize(&self, nodes: &NodeSet, scores: &mut [i64]) {
+    fn normalize(&self, _pod: &PodToPlace<'_>, _view: &View<'_>, nodes: &NodeSet, scores: &mut [i64]) {
         default_normalize(nodes, scores, true);
     }
 }

@@ -12,6 +12,7 @@ pub mod counts;
 pub mod event;
 pub mod group;
 pub mod labels;
+pub mod node_match;
 pub mod node_set;
 pub mod plugin;
 pub mod quantity;

@@ -3,13 +3,12 @@
 //! A requirement is judged once per distinct value of its label, then looked up per node, a block at a time.
 
 use crate::registry::Recipe;
-use muster_framework::compiled::{CompiledRequirement, CompiledTerm};
 use muster_framework::event::{ClusterEvent, Hint};
-use muster_framework::node_set::{BLOCK_BITS, NodeSet};
+use muster_framework::node_match::{NodeMatcher, RequiredAffinity};
+use muster_framework::node_set::NodeSet;
 use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter, Score, default_normalize};
 use muster_framework::rejection::{Code, Reason, Rejections};
-use muster_framework::selector::Requirement;
-use muster_framework::table::{NodeOrd, NodeTable};
+use muster_framework::table::NodeOrd;
 use muster_framework::view::View;
 
 /// The plugin. Source: `pkg/scheduler/framework/plugins/nodeaffinity`.
@@ -49,19 +48,9 @@ impl Filter for NodeAffinity {
     }
 
     fn filter(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &mut NodeSet, rejections: &mut Rejections) {
-        let table = view.table();
-        let selector = Judged::new(table, &pod.compiled.node_selector, &[]);
-        let terms = pod.compiled.node_affinity.as_ref();
-        let terms: Option<Vec<Judged<'_>>> =
-            terms.map(|terms| terms.iter().map(|term| Judged::term(table, term)).collect());
+        let required = RequiredAffinity::of(view.table(), pod.compiled);
         nodes.retain_blocks(
-            |first| {
-                let required = match &terms {
-                    Some(terms) => terms.iter().fold(0, |any, term| any | term.bits(first)),
-                    None => usize::MAX,
-                };
-                required & selector.bits(first)
-            },
+            |first| required.bits(first),
             |node| rejections.reject(node, Code::UnschedulableAndUnresolvable, REASON),
         );
     }
@@ -85,7 +74,7 @@ impl Score for NodeAffinity {
             scores[at as usize] = 0;
         }
         for (weight, term) in &pod.compiled.preferred {
-            let term = Judged::term(view.table(), term);
+            let term = NodeMatcher::of_term(view.table(), term);
             for node in nodes.iter().filter(|node| term.matches(*node)) {
                 scores[node.index()] += weight;
             }
@@ -94,62 +83,5 @@ impl Score for NodeAffinity {
 
     fn normalize(&self, _pod: &PodToPlace<'_>, _view: &View<'_>, nodes: &NodeSet, scores: &mut [i64]) {
         default_normalize(nodes, scores, false);
-    }
-}
-
-/// A conjunction of requirements, judged for every value that their labels have now.
-struct Judged<'a> {
-    labels: Vec<(&'a [u32], Vec<bool>)>,
-    /// Nodes that the requirements on fields leave; None when there are none.
-    named: Option<NodeSet>,
-}
-
-impl<'a> Judged<'a> {
-    fn new(table: &'a NodeTable, labels: &[CompiledRequirement], fields: &[Requirement]) -> Judged<'a> {
-        let labels = labels.iter().map(|r| {
-            let column = table.column(r.column);
-            (column.codes(), column.judge(&r.requirement))
-        });
-        let named = (!fields.is_empty()).then(|| {
-            let matches = |node: &NodeOrd| {
-                fields
-                    .iter()
-                    .all(|r| r.matches((&*r.key == "metadata.name").then_some(&**table.name(*node))))
-            };
-            table.live().iter().filter(matches).collect()
-        });
-        Judged {
-            labels: labels.collect(),
-            named,
-        }
-    }
-
-    fn term(table: &'a NodeTable, term: &CompiledTerm) -> Judged<'a> {
-        Judged::new(table, &term.labels, &term.fields)
-    }
-
-    fn matches(&self, node: NodeOrd) -> bool {
-        self.named.as_ref().is_none_or(|named| named.contains(node))
-            && self
-                .labels
-                .iter()
-                .all(|(codes, good)| good[codes[node.index()] as usize])
-    }
-
-    /// The verdicts on the nodes of the block that begins at `first`, lowest bit first.
-    fn bits(&self, first: usize) -> usize {
-        let mut bits = usize::MAX;
-        for (codes, good) in &self.labels {
-            let mut column = 0;
-            for (at, code) in codes[first..first + BLOCK_BITS].iter().enumerate() {
-                column |= usize::from(good[*code as usize]) << at;
-            }
-            bits &= column;
-        }
-        if let Some(named) = &self.named {
-            let in_block = |at: &usize| named.contains(NodeOrd((first + at) as u32));
-            bits &= (0..BLOCK_BITS).filter(in_block).fold(0, |bits, at| bits | 1 << at);
-        }
-        bits
     }
 }

@@ -1,5 +1,6 @@
 //! Cluster events: what happened that could let a waiting pod go.
 
+use crate::record::Kind;
 use crate::table::NodeOrd;
 
 /// What changed of a node.
@@ -22,6 +23,31 @@ impl NodeChanges {
     pub fn any(self) -> bool {
         self != NodeChanges::default()
     }
+}
+
+/// What became of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectChange {
+    /// It appeared.
+    Added,
+    /// It is another than before, in something that plugins read.
+    Updated,
+    /// It is gone.
+    Removed,
+}
+
+/// An object of a storage kind came, changed or went: what `Volumes::apply` and `Volumes::remove` give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StorageEvent {
+    /// Its kind.
+    pub kind: Kind,
+    /// What became of it.
+    pub change: ObjectChange,
+    /// A hash of its namespace and name, as of [`crate::volume::key_hash`]: tells cheaply that an event is not about a
+    /// pod's own claim.
+    pub key_hash: u64,
+    /// The node that it speaks of (CSI nodes, attachments), when that is known.
+    pub node: Option<NodeOrd>,
 }
 
 /// Something that happened to the cluster.
@@ -47,6 +73,8 @@ pub enum ClusterEvent {
     AssignedPodScaleDown(NodeOrd),
     /// Labels of a namespace changed, or are gone with it: anti-affinity terms may select other pods now.
     NamespaceUpdate,
+    /// Something about storage.
+    Storage(StorageEvent),
 }
 
 impl ClusterEvent {
@@ -57,6 +85,7 @@ impl ClusterEvent {
             | ClusterEvent::NodeUpdate(node, _)
             | ClusterEvent::AssignedPodDelete { node, .. }
             | ClusterEvent::AssignedPodScaleDown(node) => Some(node),
+            ClusterEvent::Storage(event) => event.node,
             ClusterEvent::NodeDelete { .. } | ClusterEvent::NamespaceUpdate => None,
         }
     }

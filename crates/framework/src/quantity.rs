@@ -23,19 +23,24 @@ impl fmt::Display for ParseQuantityError {
 
 impl std::error::Error for ParseQuantityError {}
 
-/// A parsed quantity: `sign · digits · 10^exponent10 · 2^exponent2`, a little more than `digits` if `inexact`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Billionths in a unit: nothing finer is told apart.
+const NANOS_PER_UNIT: i128 = 1_000_000_000;
+/// Billionths in a thousandth.
+const NANOS_PER_MILLI: i128 = 1_000_000;
+/// More than this is counted as this: it is the most that any amount can be.
+const NANOS_MAX: i128 = i64::MAX as i128 * NANOS_PER_UNIT;
+
+/// A quantity, exact to a billionth. Sums are exact too: only who asks for units or thousandths has them rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Quantity {
-    negative: bool,
-    digits: u64,
-    exponent10: i32,
-    exponent2: u32,
-    /// Digits beyond the 19 kept were not all zero: matters only for rounding.
-    inexact: bool,
+    nanos: i128,
 }
 
 impl Quantity {
-    /// Parses a quantity as the API server writes it.
+    /// Nothing.
+    pub const ZERO: Quantity = Quantity { nanos: 0 };
+
+    /// Parses a quantity as the API server writes it. Parts finer than a billionth are rounded away from zero.
     ///
     /// # Errors
     /// The text does not follow the grammar of quantities.
@@ -45,47 +50,56 @@ impl Quantity {
         })
     }
 
+    /// So many units.
+    pub const fn units(units: i64) -> Quantity {
+        Quantity {
+            nanos: units as i128 * NANOS_PER_UNIT,
+        }
+    }
+
+    /// So many thousandths.
+    pub const fn millis(millis: i64) -> Quantity {
+        Quantity {
+            nanos: millis as i128 * NANOS_PER_MILLI,
+        }
+    }
+
+    /// Both together.
+    pub fn plus(self, other: Quantity) -> Quantity {
+        Quantity {
+            nanos: self.nanos.saturating_add(other.nanos),
+        }
+    }
+
+    /// Whether it is less than nothing.
+    pub fn is_negative(self) -> bool {
+        self.nanos < 0
+    }
+
     /// The value in whole units, rounded up, saturating at the limits of `i64`.
     pub fn value(self) -> i64 {
-        self.scaled(0)
+        self.rounded_up_to(NANOS_PER_UNIT)
     }
 
     /// The value in thousandths, rounded up, saturating at the limits of `i64`.
     pub fn milli_value(self) -> i64 {
-        self.scaled(3)
+        self.rounded_up_to(NANOS_PER_MILLI)
     }
 
-    /// `ceil(self · 10^power)`, saturating.
-    fn scaled(self, power: i32) -> i64 {
-        if self.digits == 0 {
-            return 0;
-        }
-        let exponent = self.exponent10.saturating_add(power);
-        // digits < 2^64 and exponent2 <= 60, so this shift cannot overflow 128 bits.
-        let mut magnitude = u128::from(self.digits) << self.exponent2;
-        let mut remainder = self.inexact;
-        if exponent >= 0 {
-            for _ in 0..exponent {
-                magnitude = magnitude.saturating_mul(10);
-                if magnitude > i64::MAX as u128 {
-                    break;
-                }
-            }
-        } else {
-            for _ in exponent..0 {
-                remainder |= !magnitude.is_multiple_of(10);
-                magnitude /= 10;
-                if magnitude == 0 {
-                    break;
-                }
-            }
-        }
-        if remainder && !self.negative {
-            magnitude = magnitude.saturating_add(1);
-        }
-        let magnitude = i64::try_from(magnitude).unwrap_or(i64::MAX);
-        if self.negative { -magnitude } else { magnitude }
+    fn rounded_up_to(self, nanos: i128) -> i64 {
+        let up = i128::from(self.nanos.rem_euclid(nanos) != 0);
+        let rounded = self.nanos.div_euclid(nanos) + up;
+        rounded.clamp(i64::MIN.into(), i64::MAX.into()) as i64
     }
+}
+
+/// The digits of a quantity as they are read: `digits · 10^exponent10 · 2^exponent2`, a little more if `inexact`.
+struct Scanned {
+    digits: u128,
+    exponent10: i32,
+    exponent2: u32,
+    /// Digits beyond the 20 kept were not all zero: matters only for rounding.
+    inexact: bool,
 }
 
 fn parse(text: &[u8]) -> Option<Quantity> {
@@ -106,28 +120,30 @@ fn parse(text: &[u8]) -> Option<Quantity> {
     if integer.is_empty() && fraction.is_empty() {
         return None;
     }
-    let (suffix10, exponent2) = suffix(rest)?;
-    let mut quantity = Quantity {
-        negative,
+    let (exponent10, exponent2) = suffix(rest)?;
+    let mut scanned = Scanned {
         digits: 0,
-        exponent10: suffix10,
+        exponent10,
         exponent2,
         inexact: false,
     };
     for &c in integer {
-        quantity.push_digit(c - b'0', false);
+        scanned.push_digit(c - b'0', false);
     }
     for &c in fraction {
-        quantity.push_digit(c - b'0', true);
+        scanned.push_digit(c - b'0', true);
     }
-    Some(quantity)
+    let nanos = scanned.nanos();
+    Some(Quantity {
+        nanos: if negative { -nanos } else { nanos },
+    })
 }
 
-impl Quantity {
+impl Scanned {
     fn push_digit(&mut self, digit: u8, fractional: bool) {
-        // 10^19 - 1 fits in 64 bits: further digits only matter for rounding.
-        if self.digits < 10u64.pow(18) {
-            self.digits = self.digits * 10 + u64::from(digit);
+        // 20 digits are below 2^67, so that the largest binary suffix still fits in 128 bits.
+        if self.digits < 10u128.pow(19) {
+            self.digits = self.digits * 10 + u128::from(digit);
             if fractional {
                 self.exponent10 = self.exponent10.saturating_sub(1);
             }
@@ -137,6 +153,30 @@ impl Quantity {
                 self.exponent10 = self.exponent10.saturating_add(1);
             }
         }
+    }
+
+    /// Billionths, rounded up, at most [`NANOS_MAX`].
+    fn nanos(&self) -> i128 {
+        let exponent = self.exponent10.saturating_add(9);
+        let mut magnitude = self.digits << self.exponent2;
+        let mut remainder = self.inexact;
+        for _ in exponent..0 {
+            if magnitude == 0 {
+                break;
+            }
+            remainder |= !magnitude.is_multiple_of(10);
+            magnitude /= 10;
+        }
+        for _ in 0..exponent {
+            if magnitude == 0 || magnitude > NANOS_MAX as u128 {
+                break;
+            }
+            magnitude = magnitude.saturating_mul(10);
+        }
+        i128::try_from(magnitude)
+            .unwrap_or(NANOS_MAX)
+            .saturating_add(i128::from(remainder))
+            .min(NANOS_MAX)
     }
 }
 
@@ -218,6 +258,19 @@ mod tests {
         ] {
             assert!(Quantity::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn sums_are_exact_and_rounded_once() {
+        let third = Quantity::parse("333u").expect("valid");
+        let sum = third.plus(third).plus(third);
+        assert_eq!((sum.milli_value(), third.milli_value() * 3), (1, 3));
+        assert_eq!(Quantity::units(2).plus(Quantity::millis(-500)).milli_value(), 1500);
+        let most = Quantity::units(i64::MAX);
+        assert_eq!(most.plus(most).value(), i64::MAX);
+        assert!(Quantity::parse("-1n").expect("valid").is_negative());
+        // Finer than a billionth: rounded away from zero, as upstream does when it parses.
+        assert_eq!(Quantity::parse("0.1n"), Quantity::parse("1n"));
     }
 
     proptest! {

@@ -6,7 +6,7 @@
 use crate::Text;
 use crate::group::{GroupLink, GroupPolicy};
 use crate::labels::Labels;
-use crate::resource::{Charge, ResourceList};
+use crate::resource::{Charge, ResourceList, ScoringRequest};
 use crate::selector::{LabelSelector, NodeSelectorTerm, PreferredTerm};
 use crate::taint::{Taint, Toleration};
 use std::sync::Arc;
@@ -336,8 +336,11 @@ pub enum PodVolume {
         /// `readOnly`.
         read_only: bool,
     },
-    /// Another volume named in the pod that counts against a CSI driver's limit after translation.
+    /// A volume named in the pod that counts against a CSI driver's limit after translation. A disk that has a variant of
+    /// its own for what else is judged stands here as well.
     InTree {
+        /// The in-tree plugin before translation, such as `kubernetes.io/cinder`: nodes tell which they have migrated.
+        plugin: Text,
         /// The CSI driver that it is translated to.
         driver: Text,
         /// The handle that it is translated to.
@@ -384,14 +387,31 @@ pub struct PodSpec {
     pub preferred_anti_affinity: Box<[WeightedPodAffinityTerm]>,
     /// The topology spread constraints.
     pub spread: Box<[SpreadConstraint]>,
+    /// What the pod counts for when nodes are scored for it, where that is not what [`PodSpec::charge`] says of scoring;
+    /// see [`PodSpec::scoring_request`].
+    pub scoring: Option<ScoringRequest>,
     /// Images of init and regular containers in their order, names normalised as upstream does for locality.
     pub images: Box<[Text]>,
+    /// Images that are mounted as volumes, likewise. Upstream counts them from 1.36 on.
+    pub volume_images: Box<[Text]>,
     /// Features that the node has to declare, sorted.
     pub required_features: Box<[Text]>,
     /// Volumes that nodes are judged for, in their order.
     pub volumes: Box<[PodVolume]>,
     /// What Muster cannot honour.
     pub unsupported: Box<[Unsupported]>,
+}
+
+impl PodSpec {
+    /// What the pod counts for when nodes are scored for it. Mostly what it will count for once it is placed; but of a pod
+    /// that states requests of its own for some resource, upstream counts containers without a request differently.
+    /// Source: `resourceAllocationScorer.calculatePodResourceRequest` and `PodInfo.CalculateResource`.
+    pub fn scoring_request(&self) -> ScoringRequest {
+        self.scoring.unwrap_or(ScoringRequest {
+            milli_cpu: self.charge.scoring_milli_cpu,
+            memory: self.charge.scoring_memory,
+        })
+    }
 }
 
 /// The `PodScheduled` condition as a pod carries it.

@@ -95,6 +95,15 @@ pub struct Charge {
     pub scoring_memory: i64,
 }
 
+/// What a pod counts for when nodes are scored for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
+pub struct ScoringRequest {
+    /// CPU, thousandths of a core.
+    pub milli_cpu: i64,
+    /// Memory, bytes.
+    pub memory: i64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,8 @@ use crate::labels::Labels;
 use crate::record::{ClaimKey, Kind, PodVolume, ResourceVersion};
 use crate::selector::{LabelSelector, NodeSelectorTerm};
 use crate::table::NodeOrd;
+use rustc_hash::FxHasher;
+use std::hash::{Hash, Hasher};
 
 /// Ways in which a volume may be mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
@@ -106,6 +108,9 @@ pub struct VolumeRecord {
     pub attributes_class: Text,
     /// `spec.nodeAffinity.required`; None: any node.
     pub node_affinity: Option<Box<[NodeSelectorTerm]>>,
+    /// The same once an in-tree source is translated, zones by the CSI driver's own label: what counts on nodes that have
+    /// migrated the in-tree plugin. None: no different.
+    pub migrated_node_affinity: Option<Box<[NodeSelectorTerm]>>,
     /// `spec.claimRef`.
     pub claim: Option<VolumeClaimRef>,
     /// `status.phase`.
@@ -271,6 +276,13 @@ impl StorageObject {
             StorageObject::Attachment(_) => Kind::VolumeAttachment,
         }
     }
+}
+
+/// A hash of an object's namespace (empty where it has none) and name.
+pub fn key_hash(namespace: &str, name: &str) -> u64 {
+    let mut hasher = FxHasher::default();
+    (namespace, name).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Everything about storage that plugins read.

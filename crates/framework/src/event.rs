@@ -69,10 +69,18 @@ pub enum ClusterEvent {
         /// Whether it had required anti-affinity: then other nodes of its domains are freed too.
         had_anti_affinity: bool,
     },
+    /// A pod is on this node now that was not before: bound by anybody, or placed by this scheduler. Required affinity
+    /// may find it, and a domain that held the fewest pods may hold more.
+    AssignedPodAdd(NodeOrd),
+    /// Selectors see a pod on this node differently: its labels changed, or it began to terminate.
+    AssignedPodUpdate(NodeOrd),
     /// A pod on this node takes less than before.
     AssignedPodScaleDown(NodeOrd),
-    /// Labels of a namespace changed, or are gone with it: anti-affinity terms may select other pods now.
+    /// A namespace appeared, is gone, or has other labels: terms may select other pods now.
     NamespaceUpdate,
+    /// A service, or a controller that default spreading knows, appeared, is gone, or has another selector: other pods
+    /// may count for spreading by default.
+    SelectorOwnerUpdate,
     /// Something about storage.
     Storage(StorageEvent),
 }
@@ -84,9 +92,11 @@ impl ClusterEvent {
             ClusterEvent::NodeAdd(node)
             | ClusterEvent::NodeUpdate(node, _)
             | ClusterEvent::AssignedPodDelete { node, .. }
+            | ClusterEvent::AssignedPodAdd(node)
+            | ClusterEvent::AssignedPodUpdate(node)
             | ClusterEvent::AssignedPodScaleDown(node) => Some(node),
             ClusterEvent::Storage(event) => event.node,
-            ClusterEvent::NodeDelete { .. } | ClusterEvent::NamespaceUpdate => None,
+            ClusterEvent::NodeDelete { .. } | ClusterEvent::NamespaceUpdate | ClusterEvent::SelectorOwnerUpdate => None,
         }
     }
 }

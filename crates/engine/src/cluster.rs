@@ -3,15 +3,23 @@
 //! **Invariant:** what a node is charged equals the sum over the pods placed on it, assumed or assigned; checked by
 //! [`Cluster::check`] after every step of the property tests.
 
-use crate::pods::{Bind, Place, PodId, Pods, ShapeId, Shapes};
+use crate::owners::SelectorOwners;
+use crate::pods::{Bind, DefaultSelection, Place, PodId, Pods, ShapeId, Shapes};
 use muster_framework::Text;
+use muster_framework::event::StorageEvent;
 use muster_framework::labels::Labels;
 use muster_framework::plugin::PodToPlace;
-use muster_framework::record::{NamespaceRecord, NodeRecord, PodRecord, PriorityClassRecord, ResourceVersion};
+use muster_framework::record::{
+    Kind, NamespaceRecord, NodeRecord, PodPhase, PodRecord, PriorityClassRecord, ResourceVersion, SelectorOwnerRecord,
+};
 use muster_framework::resource::ResourceOrd;
 use muster_framework::table::{Applied, NodeOrd, NodeTable};
+use muster_framework::volume::StorageObject;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
+
+/// Topology keys by whose domains the pods of a default selection are counted all the time; others are counted when asked.
+const DEFAULT_SPREAD_KEYS: [&str; 1] = ["topology.kubernetes.io/zone"];
 
 /// An object that is kept by name, with the number of the list that it was last seen in.
 #[derive(Debug)]
@@ -87,6 +95,29 @@ pub(crate) fn is_stale(new: ResourceVersion, known: ResourceVersion) -> bool {
     new != 0 && new < known
 }
 
+/// An object's namespace, empty where its kind has none, and its name.
+#[derive(Debug, Clone)]
+pub(crate) struct ObjectName {
+    pub(crate) namespace: Text,
+    pub(crate) name: Text,
+}
+
+impl ObjectName {
+    fn new(namespace: &Text, name: &Text) -> ObjectName {
+        ObjectName {
+            namespace: namespace.clone(),
+            name: name.clone(),
+        }
+    }
+
+    fn path(&self) -> Text {
+        if self.namespace.is_empty() {
+            return self.name.clone();
+        }
+        format!("{}/{}", self.namespace, self.name).into()
+    }
+}
+
 /// Nodes, pods, namespaces, priority classes.
 #[derive(Debug)]
 pub(crate) struct Cluster {
@@ -97,6 +128,11 @@ pub(crate) struct Cluster {
     pub(crate) shapes: Shapes,
     pub(crate) namespaces: ByName<Labels>,
     pub(crate) priority_classes: ByName<PriorityClassRecord>,
+    pub(crate) owners: SelectorOwners,
+    /// Selector owners and storage objects by kind and `namespace/name`, for their versions; what they say is elsewhere.
+    others: [ByName<ObjectName>; Kind::ALL.len()],
+    /// Pods without a node by the name of the node that they have been promised.
+    nominated: FxHashMap<Text, BTreeSet<PodId>>,
     /// Pods by the name of the node that they are on, or are going to; the node itself may not be known.
     placed_on: FxHashMap<Text, BTreeSet<PodId>>,
     n_assumed: usize,
@@ -111,6 +147,9 @@ impl Cluster {
             shapes: Shapes::default(),
             namespaces: ByName::default(),
             priority_classes: ByName::default(),
+            owners: SelectorOwners::default(),
+            others: Default::default(),
+            nominated: FxHashMap::default(),
             placed_on: FxHashMap::default(),
             n_assumed: 0,
         }
@@ -137,23 +176,143 @@ impl Cluster {
         class.map_or(0, |class| class.value)
     }
 
-    /// Compiles the pod's spec, if that has not been done.
+    /// Compiles the pod's spec and finds what it is spread with, if that has not been done; whatever it asks of placed
+    /// pods is counted afterwards.
     pub(crate) fn compile(&mut self, id: PodId) {
-        if let Some(shape) = self.pods.get(id).map(|pod| pod.shape) {
-            self.shapes.compile(shape, &mut self.table);
+        let Some(shape) = self.pods.get(id).map(|pod| pod.shape) else {
+            return;
+        };
+        self.shapes.compile(shape, &mut self.table);
+        self.find_default_selection(id);
+        self.fill_selections();
+    }
+
+    fn find_default_selection(&mut self, id: PodId) {
+        let epoch = self.owners.epoch;
+        let Some(pod) = self.pods.get(id) else { return };
+        if pod.default_selection.epoch == Some(epoch) || !pod.record.spec.spread.is_empty() {
+            return;
         }
+        let selection = self.owners.default_selection(&pod.record).map(|selection| {
+            let columns: Vec<_> = DEFAULT_SPREAD_KEYS
+                .iter()
+                .filter_map(|key| self.table.column_of(key))
+                .collect();
+            self.table.acquire_selection(selection, &columns)
+        });
+        let found = DefaultSelection {
+            epoch: Some(epoch),
+            selection,
+        };
+        if let Some(pod) = self.pods.get_mut(id) {
+            let old = std::mem::replace(&mut pod.default_selection, found);
+            self.release_default_selection(old);
+        }
+    }
+
+    fn release_default_selection(&mut self, old: DefaultSelection) {
+        if let Some(selection) = old.selection {
+            self.table.release_selection(selection);
+        }
+    }
+
+    /// Counts the placed pods for every question about them that is new.
+    fn fill_selections(&mut self) {
+        if !self.table.has_unfilled_selections() {
+            return;
+        }
+        let Cluster {
+            table,
+            pods,
+            namespaces,
+            ..
+        } = self;
+        let placed = pods.iter().filter_map(|(_, pod)| {
+            let node = pod.place.as_ref()?.charged?;
+            Some((node, pod.identity(namespaces.get(&pod.record.namespace))))
+        });
+        table.fill_selections(placed);
     }
 
     /// The pod as plugins see it; compile it before.
     pub(crate) fn to_place(&self, id: PodId) -> Option<PodToPlace<'_>> {
         let pod = self.pods.get(id)?;
         Some(PodToPlace {
+            uid: &pod.record.uid,
             namespace: &pod.record.namespace,
+            name: &pod.record.name,
             namespace_labels: self.namespaces.get(&pod.record.namespace),
             labels: &pod.record.labels,
+            terminating: pod.record.terminating,
             spec: &pod.record.spec,
             compiled: self.shapes.compiled(pod.shape)?,
+            default_selection: pod.default_selection.selection,
         })
+    }
+
+    /// Compiles the pods that stand in this pod's way because nodes have been promised to them: other pods without a
+    /// place, no less urgent.
+    pub(crate) fn compile_nominated(&mut self, id: PodId) {
+        for (_, pods) in self.nominated_beside(id) {
+            pods.into_iter().for_each(|pod| self.compile(pod));
+        }
+    }
+
+    /// The nodes promised to pods that stand in this pod's way, as plugins see these; compile them before.
+    pub(crate) fn nominated_to_place(&self, id: PodId) -> Vec<(NodeOrd, Vec<PodToPlace<'_>>)> {
+        let nodes = self.nominated_beside(id).into_iter();
+        nodes
+            .map(|(node, pods)| (node, pods.into_iter().filter_map(|pod| self.to_place(pod)).collect()))
+            .collect()
+    }
+
+    fn nominated_beside(&self, id: PodId) -> Vec<(NodeOrd, Vec<PodId>)> {
+        if self.nominated.is_empty() {
+            return Vec::new();
+        }
+        let Some(pod) = self.pods.get(id) else {
+            return Vec::new();
+        };
+        let priority = self.priority(&pod.record);
+        let in_the_way = |other: &PodId| {
+            *other != id
+                && self
+                    .pods
+                    .get(*other)
+                    .is_some_and(|other| other.place.is_none() && self.priority(&other.record) >= priority)
+        };
+        let nodes = self.nominated.iter().filter_map(|(name, pods)| {
+            let pods: Vec<PodId> = pods.iter().copied().filter(in_the_way).collect();
+            (!pods.is_empty()).then_some((self.table.by_name(name)?, pods))
+        });
+        let mut nodes: Vec<_> = nodes.collect();
+        nodes.sort_by_key(|(node, _)| *node);
+        nodes
+    }
+
+    /// Writes down which node a pod has been promised, or that it has been promised none.
+    pub(crate) fn index_nomination(&mut self, id: PodId) {
+        let Some(pod) = self.pods.get(id) else { return };
+        let waits = pod.record.node_name.is_none() && pod.record.phase == PodPhase::Active && !pod.record.terminating;
+        if let Some(node) = pod.record.nominated_node_name.clone().filter(|_| waits) {
+            self.nominated.entry(node).or_default().insert(id);
+        }
+    }
+
+    fn unindex_nomination(&mut self, id: PodId) {
+        let Some(node) = self
+            .pods
+            .get(id)
+            .and_then(|pod| pod.record.nominated_node_name.as_ref())
+        else {
+            return;
+        };
+        if let Some(pods) = self.nominated.get_mut(node) {
+            pods.remove(&id);
+            if pods.is_empty() {
+                self.nominated.remove(node);
+            }
+        }
     }
 
     /// Puts a pod on a node, with the bind that brings it there if it is ours to bring.
@@ -166,9 +325,12 @@ impl Cluster {
             charged,
             bind,
         });
+        let default_selection = std::mem::take(&mut pod.default_selection);
         if let Some(node) = charged {
-            self.table.add_pod(node, pod.footprint());
+            let namespace = self.namespaces.get(&pod.record.namespace);
+            self.table.add_pod(node, pod.footprint(namespace));
         }
+        self.release_default_selection(default_selection);
         self.n_assumed += usize::from(bind.is_some());
         self.placed_on.entry(node_name.clone()).or_default().insert(id);
     }
@@ -178,7 +340,8 @@ impl Cluster {
         let pod = self.pods.get_mut(id)?;
         let place = pod.place.take()?;
         if let Some(node) = place.charged {
-            self.table.remove_pod(node, pod.footprint());
+            let namespace = self.namespaces.get(&pod.record.namespace);
+            self.table.remove_pod(node, pod.footprint(namespace));
         }
         self.n_assumed -= usize::from(place.bind.is_some());
         if let Some(pods) = self.placed_on.get_mut(&place.node_name) {
@@ -199,25 +362,32 @@ impl Cluster {
 
     /// Replaces what is known of a pod; its node is charged for the new state. Gives the old state.
     pub(crate) fn replace(&mut self, id: PodId, mut record: PodRecord) -> Option<PodRecord> {
+        self.unindex_nomination(id);
         let shape = self.shapes.acquire(&mut record.spec);
         let pod = self.pods.get_mut(id)?;
         let charged = pod.place.as_ref().and_then(|place| place.charged);
+        let namespace = self.namespaces.get(&record.namespace);
         if let Some(node) = charged {
-            self.table.remove_pod(node, pod.footprint());
+            self.table.remove_pod(node, pod.footprint(namespace));
         }
         let old_shape = std::mem::replace(&mut pod.shape, shape);
         let old = std::mem::replace(&mut pod.record, record);
+        let default_selection = std::mem::take(&mut pod.default_selection);
         if let Some(node) = charged {
-            self.table.add_pod(node, pod.footprint());
+            self.table.add_pod(node, pod.footprint(namespace));
         }
         self.shapes.release(old_shape, &mut self.table);
+        self.release_default_selection(default_selection);
+        self.index_nomination(id);
         Some(old)
     }
 
     /// Forgets a pod that has no place any more.
     pub(crate) fn forget(&mut self, id: PodId) {
+        self.unindex_nomination(id);
         if let Some(pod) = self.pods.remove(id) {
             debug_assert!(pod.place.is_none());
+            self.release_default_selection(pod.default_selection);
             self.shapes.release(pod.shape, &mut self.table);
         }
     }
@@ -269,11 +439,12 @@ impl Cluster {
             else {
                 continue;
             };
+            let namespace = self.namespaces.get(&pod.record.namespace);
             if let Some(from) = from {
-                self.table.remove_pod(from, pod.footprint());
+                self.table.remove_pod(from, pod.footprint(namespace));
             }
             if let Some(to) = to {
-                self.table.add_pod(to, pod.footprint());
+                self.table.add_pod(to, pod.footprint(namespace));
             }
         }
     }
@@ -281,9 +452,67 @@ impl Cluster {
     /// Takes in a namespace; says whether its labels changed.
     pub(crate) fn apply_namespace(&mut self, record: NamespaceRecord, seen: u32) -> bool {
         let changed = self.namespaces.get(&record.name) != Some(&record.labels);
-        self.namespaces
+        let applied = self
+            .namespaces
             .apply(&record.name, record.resource_version, seen, record.labels)
-            && changed
+            && changed;
+        if applied {
+            self.recount_by_namespace_label();
+        }
+        applied
+    }
+
+    /// Forgets a namespace; says whether it had labels.
+    pub(crate) fn remove_namespace(&mut self, name: &Text) -> bool {
+        let labelled = self.namespaces.remove(name).is_some_and(|labels| !labels.is_empty());
+        if labelled {
+            self.recount_by_namespace_label();
+        }
+        labelled
+    }
+
+    fn recount_by_namespace_label(&mut self) {
+        self.table.unfill_selections_by_namespace_label();
+        self.fill_selections();
+    }
+
+    /// Takes in a service or a controller; says whether its selector is another than before.
+    pub(crate) fn apply_owner(&mut self, record: SelectorOwnerRecord, seen: u32) -> bool {
+        let name = ObjectName::new(&record.namespace, &record.name);
+        let versions = &mut self.others[record.kind as usize];
+        versions.apply(&name.path(), record.resource_version, seen, name) && self.owners.apply(record)
+    }
+
+    /// Takes in an object of a storage kind; says what of it is news.
+    pub(crate) fn apply_storage(&mut self, object: StorageObject, seen: u32) -> Option<StorageEvent> {
+        let (namespace, name, version) = object.identity();
+        let name = ObjectName::new(&namespace, &name);
+        let applied = self.others[object.kind() as usize].apply(&name.path(), version, seen, name);
+        applied.then(|| self.table.volumes_mut().apply(object)).flatten()
+    }
+
+    /// Forgets a service or a controller; says whether it was known.
+    pub(crate) fn remove_owner(&mut self, kind: Kind, namespace: &Text, name: &Text) -> bool {
+        self.others[kind as usize].remove(&ObjectName::new(namespace, name).path());
+        self.owners.remove(kind, namespace, name)
+    }
+
+    /// Forgets an object of a storage kind; says what of it is news.
+    pub(crate) fn remove_storage(&mut self, kind: Kind, namespace: &Text, name: &Text) -> Option<StorageEvent> {
+        self.others[kind as usize].remove(&ObjectName::new(namespace, name).path());
+        self.table.volumes_mut().remove(kind, namespace, name)
+    }
+
+    /// A selector owner or an object of a storage kind is still there.
+    pub(crate) fn mark_other(&mut self, kind: Kind, namespace: &Text, name: &Text, seen: u32) {
+        self.others[kind as usize].mark(&ObjectName::new(namespace, name).path(), seen);
+    }
+
+    /// Namespaces and names of those not seen since list number `seen` began.
+    pub(crate) fn others_unseen(&self, kind: Kind, seen: u32) -> Vec<ObjectName> {
+        let versions = &self.others[kind as usize];
+        let paths = versions.unseen(seen);
+        paths.iter().filter_map(|path| versions.get(path)).cloned().collect()
     }
 
     /// Compares every node's columns with the pods on it.

@@ -114,20 +114,28 @@ impl Cycle<'_> {
     /// Finds the best node for a pod on top of the plan so far, or writes down what stands against it.
     fn plan_member(&mut self, id: PodId, plan: &mut Plan) {
         self.engine.cluster.compile(id);
+        self.engine.cluster.compile_nominated(id);
         let Engine { cluster, pipeline, .. } = &mut *self.engine;
-        let Some(pod) = cluster.to_place(id) else { return };
+        let (Some(pod), Some(record)) = (cluster.to_place(id), cluster.pods.get(id).map(|pod| &pod.record)) else {
+            return;
+        };
+        let Some(profile) = pipeline.profile_of(&record.scheduler_name) else {
+            return;
+        };
         let view = View::new(&cluster.table, &plan.delta);
-        match pipeline.place(&pod, &view) {
+        let wanted = record
+            .nominated_node_name
+            .as_ref()
+            .and_then(|name| cluster.table.by_name(name));
+        match pipeline.place(profile, &pod, &view, &cluster.nominated_to_place(id), wanted) {
             Some(node) => {
-                if let Some(pod) = cluster.pods.get(id) {
-                    plan.delta.add(&cluster.table, node, pod.footprint());
-                }
+                plan.delta.add(&cluster.table, node, &pod);
                 plan.places.push((id, node));
             }
             None => plan.failures.push(Failure {
                 rejected: Rejected {
                     pod: id,
-                    plugins: pipeline.rejecting_plugins(),
+                    plugins: pipeline.rejecting_plugins(profile),
                 },
                 message: diagnosis::no_node(&cluster.table, pipeline.rejections()),
                 without_place: vec![id],
@@ -183,9 +191,9 @@ impl Cycle<'_> {
         classes.into_iter().map(|(_, members)| members).collect()
     }
 
-    /// The labels that make twins differ: none, as long as no anti-affinity of placed pods looks at any.
+    /// The labels that make twins differ: none, as long as no selector looks at any.
     fn selected_labels(&self, labels: &Labels) -> Labels {
-        if self.engine.cluster.table.anti_affinity_terms().next().is_some() {
+        if self.engine.cluster.table.looks_at_pods() {
             labels.clone()
         } else {
             Labels::default()

@@ -23,6 +23,14 @@ pub(crate) fn no_node(table: &NodeTable, rejections: &Rejections) -> String {
     if n == 0 {
         return "no nodes available to schedule pods".to_owned();
     }
+    if let Some(rejection) = rejections.of_pod() {
+        let reasons: Vec<String> = rejection.reasons.iter().map(|reason| reason.text(table)).collect();
+        return format!(
+            "0/{n} nodes are available: {}. The pod is rejected by {} whatever the node.",
+            reasons.join(", "),
+            rejection.plugin
+        );
+    }
     let mut reasons: Vec<String> = rejections
         .reasons()
         .iter()

@@ -17,7 +17,6 @@ use crate::time::Time;
 use muster_framework::Text;
 use muster_framework::group::GroupPolicy;
 use muster_framework::record::Kind;
-use muster_plugins::Profile;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeSet, VecDeque};
 
@@ -52,7 +51,6 @@ pub(crate) enum Timer {
 /// The scheduler's state and its work.
 #[derive(Debug)]
 pub struct Engine {
-    pub(crate) settings: Settings,
     pub(crate) cluster: Cluster,
     pub(crate) groups: Groups,
     pub(crate) queue: SchedulingQueue,
@@ -126,12 +124,14 @@ pub struct Stats {
 impl Engine {
     /// An engine that knows nothing yet. It tries no pod before every kind has been listed once, or is known not to be
     /// served.
-    pub fn new(settings: Settings) -> Engine {
+    pub fn new(settings: &Settings) -> Engine {
+        let mut cluster = Cluster::new();
+        let pipeline = Pipeline::new(&settings.profiles, settings.kube, settings.seed, &mut cluster.table);
         Engine {
-            cluster: Cluster::new(),
+            cluster,
             groups: Groups::default(),
-            queue: SchedulingQueue::new(&settings),
-            pipeline: Pipeline::new(Profile::default(), settings.seed),
+            queue: SchedulingQueue::new(settings),
+            pipeline,
             lists: Default::default(),
             outbox: VecDeque::new(),
             awaited: FxHashMap::default(),
@@ -141,7 +141,6 @@ impl Engine {
             last_effect: 0,
             recovered: false,
             stopped: false,
-            settings,
         }
     }
 
@@ -252,7 +251,7 @@ impl Engine {
 
 impl Engine {
     pub(crate) fn is_ours(&self, pod: &Pod) -> bool {
-        self.settings.scheduler_names.contains(&pod.record.scheduler_name)
+        self.pipeline.profile_of(&pod.record.scheduler_name).is_some()
     }
 
     /// Numbers an effect and puts it out.

@@ -7,12 +7,12 @@ use crate::groups::{Group, GroupId, Hold};
 use crate::input::{Object, ObjectKey};
 use crate::observation::Observation;
 use crate::pipeline::Help;
-use crate::pods::{BindStage, Pod, PodId, Report, Role};
+use crate::pods::{BindStage, DefaultSelection, Pod, PodId, Report, Role};
 use crate::queue::{Entity, Rejected, Urgency};
 use crate::time::Time;
 use muster_framework::Text;
 use muster_framework::compiled::CompiledSpec;
-use muster_framework::event::{ClusterEvent, NodeChanges};
+use muster_framework::event::{ClusterEvent, NodeChanges, ObjectChange, StorageEvent};
 use muster_framework::group::{GroupKey, GroupPolicy};
 use muster_framework::record::{Kind, NodeRecord, PodPhase, PodRecord};
 use muster_framework::view::{Delta, View};
@@ -41,6 +41,16 @@ impl Engine {
                     self.evaluate_group(now, group, None, "WorkloadAdd");
                 }
             }
+            Object::SelectorOwner(record) => {
+                if self.cluster.apply_owner(record, seen) {
+                    self.wake(now, ClusterEvent::SelectorOwnerUpdate, "SelectorOwnerUpdate");
+                }
+            }
+            Object::Storage(object) => {
+                if let Some(event) = self.cluster.apply_storage(object, seen) {
+                    self.wake(now, ClusterEvent::Storage(event), storage_label(event));
+                }
+            }
         }
     }
 
@@ -56,8 +66,7 @@ impl Engine {
                 }
             }
             Kind::Namespace => {
-                let labels = self.cluster.namespaces.remove(&key.name);
-                if labels.is_some_and(|labels| !labels.is_empty()) {
+                if self.cluster.remove_namespace(&key.name) {
                     self.wake(now, ClusterEvent::NamespaceUpdate, "NamespaceDelete");
                 }
             }
@@ -67,6 +76,16 @@ impl Engine {
             Kind::Workload => {
                 for group in self.groups.delete_workload(&key.namespace, &key.name) {
                     self.evaluate_group(now, group, None, "WorkloadDelete");
+                }
+            }
+            Kind::Service | Kind::ReplicationController | Kind::ReplicaSet | Kind::StatefulSet => {
+                if self.cluster.remove_owner(key.kind, &key.namespace, &key.name) {
+                    self.wake(now, ClusterEvent::SelectorOwnerUpdate, "SelectorOwnerUpdate");
+                }
+            }
+            kind => {
+                if let Some(event) = self.cluster.remove_storage(kind, &key.namespace, &key.name) {
+                    self.wake(now, ClusterEvent::Storage(event), storage_label(event));
                 }
             }
         }
@@ -90,6 +109,7 @@ impl Engine {
                     pod.seen = seen;
                 }
             }
+            kind => self.cluster.mark_other(kind, &key.namespace, &key.name, seen),
         }
         let object = if key.namespace.is_empty() {
             key.name.clone()
@@ -134,6 +154,10 @@ impl Engine {
                     .map(|(_, pod)| key(&pod.record.namespace, &pod.record.name, &pod.record.uid))
                     .collect()
             }
+            kind => {
+                let unseen = self.cluster.others_unseen(kind, begun).into_iter();
+                unseen.map(|other| key(&other.namespace, &other.name, &none)).collect()
+            }
         };
         for key in &gone {
             self.delete(now, key);
@@ -176,9 +200,7 @@ impl Engine {
         let Some(node) = self.cluster.table.by_name(name) else {
             return;
         };
-        let mut terms = self.cluster.table.anti_affinity_terms();
-        let had_anti_affinity = terms.any(|term| term.pods_on.contains_key(&node));
-        drop(terms);
+        let had_anti_affinity = self.cluster.table.has_anti_affinity_on(node);
         self.cluster.delete_node(name);
         self.wake(now, ClusterEvent::NodeDelete { had_anti_affinity }, "NodeDelete");
     }
@@ -190,6 +212,34 @@ fn update_label(changes: NodeChanges) -> &'static str {
         NodeChanges { allocatable: true, .. } => "NodeUpdateNodeAllocatable",
         NodeChanges { labels: true, .. } => "NodeUpdateNodeLabel",
         _ => "NodeUpdateNodeTaint",
+    }
+}
+
+/// Upstream's name of a change of a storage object. Source: `k8s.io/kube-scheduler/framework.ClusterEvent.Label`.
+fn storage_label(event: StorageEvent) -> &'static str {
+    use ObjectChange::{Added, Removed, Updated};
+    match (event.kind, event.change) {
+        (Kind::PersistentVolume, Added) => "PersistentVolumeAdd",
+        (Kind::PersistentVolume, Updated) => "PersistentVolumeUpdate",
+        (Kind::PersistentVolume, Removed) => "PersistentVolumeDelete",
+        (Kind::PersistentVolumeClaim, Added) => "PersistentVolumeClaimAdd",
+        (Kind::PersistentVolumeClaim, Updated) => "PersistentVolumeClaimUpdate",
+        (Kind::PersistentVolumeClaim, Removed) => "PersistentVolumeClaimDelete",
+        (Kind::StorageClass, Added) => "StorageClassAdd",
+        (Kind::StorageClass, Updated) => "StorageClassUpdate",
+        (Kind::StorageClass, Removed) => "StorageClassDelete",
+        (Kind::CsiNode, Added) => "CSINodeAdd",
+        (Kind::CsiNode, Updated) => "CSINodeUpdate",
+        (Kind::CsiNode, Removed) => "CSINodeDelete",
+        (Kind::CsiDriver, Added) => "CSIDriverAdd",
+        (Kind::CsiDriver, Updated) => "CSIDriverUpdate",
+        (Kind::CsiDriver, Removed) => "CSIDriverDelete",
+        (Kind::CsiStorageCapacity, Added) => "CSIStorageCapacityAdd",
+        (Kind::CsiStorageCapacity, Updated) => "CSIStorageCapacityUpdate",
+        (Kind::CsiStorageCapacity, Removed) => "CSIStorageCapacityDelete",
+        (_, Added) => "VolumeAttachmentAdd",
+        (_, Updated) => "VolumeAttachmentUpdate",
+        (_, Removed) => "VolumeAttachmentDelete",
     }
 }
 
@@ -254,8 +304,10 @@ impl Engine {
             seen,
             report,
             write_after: Time::ZERO,
+            default_selection: DefaultSelection::default(),
         };
         let id = self.cluster.pods.insert(pod);
+        self.cluster.index_nomination(id);
         if let Some(key) = key {
             let group = self.groups.join(key, id, Role::Lost);
             if let Some(pod) = self.cluster.pods.get_mut(id) {
@@ -312,10 +364,8 @@ impl Engine {
     }
 
     fn is_gated(&self, record: &PodRecord) -> bool {
-        self.pipeline
-            .profile()
-            .pre_enqueue()
-            .any(|(_, plugin)| plugin.hold(record).is_some())
+        let profile = self.pipeline.profile_of(&record.scheduler_name);
+        profile.is_some_and(|profile| self.pipeline.held_by(profile, record).is_some())
     }
 
     fn report_unsupported(&mut self, now: Time, id: PodId) {
@@ -517,7 +567,7 @@ impl Engine {
             .map(|(entity, rejected)| (entity, rejected.to_vec()))
             .collect();
         // Twins get the same answer as long as nobody looks at their labels.
-        let labels_matter = self.cluster.table.anti_affinity_terms().next().is_some();
+        let labels_matter = self.cluster.table.looks_at_pods();
         let mut known: FxHashMap<(*const CompiledSpec, u32), Help> = FxHashMap::default();
         for (entity, rejected) in waiting {
             for rejected in rejected {
@@ -554,9 +604,17 @@ impl Engine {
         if let Some(help) = known.as_ref().and_then(|known| known.get(&key)) {
             return *help;
         }
+        let profile = self
+            .cluster
+            .pods
+            .get(rejected.pod)
+            .map(|pod| &pod.record.scheduler_name);
+        let Some(profile) = profile.and_then(|name| self.pipeline.profile_of(name)) else {
+            return Help::No;
+        };
         let delta = Delta::default();
         let view = View::new(&self.cluster.table, &delta);
-        let help = self.pipeline.can_help(&pod, rejected.plugins, event, &view);
+        let help = self.pipeline.can_help(profile, &pod, rejected.plugins, event, &view);
         if let Some(known) = &mut known {
             known.insert(key, help);
         }

@@ -6,7 +6,8 @@
 use crate::effect::EffectId;
 use muster_framework::Text;
 use muster_framework::record::{
-    Kind, NamespaceRecord, NodeRecord, PodRecord, PriorityClassRecord, ResourceVersion, SelectorOwnerRecord, WorkloadRecord,
+    Kind, NamespaceRecord, NodeRecord, PodRecord, PriorityClassRecord, ResourceVersion, SelectorOwnerRecord,
+    WorkloadRecord,
 };
 use muster_framework::volume::StorageObject;
 

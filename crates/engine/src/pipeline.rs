@@ -1,18 +1,26 @@
 //! One pass of the pipeline: filters narrow the nodes, scores order them, a content hash breaks ties.
 
+use muster_framework::Text;
 use muster_framework::event::{ClusterEvent, Hint};
 use muster_framework::node_set::NodeSet;
-use muster_framework::plugin::PodToPlace;
-use muster_framework::rejection::Rejections;
-use muster_framework::table::NodeOrd;
-use muster_framework::view::View;
-use muster_plugins::Profile;
+use muster_framework::plugin::{PodToPlace, PreFilter};
+use muster_framework::rejection::{Code, PodRejection, Reason, Rejections};
+use muster_framework::rules::KubeMinor;
+use muster_framework::table::{NodeOrd, NodeTable};
+use muster_framework::view::{Delta, View};
+use muster_plugins::{Profile, ProfileSpec};
 
-/// The profile and the memory that passes use again and again.
+/// A profile as its ordinal among those of the pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ProfileOrd(usize);
+
+/// The profiles and the memory that passes use again and again.
 pub(crate) struct Pipeline {
-    profile: Profile,
+    profiles: Vec<Profile>,
     seed: u64,
     feasible: NodeSet,
+    /// Filters that have nothing to judge for the pod of the last pass, as bits by index.
+    skipped: u32,
     rejections: Rejections,
     scores: Vec<i64>,
     totals: Vec<i64>,
@@ -29,6 +37,23 @@ pub(crate) enum Help {
     NotYet(u32),
 }
 
+/// Pods that have been promised a node: nodes are judged with them and without them.
+pub(crate) type Nominated<'a> = [(NodeOrd, Vec<PodToPlace<'a>>)];
+
+/// Scores of the nodes of a pass by one plugin, told while they are made.
+pub(crate) trait ScoreWitness {
+    /// Before normalising.
+    fn raw(&mut self, plugin: &'static str, nodes: &NodeSet, scores: &[i64]);
+    /// After normalising, with the weight that they count with.
+    fn normalized(&mut self, plugin: &'static str, weight: i64, nodes: &NodeSet, scores: &[i64]);
+}
+
+/// Nobody looks.
+impl ScoreWitness for () {
+    fn raw(&mut self, _: &'static str, _: &NodeSet, _: &[i64]) {}
+    fn normalized(&mut self, _: &'static str, _: i64, _: &NodeSet, _: &[i64]) {}
+}
+
 impl std::fmt::Debug for Pipeline {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pipeline")
@@ -38,43 +63,68 @@ impl std::fmt::Debug for Pipeline {
 }
 
 impl Pipeline {
-    pub(crate) fn new(profile: Profile, seed: u64) -> Pipeline {
+    /// The profiles of `specs` over `table`, with counted rejections.
+    pub(crate) fn new(specs: &[ProfileSpec], minor: KubeMinor, seed: u64, table: &mut NodeTable) -> Pipeline {
         Pipeline {
-            profile,
+            profiles: specs.iter().map(|spec| Profile::new(spec, minor, table)).collect(),
             seed,
             feasible: NodeSet::default(),
+            skipped: 0,
             rejections: Rejections::counting(),
             scores: Vec::new(),
             totals: Vec::new(),
         }
     }
 
-    pub(crate) fn profile(&self) -> &Profile {
-        &self.profile
+    /// Keeps every rejection in full from now on.
+    pub(crate) fn with_details(mut self) -> Pipeline {
+        self.rejections = Rejections::detailed();
+        self
+    }
+
+    /// The profile that answers to a scheduler name.
+    pub(crate) fn profile_of(&self, scheduler_name: &str) -> Option<ProfileOrd> {
+        let named = |profile: &Profile| &**profile.scheduler_name() == scheduler_name;
+        self.profiles.iter().position(named).map(ProfileOrd)
+    }
+
+    /// The first profile, if there is any.
+    pub(crate) fn first_profile(&self) -> Option<ProfileOrd> {
+        (!self.profiles.is_empty()).then_some(ProfileOrd(0))
+    }
+
+    pub(crate) fn profile(&self, profile: ProfileOrd) -> &Profile {
+        &self.profiles[profile.0]
     }
 
     /// The best node for the pod. None: no node can take it, and [`Pipeline::rejections`] says why.
-    pub(crate) fn place(&mut self, pod: &PodToPlace<'_>, view: &View<'_>) -> Option<NodeOrd> {
-        self.filter(pod, view);
-        debug_assert_eq!(
-            self.feasible.len()
-                + self
-                    .rejections
-                    .by_plugin()
-                    .iter()
-                    .map(|(_, n)| *n as usize)
-                    .sum::<usize>(),
-            view.table().len(),
-            "every node is feasible or blamed on one plugin"
-        );
+    ///
+    /// `wanted` is the node that the pod itself has been promised: if it can take the pod, it is chosen.
+    pub(crate) fn place(
+        &mut self,
+        profile: ProfileOrd,
+        pod: &PodToPlace<'_>,
+        view: &View<'_>,
+        nominated: &Nominated<'_>,
+        wanted: Option<NodeOrd>,
+    ) -> Option<NodeOrd> {
+        self.filter(profile, pod, view, nominated);
+        if let Some(wanted) = wanted.filter(|wanted| self.feasible.contains(*wanted)) {
+            return Some(wanted);
+        }
         match self.feasible.len() {
             0 => None,
             1 => self.feasible.iter().next(),
             _ => {
-                self.score(pod, view);
+                self.score(profile, pod, view, &mut ());
                 self.best(pod, view)
             }
         }
+    }
+
+    /// The nodes that the last pass left.
+    pub(crate) fn feasible(&self) -> &NodeSet {
+        &self.feasible
     }
 
     /// Why the nodes of the last pass fell out.
@@ -83,9 +133,9 @@ impl Pipeline {
     }
 
     /// The plugins that rejected nodes in the last pass, as bits by index among the filters.
-    pub(crate) fn rejecting_plugins(&self) -> u32 {
+    pub(crate) fn rejecting_plugins(&self, profile: ProfileOrd) -> u32 {
         let rejecting = |name: &str| self.rejections.by_plugin().iter().any(|(plugin, _)| *plugin == name);
-        let filters = self.profile.filters().enumerate();
+        let filters = self.profile(profile).filters().enumerate();
         filters
             .filter(|(_, (name, _))| rejecting(name))
             .fold(0, |bits, (at, _)| bits | 1 << at)
@@ -94,67 +144,172 @@ impl Pipeline {
     /// Whether an event can help a pod that these plugins rejected: a hint first, then a look at the event's node.
     pub(crate) fn can_help(
         &mut self,
+        profile: ProfileOrd,
         pod: &PodToPlace<'_>,
         plugins: u32,
         event: ClusterEvent,
         view: &View<'_>,
     ) -> Help {
-        let filters = self
-            .profile
-            .filters()
-            .enumerate()
-            .filter(|(at, _)| plugins & 1 << at != 0);
+        let filters = self.profile(profile).filters().enumerate();
+        let filters = filters.filter(|(at, _)| plugins & 1 << at != 0);
         match filters.map(|(_, (_, filter))| filter.hint(pod, event)).max() {
             None | Some(Hint::Skip) => Help::No,
             Some(Hint::Queue) => Help::Yes,
             Some(Hint::OnEventNode) => match event.node() {
-                Some(node) => self.fits(pod, view, node).map_or(Help::Yes, Help::NotYet),
+                Some(node) => self.fits(profile, pod, view, node).map_or(Help::Yes, Help::NotYet),
                 None => Help::No,
             },
         }
     }
 
     /// The first plugin, as a bit, that keeps the pod from this one node; None: the node could take it.
-    fn fits(&mut self, pod: &PodToPlace<'_>, view: &View<'_>, node: NodeOrd) -> Option<u32> {
+    fn fits(&mut self, profile: ProfileOrd, pod: &PodToPlace<'_>, view: &View<'_>, node: NodeOrd) -> Option<u32> {
         let mut nodes = NodeSet::with_len(view.table().padded_len());
         nodes.insert(node);
         let mut unheard = Rejections::counting();
-        for (at, (name, filter)) in self.profile.filters().enumerate() {
-            if !filter.skips(pod) {
-                unheard.begin(name);
-                filter.filter(pod, view, &mut nodes, &mut unheard);
-                if nodes.is_empty() {
-                    return Some(1 << at);
-                }
+        for (at, (name, filter)) in self.profile(profile).filters().enumerate() {
+            match filter.pre_filter(pod, view) {
+                PreFilter::Skip => continue,
+                PreFilter::Reject(..) => return Some(1 << at),
+                PreFilter::Narrow(narrow) if !narrow.contains(node) => return Some(1 << at),
+                PreFilter::Narrow(_) | PreFilter::Judge => {}
+            }
+            unheard.begin(name);
+            filter.filter(pod, view, &mut nodes, &mut unheard);
+            if nodes.is_empty() {
+                return Some(1 << at);
             }
         }
         None
     }
 
-    fn filter(&mut self, pod: &PodToPlace<'_>, view: &View<'_>) {
+    /// Leaves the nodes that can take the pod in [`Pipeline::feasible`]; every other node is blamed on one plugin.
+    ///
+    /// Source: `pkg/scheduler.findNodesThatFitPod`.
+    pub(crate) fn filter(
+        &mut self,
+        profile: ProfileOrd,
+        pod: &PodToPlace<'_>,
+        view: &View<'_>,
+        nominated: &Nominated<'_>,
+    ) {
+        self.feasible.copy_from(view.table().live());
+        self.feasible.grow(view.table().padded_len());
+        self.rejections.clear();
+        if self.pre_filter(profile, pod, view) {
+            self.filter_nominated(profile, pod, view, nominated);
+            let Pipeline {
+                profiles,
+                feasible,
+                skipped,
+                rejections,
+                ..
+            } = self;
+            run_filters(&profiles[profile.0], *skipped, pod, view, feasible, rejections);
+        }
+        debug_assert_eq!(
+            self.feasible.len() + self.rejections.n_rejected() as usize,
+            view.table().len(),
+            "every node is feasible or blamed on one plugin"
+        );
+    }
+
+    /// Asks every filter what it says before it looks at nodes. False: no node will do.
+    ///
+    /// Source: `pkg/scheduler/framework/runtime.RunPreFilterPlugins`: the first final rejection ends the asking, others
+    /// do not.
+    fn pre_filter(&mut self, profile: ProfileOrd, pod: &PodToPlace<'_>, view: &View<'_>) -> bool {
+        self.skipped = 0;
+        let mut rejected: Option<PodRejection> = None;
+        let mut narrowed: Option<NodeSet> = None;
+        let mut narrowing: Vec<&'static str> = Vec::new();
+        for (at, (plugin, filter)) in self.profiles[profile.0].filters().enumerate() {
+            match filter.pre_filter(pod, view) {
+                PreFilter::Judge => {}
+                PreFilter::Skip => self.skipped |= 1 << at,
+                PreFilter::Narrow(nodes) => {
+                    narrowing.push(plugin);
+                    let both = match narrowed.take() {
+                        Some(before) => before.iter().filter(|node| nodes.contains(*node)).collect(),
+                        None => nodes,
+                    };
+                    narrowed = Some(both);
+                }
+                PreFilter::Reject(code, reasons) => {
+                    let last = code != Code::Unschedulable;
+                    rejected = Some(PodRejection { plugin, code, reasons });
+                    if last {
+                        break;
+                    }
+                }
+            }
+        }
+        if let Some(rejected) = rejected {
+            let nodes = std::mem::take(&mut self.feasible);
+            self.rejections.reject_pod(rejected, &nodes);
+            return false;
+        }
+        if let Some(narrowed) = narrowed {
+            narrowing.sort_unstable();
+            let reason = Reason::Text(format!("node(s) didn't satisfy plugin(s) [{}]", narrowing.join(" ")).into());
+            let Pipeline {
+                feasible, rejections, ..
+            } = self;
+            rejections.begin(narrowing[0]);
+            feasible.retain(
+                |node| narrowed.contains(node),
+                |node| rejections.reject_unjudged(node, Code::UnschedulableAndUnresolvable, reason.clone()),
+            );
+            self.rejections.narrowed_to(narrowed);
+        }
+        true
+    }
+
+    /// Judges the nodes that are promised to other pods as if these were there already: only then as they are.
+    ///
+    /// Source: `pkg/scheduler/framework/runtime.RunFilterPluginsWithNominatedPods`.
+    fn filter_nominated(
+        &mut self,
+        profile: ProfileOrd,
+        pod: &PodToPlace<'_>,
+        view: &View<'_>,
+        nominated: &Nominated<'_>,
+    ) {
         let Pipeline {
-            profile,
+            profiles,
             feasible,
+            skipped,
             rejections,
             ..
         } = self;
-        feasible.copy_from(view.table().live());
-        feasible.grow(view.table().padded_len());
-        rejections.clear();
-        for (name, filter) in profile.filters() {
-            if !filter.skips(pod) {
-                rejections.begin(name);
-                filter.filter(pod, view, feasible, rejections);
-                if feasible.is_empty() {
-                    break;
-                }
+        for (node, promised) in nominated {
+            if !feasible.contains(*node) {
+                continue;
+            }
+            let mut delta: Delta = view.delta().clone();
+            for pod in promised {
+                delta.add(view.table(), *node, pod);
+            }
+            let mut one = NodeSet::with_len(view.table().padded_len());
+            one.insert(*node);
+            let view = View::new(view.table(), &delta);
+            run_filters(&profiles[profile.0], *skipped, pod, &view, &mut one, rejections);
+            if one.is_empty() {
+                feasible.remove(*node);
             }
         }
     }
 
-    fn score(&mut self, pod: &PodToPlace<'_>, view: &View<'_>) {
+    /// Scores the nodes that the last pass left: afterwards `totals` holds what the plugins add up to.
+    pub(crate) fn score(
+        &mut self,
+        profile: ProfileOrd,
+        pod: &PodToPlace<'_>,
+        view: &View<'_>,
+        witness: &mut impl ScoreWitness,
+    ) {
         let Pipeline {
-            profile,
+            profiles,
             feasible,
             scores,
             totals,
@@ -163,24 +318,56 @@ impl Pipeline {
         totals.clear();
         totals.resize(view.table().padded_len(), 0);
         scores.resize(view.table().padded_len(), 0);
-        for (_, weight, score) in profile.scores() {
-            if !score.skips(pod) {
-                score.score(pod, view, feasible, scores);
-                score.normalize(feasible, scores);
-                for node in feasible.iter() {
-                    totals[node.index()] += weight * scores[node.index()];
-                }
+        for (plugin, weight, score) in profiles[profile.0].scores() {
+            if score.skips(pod, view, feasible) {
+                continue;
+            }
+            score.score(pod, view, feasible, scores);
+            witness.raw(plugin, feasible, scores);
+            score.normalize(pod, view, feasible, scores);
+            witness.normalized(plugin, weight, feasible, scores);
+            // Whole columns: what stands at nodes that fell out is never read.
+            for (total, score) in totals.iter_mut().zip(&*scores) {
+                *total = total.wrapping_add(weight.wrapping_mul(*score));
             }
         }
     }
 
     /// The highest total; among equals the highest hash of (seed, content of the spec, node name).
-    fn best(&self, pod: &PodToPlace<'_>, view: &View<'_>) -> Option<NodeOrd> {
+    pub(crate) fn best(&self, pod: &PodToPlace<'_>, view: &View<'_>) -> Option<NodeOrd> {
         let salt = mix(self.seed ^ pod.compiled.content_hash);
         let total = |node: &NodeOrd| self.totals[node.index()];
         let highest = self.feasible.iter().map(|node| total(&node)).max()?;
         let equals = self.feasible.iter().filter(|node| total(node) == highest);
         equals.max_by_key(|node| mix(salt ^ view.table().name_hash(*node)))
+    }
+
+    /// Why a pod is kept out of the queue, by the first plugin that keeps it out.
+    pub(crate) fn held_by(
+        &self,
+        profile: ProfileOrd,
+        pod: &muster_framework::record::PodRecord,
+    ) -> Option<(&'static str, Text)> {
+        let mut plugins = self.profile(profile).pre_enqueue();
+        plugins.find_map(|(name, plugin)| Some((name, plugin.hold(pod)?.into())))
+    }
+}
+
+/// Runs the filters that have something to judge, until no node is left.
+fn run_filters(
+    profile: &Profile,
+    skipped: u32,
+    pod: &PodToPlace<'_>,
+    view: &View<'_>,
+    nodes: &mut NodeSet,
+    rejections: &mut Rejections,
+) {
+    for (_, (name, filter)) in profile.filters().enumerate().filter(|(at, _)| skipped & 1 << at == 0) {
+        if nodes.is_empty() {
+            break;
+        }
+        rejections.begin(name);
+        filter.filter(pod, view, nodes, rejections);
     }
 }
 

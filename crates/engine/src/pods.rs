@@ -5,7 +5,9 @@ use crate::groups::GroupId;
 use crate::time::Time;
 use muster_framework::Text;
 use muster_framework::compiled::CompiledSpec;
+use muster_framework::labels::Labels;
 use muster_framework::record::{PodRecord, PodScheduledCondition, PodSpec};
+use muster_framework::selection::{PodIdentity, SelectionOrd};
 use muster_framework::table::{Footprint, NodeOrd, NodeTable};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -93,6 +95,17 @@ pub(crate) struct Pod {
     pub(crate) report: Report,
     /// When a failed status write may be tried again.
     pub(crate) write_after: Time,
+    /// What default spreading spreads it with.
+    pub(crate) default_selection: DefaultSelection,
+}
+
+/// The pods that a pod belongs together with through services and its controller, as of an epoch of these.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct DefaultSelection {
+    /// None: not looked for, or given back.
+    pub(crate) epoch: Option<u64>,
+    /// None: nothing selects the pod.
+    pub(crate) selection: Option<SelectionOrd>,
 }
 
 impl Pod {
@@ -104,12 +117,21 @@ impl Pod {
         }
     }
 
-    pub(crate) fn footprint(&self) -> Footprint<'_> {
-        let spec = &self.record.spec;
+    /// What selectors see of it, in a namespace with these labels.
+    pub(crate) fn identity<'a>(&'a self, namespace_labels: Option<&'a Labels>) -> PodIdentity<'a> {
+        PodIdentity {
+            namespace: &self.record.namespace,
+            namespace_labels,
+            labels: &self.record.labels,
+            terminating: self.record.terminating,
+        }
+    }
+
+    pub(crate) fn footprint<'a>(&'a self, namespace_labels: Option<&'a Labels>) -> Footprint<'a> {
         Footprint {
+            identity: self.identity(namespace_labels),
             charge: &self.record.charge,
-            ports: &spec.host_ports,
-            anti_affinity: &spec.anti_affinity,
+            spec: &self.record.spec,
         }
     }
 

@@ -1,13 +1,16 @@
 //! What an engine is told once, when it is made.
 
-use muster_framework::Text;
+use muster_framework::rules::KubeMinor;
+use muster_plugins::ProfileSpec;
 use std::time::Duration;
 
 /// Settings of an engine. There is no `Default`: whoever makes one decides (`muster-config` has the defaults).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The scheduler names that it answers to (`spec.schedulerName`).
-    pub scheduler_names: Vec<Text>,
+    /// The profiles: each answers to one scheduler name (`spec.schedulerName`).
+    pub profiles: Vec<ProfileSpec>,
+    /// Whose rules and words are followed, where Kubernetes minors differ.
+    pub kube: KubeMinor,
     /// Breaks ties between equally good nodes: the same seed, the same choices.
     pub seed: u64,
     /// The first wait after a failed attempt.

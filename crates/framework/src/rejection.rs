@@ -1,6 +1,7 @@
 //! Why nodes fell out: counted while filters run, so that a diagnosis costs nothing extra and adds up.
 
 use crate::Text;
+use crate::node_set::NodeSet;
 use crate::resource::ResourceOrd;
 use crate::table::{NodeOrd, NodeTable};
 use smallvec::SmallVec;
@@ -78,6 +79,8 @@ pub struct NodeRejection {
     pub code: Code,
     /// Everything that plugin has against it.
     pub reasons: SmallVec<[Reason; 1]>,
+    /// It never came to be judged: a plugin had narrowed the nodes before.
+    pub unjudged: bool,
 }
 
 /// Collects rejections while the filters run in their order: each node is told at most once.
@@ -87,6 +90,8 @@ pub struct Rejections {
     by_plugin: Vec<(&'static str, u32)>,
     reasons: Vec<(Reason, u32)>,
     n_unresolvable: u32,
+    pod: Option<PodRejection>,
+    narrowed: Option<NodeSet>,
     details: Option<Vec<NodeRejection>>,
 }
 
@@ -109,6 +114,8 @@ impl Rejections {
         self.by_plugin.clear();
         self.reasons.clear();
         self.n_unresolvable = 0;
+        self.pod = None;
+        self.narrowed = None;
         if let Some(details) = &mut self.details {
             details.clear();
         }
@@ -122,6 +129,29 @@ impl Rejections {
     /// The current plugin rejects a node for one reason.
     pub fn reject(&mut self, node: NodeOrd, code: Code, reason: Reason) {
         self.reject_all(node, code, [reason]);
+    }
+
+    /// A plugin rejects the pod before any node is judged; `nodes` are all that there are.
+    pub fn reject_pod(&mut self, rejection: PodRejection, nodes: &NodeSet) {
+        let n = nodes.len() as u32;
+        self.by_plugin.push((rejection.plugin, n));
+        if rejection.code == Code::UnschedulableAndUnresolvable {
+            self.n_unresolvable = n;
+        }
+        self.pod = Some(rejection);
+    }
+
+    /// The current plugin rejects a node by narrowing the nodes before they are judged.
+    pub fn reject_unjudged(&mut self, node: NodeOrd, code: Code, reason: Reason) {
+        self.reject_all(node, code, [reason]);
+        if let Some(last) = self.details.as_mut().and_then(|details| details.last_mut()) {
+            last.unjudged = true;
+        }
+    }
+
+    /// Plugins have narrowed the nodes to these before they were judged.
+    pub fn narrowed_to(&mut self, nodes: NodeSet) {
+        self.narrowed = Some(nodes);
     }
 
     /// The current plugin rejects a node for several reasons.
@@ -147,6 +177,7 @@ impl Rejections {
                 plugin: self.plugin,
                 code,
                 reasons: kept,
+                unjudged: false,
             });
         }
     }
@@ -154,6 +185,21 @@ impl Rejections {
     /// Nodes by the first plugin that rejected them, in the order of the plugins. Adds up to all rejected nodes.
     pub fn by_plugin(&self) -> &[(&'static str, u32)] {
         &self.by_plugin
+    }
+
+    /// How many nodes fell out.
+    pub fn n_rejected(&self) -> u32 {
+        self.by_plugin.iter().map(|(_, n)| n).sum()
+    }
+
+    /// The rejection of the pod as a whole, if it came to that: then no node was judged.
+    pub fn of_pod(&self) -> Option<&PodRejection> {
+        self.pod.as_ref()
+    }
+
+    /// The nodes that plugins had narrowed the choice to before they were judged.
+    pub fn narrowed(&self) -> Option<&NodeSet> {
+        self.narrowed.as_ref()
     }
 
     /// How often each reason was given; a node may have several.

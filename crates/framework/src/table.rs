@@ -365,6 +365,17 @@ impl NodeTable {
         self.terms.n_bearers[0] > 0
     }
 
+    /// Whether pods with required anti-affinity are on the node.
+    pub fn has_anti_affinity_on(&self, node: NodeOrd) -> bool {
+        let mut terms = self.terms.iter();
+        terms.any(|term| term.content.0 == TermKind::RequiredAntiAffinity && term.tally.on_node().get(node.0) > 0)
+    }
+
+    /// Whether some selection counts the pod: then it matters to somebody where it is.
+    pub fn is_counted(&self, pod: &PodIdentity<'_>) -> bool {
+        !self.selections.selecting(pod).is_empty()
+    }
+
     /// Whether a selection or a term of a placed pod looks at pods at all: then labels matter to somebody.
     pub fn looks_at_pods(&self) -> bool {
         !self.selections.is_idle() || self.terms.iter().next().is_some()

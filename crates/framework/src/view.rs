@@ -129,6 +129,11 @@ impl<'a> View<'a> {
         self.table
     }
 
+    /// The delta.
+    pub fn delta(&self) -> &'a Delta {
+        self.delta
+    }
+
     /// Nodes whose pods differ from the base.
     pub fn touched(&self) -> &'a [NodeOrd] {
         &self.delta.touched

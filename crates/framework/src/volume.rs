@@ -1,6 +1,7 @@
 //! Persistent volumes and what is known about them: records of the storage kinds, and the store that plugins read.
 
 use crate::Text;
+use crate::event::StorageEvent;
 use crate::labels::Labels;
 use crate::record::{ClaimKey, Kind, PodVolume, ResourceVersion};
 use crate::selector::{LabelSelector, NodeSelectorTerm};
@@ -264,6 +265,28 @@ pub enum StorageObject {
 }
 
 impl StorageObject {
+    /// Its namespace, empty where its kind has none, its name, and its version.
+    pub fn identity(&self) -> (Text, Text, ResourceVersion) {
+        let none = || Text::from("");
+        match self {
+            StorageObject::Volume(volume) => (none(), volume.name.clone(), volume.resource_version),
+            StorageObject::Claim(claim) => (
+                claim.key.namespace.clone(),
+                claim.key.name.clone(),
+                claim.resource_version,
+            ),
+            StorageObject::Class(class) => (none(), class.name.clone(), class.resource_version),
+            StorageObject::CsiNode(node) => (none(), node.name.clone(), node.resource_version),
+            StorageObject::CsiDriver(driver) => (none(), driver.name.clone(), driver.resource_version),
+            StorageObject::Capacity(capacity) => (
+                capacity.namespace.clone(),
+                capacity.name.clone(),
+                capacity.resource_version,
+            ),
+            StorageObject::Attachment(attachment) => (none(), attachment.name.clone(), attachment.resource_version),
+        }
+    }
+
     /// Its kind.
     pub fn kind(&self) -> Kind {
         match self {
@@ -290,6 +313,16 @@ pub fn key_hash(namespace: &str, name: &str) -> u64 {
 pub struct Volumes {}
 
 impl Volumes {
+    /// Takes an object in; None: nothing that plugins read has changed.
+    pub fn apply(&mut self, _object: StorageObject) -> Option<StorageEvent> {
+        None
+    }
+
+    /// Forgets an object; None: it was not known.
+    pub fn remove(&mut self, _kind: Kind, _namespace: &str, _name: &str) -> Option<StorageEvent> {
+        None
+    }
+
     pub(crate) fn add_pod(&mut self, _node: NodeOrd, _volumes: &[PodVolume]) {}
 
     pub(crate) fn remove_pod(&mut self, _node: NodeOrd, _volumes: &[PodVolume]) {}

@@ -249,6 +249,7 @@ impl Cycle<'_> {
             }),
         );
         self.engine.set_role(id, Role::Placed);
+        self.engine.wake_for_company(self.now, id);
     }
 
     fn commit_gang(&mut self, id: GroupId, plan: &Plan) {

@@ -1,6 +1,6 @@
 //! Facts about objects: nodes and pods come, change and go; what waits is woken by what could help it.
 
-use crate::cluster::is_stale;
+use crate::cluster::{Cluster, is_stale};
 use crate::diagnosis;
 use crate::engine::Engine;
 use crate::groups::{Group, GroupId, Hold};
@@ -215,6 +215,12 @@ fn update_label(changes: NodeChanges) -> &'static str {
     }
 }
 
+/// Whether selectors see a pod that is known otherwise than they saw `old`.
+fn seen_differently(old: &PodRecord, cluster: &Cluster, id: PodId) -> bool {
+    let new = cluster.pods.get(id).map(|pod| &pod.record);
+    new.is_some_and(|new| old.labels != new.labels || old.terminating != new.terminating)
+}
+
 /// Upstream's name of a change of a storage object. Source: `k8s.io/kube-scheduler/framework.ClusterEvent.Label`.
 fn storage_label(event: StorageEvent) -> &'static str {
     use ObjectChange::{Added, Removed, Updated};
@@ -281,6 +287,11 @@ impl Engine {
                 ClusterEvent::AssignedPodScaleDown(node),
                 "AssignedPodUpdatePodScaleDown",
             );
+        }
+        if let Some(node) = charged
+            && (seen_differently(&old, &self.cluster, id) && self.cluster.table.looks_at_pods())
+        {
+            self.wake(now, ClusterEvent::AssignedPodUpdate(node), "AssignedPodUpdatePodLabel");
         }
         self.settle(now, id, changed, "UnschedulablePodUpdate");
     }
@@ -405,8 +416,24 @@ impl Engine {
             Some(false) => {
                 self.give_back(now, id);
                 self.cluster.place(id, node, None);
+                self.wake_for_company(now, id);
             }
-            None => self.cluster.place(id, node, None),
+            None => {
+                self.cluster.place(id, node, None);
+                self.wake_for_company(now, id);
+            }
+        }
+    }
+
+    /// A pod is on a node that it was not on: wakes who waits for company.
+    pub(crate) fn wake_for_company(&mut self, now: Time, id: PodId) {
+        let Some(pod) = self.cluster.pods.get(id) else { return };
+        let Some(node) = pod.place.as_ref().and_then(|place| place.charged) else {
+            return;
+        };
+        let namespace = self.cluster.namespaces.get(&pod.record.namespace);
+        if self.cluster.table.is_counted(&pod.identity(namespace)) {
+            self.wake(now, ClusterEvent::AssignedPodAdd(node), "AssignedPodAdd");
         }
     }
 

@@ -426,7 +426,8 @@ mod tests {
 
     fn queue() -> SchedulingQueue {
         SchedulingQueue::new(&Settings {
-            scheduler_names: vec!["muster".into()],
+            profiles: vec![],
+            kube: muster_framework::rules::KubeMinor::default(),
             seed: 0,
             pod_initial_backoff: Duration::from_secs(1),
             pod_max_backoff: Duration::from_secs(10),

@@ -1,5 +1,6 @@
 //! What an engine is told once, when it is made.
 
+use muster_framework::Text;
 use muster_framework::rules::KubeMinor;
 use muster_plugins::ProfileSpec;
 use std::time::Duration;
@@ -19,4 +20,11 @@ pub struct Settings {
     pub pod_max_backoff: Duration,
     /// How long a pod may lie in the unschedulable section before it is tried again without any event.
     pub pod_max_in_unschedulable: Duration,
+}
+
+impl Settings {
+    /// The scheduler names that it answers to.
+    pub fn scheduler_names(&self) -> impl Iterator<Item = &Text> {
+        self.profiles.iter().map(|profile| &profile.scheduler_name)
+    }
 }

@@ -472,7 +472,7 @@ impl Api {
                 self.list(world, Kind::Node);
             }
             Step::Restart => {
-                world.engine = Engine::new(settings());
+                world.engine = Engine::new(&settings());
                 self.open.clear();
                 Kind::ALL.into_iter().for_each(|kind| self.list(world, kind));
             }
@@ -523,6 +523,7 @@ impl Api {
                 let each = |(name, min): (&String, &i32)| Object::Workload(workload(name, &[("w", gang(*min))]));
                 self.workloads.iter().map(each).collect()
             }
+            _ => vec![],
         };
         objects.into_iter().for_each(|object| world.apply(object));
         world.input(Input::ListDone(kind));

@@ -35,7 +35,7 @@ fn nothing_is_tried_before_every_kind_has_been_listed() {
     let mut world = World::unsynced();
     world.node(node("n1", 1000));
     world.pod(pod("web", 500));
-    for kind in [Kind::PriorityClass, Kind::Namespace, Kind::Node, Kind::Pod] {
+    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Workload) {
         world.input(Input::ListDone(kind));
         assert!(world.poll().is_empty());
     }

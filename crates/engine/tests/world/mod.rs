@@ -10,13 +10,16 @@ use muster_framework::group::{GroupLink, GroupPolicy};
 use muster_framework::labels::Labels;
 use muster_framework::record::{Kind, NodeRecord, PodPhase, PodRecord, PodSpec, WorkloadRecord};
 use muster_framework::resource::{Charge, ResourceList};
+use muster_framework::rules::KubeMinor;
+use muster_plugins::ProfileSpec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) fn settings() -> Settings {
     Settings {
-        scheduler_names: vec!["muster".into()],
+        profiles: vec![ProfileSpec::default_for("muster", KubeMinor::V1_35)],
+        kube: KubeMinor::V1_35,
         seed: 7,
         pod_initial_backoff: Duration::from_secs(1),
         pod_max_backoff: Duration::from_secs(10),
@@ -37,6 +40,8 @@ pub(crate) fn node(name: &str, milli_cpu: i64) -> NodeRecord {
             ..ResourceList::default()
         },
         allowed_pods: 110,
+        images: Box::default(),
+        declared_features: Box::default(),
     }
 }
 
@@ -66,6 +71,7 @@ pub(crate) fn pod(name: &str, milli_cpu: i64) -> PodRecord {
         priority_class_name: None,
         scheduling_gates: Box::new([]),
         group: None,
+        controller: None,
         spec: Arc::new(PodSpec {
             charge: charge.clone(),
             ..PodSpec::default()
@@ -129,7 +135,7 @@ impl World {
 
     pub(crate) fn unsynced() -> World {
         World {
-            engine: Engine::new(settings()),
+            engine: Engine::new(&settings()),
             now: Time::ZERO,
             pods: BTreeMap::new(),
             effects: vec![],

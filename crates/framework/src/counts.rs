@@ -87,15 +87,16 @@ impl Counts {
         }
     }
 
-    /// The keys that count, with their counts, in no order that means anything.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, u32)> {
-        let (map, column) = match &self.repr {
-            Repr::Sparse(map) => (Some(map), None),
-            Repr::Dense(column) => (None, Some(column)),
-        };
-        let sparse = map.into_iter().flatten().map(|(key, count)| (*key, *count));
-        let dense = column.into_iter().flatten().enumerate();
-        sparse.chain(dense.filter_map(|(key, count)| (*count > 0).then_some((key as u32, *count))))
+    /// Tells the keys that count, with their counts, in no order that means anything.
+    pub fn each(&self, mut tell: impl FnMut(u32, u32)) {
+        match &self.repr {
+            Repr::Sparse(map) => map.iter().for_each(|(key, count)| tell(*key, *count)),
+            Repr::Dense(column) => {
+                for (key, count) in column.iter().enumerate().filter(|(_, count)| **count > 0) {
+                    tell(key as u32, *count);
+                }
+            }
+        }
     }
 
     fn slot(&mut self, key: u32) -> &mut u32 {
@@ -131,7 +132,8 @@ mod tests {
                     *count -= amount;
                     plain.retain(|_, count| *count > 0);
                 }
-                let mut seen: Vec<(u32, u32)> = counts.iter().collect();
+                let mut seen: Vec<(u32, u32)> = Vec::new();
+                counts.each(|key, count| seen.push((key, count)));
                 seen.sort_unstable();
                 prop_assert_eq!(seen, plain.iter().map(|(k, c)| (*k, *c)).collect::<Vec<_>>());
                 prop_assert_eq!(counts.len(), plain.len());

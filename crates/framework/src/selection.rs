@@ -8,6 +8,7 @@
 use crate::counts::Counts;
 use crate::labels::Labels;
 use crate::record::{NamespaceScope, PodAffinityTerm, PodSpec};
+use crate::rules::KubeMinor;
 use crate::selector::{LabelSelector, Operator};
 use crate::table::{ColumnOrd, LabelColumn, NodeOrd};
 use rustc_hash::{FxHashMap, FxHasher};
@@ -43,9 +44,27 @@ pub struct PodSelector {
 
 impl PodSelector {
     /// Whether the pod is one of them.
+    ///
+    /// A selector of namespaces that states anything finds namespaces that have been seen, by their labels; one that
+    /// states nothing finds all. Source: `mergeAffinityTermNamespacesIfNotEmpty` of
+    /// `pkg/scheduler/framework/plugins/interpodaffinity`.
     pub fn selects(&self, pod: &PodIdentity<'_>) -> bool {
         self.selector.as_ref().is_some_and(|s| s.matches(pod.labels))
-            && self.namespaces.contains(pod.namespace, pod.namespace_labels)
+            && (self.namespaces.names.iter().any(|name| **name == *pod.namespace)
+                || self.namespaces.selector.as_ref().is_some_and(|selector| {
+                    selector.requirements.is_empty() || pod.namespace_labels.is_some_and(|l| selector.matches(l))
+                }))
+    }
+
+    /// Kubernetes before 1.37 adds the namespaces that a selector finds to those by name, but keeps the selector, and
+    /// asks it again about every placed pod as if its namespace had no labels: then a selector such as `NotIn`, which
+    /// lets the absence of labels pass, finds all namespaces.
+    fn widen(&mut self) {
+        if let Some(selector) = &mut self.namespaces.selector
+            && selector.matches(&Labels::default())
+        {
+            *selector = LabelSelector::default();
+        }
     }
 }
 
@@ -76,8 +95,10 @@ impl Selection {
         }
     }
 
-    /// Pods that a spread constraint counts: those that are being deleted are left out.
-    pub fn of_spread(pods: PodSelector) -> Selection {
+    /// Pods that a spread constraint counts: those that are being deleted are left out, and a selector that states
+    /// nothing counts nothing. Source: `countPodsMatchSelector` of `pkg/scheduler/framework/plugins/podtopologyspread`.
+    pub fn of_spread(mut pods: PodSelector) -> Selection {
+        pods.selector = pods.selector.filter(|selector| !selector.requirements.is_empty());
         Selection {
             all_of: Box::new([pods]),
             count_terminating: false,
@@ -90,7 +111,20 @@ impl Selection {
     }
 
     fn reads_namespace_labels(&self) -> bool {
-        self.all_of.iter().any(|part| part.namespaces.selector.is_some())
+        let mut selectors = self.all_of.iter().filter_map(|part| part.namespaces.selector.as_ref());
+        selectors.any(|selector| !selector.requirements.is_empty())
+    }
+
+    /// The selector under which the selection is found by the labels of pods: best one that requires certain labels.
+    /// None: it selects nothing.
+    fn indexed(&self) -> Option<&LabelSelector> {
+        let mut selectors = self.all_of.iter().map(|part| part.selector.as_ref());
+        if self.all_of.is_empty() || selectors.clone().any(|selector| selector.is_none()) {
+            return None;
+        }
+        let requires = |selector: &&LabelSelector| LabelIndex::postings(selector).is_some();
+        let certain = selectors.clone().flatten().find(requires);
+        certain.or_else(|| selectors.next().flatten())
     }
 }
 
@@ -176,12 +210,10 @@ impl Tally {
     fn watch(&mut self, column: ColumnOrd, columns: &[LabelColumn]) {
         let values = &columns[column.index()];
         let mut counts = Counts::default();
-        for (node, pods) in self.on_node.iter() {
-            match values.code(NodeOrd(node)) {
-                0 => {}
-                code => counts.add(code, pods, values.n_codes()),
-            }
-        }
+        self.on_node.each(|node, pods| match values.code(NodeOrd(node)) {
+            0 => {}
+            code => counts.add(code, pods, values.n_codes()),
+        });
         self.by_domain.push((column, counts));
     }
 
@@ -212,6 +244,7 @@ struct LabelIndex {
 }
 
 impl LabelIndex {
+    /// The labels of which a pod needs one to be selected; None: it needs none for certain.
     fn postings(selector: &LabelSelector) -> Option<impl Iterator<Item = u64>> {
         let required = selector.requirements.iter().find(|r| r.operator == Operator::In)?;
         Some(required.values.iter().map(|value| hash_label(&required.key, value)))
@@ -285,11 +318,20 @@ pub(crate) struct Selections {
     idle: VecDeque<SelectionOrd>,
     index: LabelIndex,
     n_unfilled: usize,
+    /// Namespace selectors are read as before Kubernetes 1.37.
+    widens: bool,
 }
 
 impl Selections {
-    /// The selection, interned, with one user more. Gives the columns that it must watch from now on.
-    pub(crate) fn acquire(&mut self, selection: Selection) -> SelectionOrd {
+    pub(crate) fn follow(&mut self, minor: KubeMinor) {
+        self.widens = minor < KubeMinor::V1_37;
+    }
+
+    /// The selection, interned, with one user more.
+    pub(crate) fn acquire(&mut self, mut selection: Selection) -> SelectionOrd {
+        if self.widens {
+            selection.all_of.iter_mut().for_each(PodSelector::widen);
+        }
         if let Some(&ord) = self.by_content.get(&selection) {
             if let Some(entry) = &mut self.entries[ord.0 as usize] {
                 entry.users += 1;
@@ -350,14 +392,15 @@ impl Selections {
 
     fn unindex(&mut self, entry: &SelectionEntry, ord: SelectionOrd) {
         if entry.filled
-            && let Some(selector) = entry.selection.all_of.first().and_then(|part| part.selector.as_ref())
+            && let Some(selector) = entry.selection.indexed()
         {
             self.index.remove(selector, ord.0);
         }
     }
 
     pub(crate) fn watches(&self, ord: SelectionOrd, column: ColumnOrd) -> bool {
-        self.tally(ord).is_some_and(|tally| tally.by_domain(column).is_some())
+        self.get(ord)
+            .is_some_and(|(_, tally)| tally.by_domain(column).is_some())
     }
 
     pub(crate) fn watch(&mut self, ord: SelectionOrd, column: ColumnOrd, columns: &[LabelColumn]) {
@@ -366,8 +409,9 @@ impl Selections {
         }
     }
 
-    pub(crate) fn tally(&self, ord: SelectionOrd) -> Option<&Tally> {
-        Some(&self.entries.get(ord.0 as usize)?.as_ref()?.tally)
+    pub(crate) fn get(&self, ord: SelectionOrd) -> Option<(&Selection, &Tally)> {
+        let entry = self.entries.get(ord.0 as usize)?.as_ref()?;
+        Some((&entry.selection, &entry.tally))
     }
 
     /// Whether nobody uses any.
@@ -423,7 +467,7 @@ impl Selections {
         for at in ords {
             if let Some(entry) = &mut self.entries[at] {
                 entry.filled = true;
-                if let Some(selector) = entry.selection.all_of.first().and_then(|part| part.selector.as_ref()) {
+                if let Some(selector) = entry.selection.indexed() {
                     self.index.insert(selector, at as u32);
                 }
             }
@@ -467,13 +511,11 @@ impl Selections {
 
 // ---- terms of placed pods ----------------------------------------------------------------------------------------
 
-/// A term, with the kind of what it means.
-type TermContent = (TermKind, PodAffinityTerm);
-
 /// A term that placed pods bear.
 #[derive(Debug)]
 pub(crate) struct PlacedTerm {
-    pub(crate) content: Arc<TermContent>,
+    pub(crate) kind: TermKind,
+    term: PodAffinityTerm,
     /// The column of its topology key.
     pub(crate) column: ColumnOrd,
     /// Compiled pods that will bring it.
@@ -485,25 +527,39 @@ pub(crate) struct PlacedTerm {
 #[derive(Debug, Default)]
 pub(crate) struct PlacedTerms {
     entries: Vec<Option<PlacedTerm>>,
-    by_content: FxHashMap<Arc<TermContent>, TermOrd>,
+    /// By the hash of kind and term: pods that go are found by what they say, and no copy of it is made.
+    by_content: FxHashMap<u64, SmallVec<[TermOrd; 1]>>,
     free: Vec<TermOrd>,
     index: LabelIndex,
-    /// Bearers by kind: anti-affinity, required affinity, preferences.
-    pub(crate) n_bearers: [u64; 3],
+    /// How often pods bear required anti-affinity.
+    n_anti_affinity: u64,
 }
 
-fn kind_index(kind: TermKind) -> usize {
-    match kind {
-        TermKind::RequiredAntiAffinity => 0,
-        TermKind::RequiredAffinity => 1,
-        TermKind::PreferredAffinity(_) | TermKind::PreferredAntiAffinity(_) => 2,
-    }
+fn hash_term(kind: TermKind, term: &PodAffinityTerm) -> u64 {
+    let mut hasher = FxHasher::default();
+    (kind, term).hash(&mut hasher);
+    hasher.finish()
 }
 
 impl PlacedTerms {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_content.is_empty()
+    }
+
+    pub(crate) fn has_anti_affinity(&self) -> bool {
+        self.n_anti_affinity > 0
+    }
+
+    pub(crate) fn has_anti_affinity_on(&self, node: NodeOrd) -> bool {
+        let mut terms = self.entries.iter().flatten();
+        self.has_anti_affinity()
+            && terms.any(|term| term.kind == TermKind::RequiredAntiAffinity && term.tally.on_node.get(node.0) > 0)
+    }
+
     pub(crate) fn find(&self, kind: TermKind, term: &PodAffinityTerm) -> Option<TermOrd> {
-        // The map's key is the pair; a pair of references cannot be looked up without a copy. Only victims need this.
-        self.by_content.get(&(kind, term.clone())).copied()
+        let same = |ord: &&TermOrd| self.get(**ord).is_some_and(|e| e.kind == kind && e.term == *term);
+        let alike = self.by_content.get(&hash_term(kind, term))?;
+        alike.iter().find(same).copied()
     }
 
     pub(crate) fn insert(
@@ -513,29 +569,24 @@ impl PlacedTerms {
         column: ColumnOrd,
         columns: &[LabelColumn],
     ) -> TermOrd {
-        let content = Arc::new((kind, term));
+        let ord = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            TermOrd((self.entries.len() - 1) as u32)
+        });
+        if let Some(selector) = &term.selector {
+            self.index.insert(selector, ord.0);
+        }
+        let alike = self.by_content.entry(hash_term(kind, &term)).or_default();
+        alike.push(ord);
         let mut tally = Tally::default();
         tally.watch(column, columns);
-        let entry = PlacedTerm {
-            content: content.clone(),
+        self.entries[ord.0 as usize] = Some(PlacedTerm {
+            kind,
+            term,
             column,
             users: 0,
             tally,
-        };
-        let ord = match self.free.pop() {
-            Some(ord) => {
-                self.entries[ord.0 as usize] = Some(entry);
-                ord
-            }
-            None => {
-                self.entries.push(Some(entry));
-                TermOrd((self.entries.len() - 1) as u32)
-            }
-        };
-        if let Some(selector) = &content.1.selector {
-            self.index.insert(selector, ord.0);
-        }
-        self.by_content.insert(content, ord);
+        });
         ord
     }
 
@@ -560,7 +611,7 @@ impl PlacedTerms {
     pub(crate) fn add_bearer(&mut self, ord: TermOrd, node: NodeOrd, columns: &[LabelColumn], n_nodes: usize) {
         if let Some(entry) = &mut self.entries[ord.0 as usize] {
             entry.tally.add(node, columns, n_nodes);
-            self.n_bearers[kind_index(entry.content.0)] += 1;
+            self.n_anti_affinity += u64::from(entry.kind == TermKind::RequiredAntiAffinity);
         }
     }
 
@@ -568,7 +619,7 @@ impl PlacedTerms {
     pub(crate) fn remove_bearer(&mut self, ord: TermOrd, node: NodeOrd, columns: &[LabelColumn]) -> Option<ColumnOrd> {
         if let Some(entry) = &mut self.entries[ord.0 as usize] {
             entry.tally.sub(node, columns);
-            self.n_bearers[kind_index(entry.content.0)] -= 1;
+            self.n_anti_affinity -= u64::from(entry.kind == TermKind::RequiredAntiAffinity);
         }
         self.drop_unused(ord)
     }
@@ -576,10 +627,16 @@ impl PlacedTerms {
     fn drop_unused(&mut self, ord: TermOrd) -> Option<ColumnOrd> {
         let slot = &mut self.entries[ord.0 as usize];
         let entry = slot.take_if(|entry| entry.users == 0 && entry.tally.on_node.is_empty())?;
-        if let Some(selector) = &entry.content.1.selector {
+        if let Some(selector) = &entry.term.selector {
             self.index.remove(selector, ord.0);
         }
-        self.by_content.remove(&entry.content);
+        let hash = hash_term(entry.kind, &entry.term);
+        if let Some(alike) = self.by_content.get_mut(&hash) {
+            alike.retain(|other| *other != ord);
+            if alike.is_empty() {
+                self.by_content.remove(&hash);
+            }
+        }
         self.free.push(ord);
         Some(entry.column)
     }
@@ -590,13 +647,9 @@ impl PlacedTerms {
         let selects = |ord: &u32| {
             self.entries[*ord as usize]
                 .as_ref()
-                .is_some_and(|entry| entry.content.1.selects(pod.namespace, pod.namespace_labels, pod.labels))
+                .is_some_and(|entry| entry.term.selects(pod.namespace, pod.namespace_labels, pod.labels))
         };
         candidates.filter(selects).map(TermOrd).collect()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &PlacedTerm> {
-        self.entries.iter().flatten()
     }
 
     pub(crate) fn move_node(&mut self, column: ColumnOrd, node: NodeOrd, from: u32, to: u32, n_codes: usize) {

@@ -12,6 +12,7 @@ use crate::labels::Labels;
 use crate::node_set::{BLOCK_BITS, NodeSet};
 use crate::record::{HostPort, NodeImage, NodeRecord, PodAffinityTerm, PodSpec};
 use crate::resource::{Charge, ResourceList, ResourceOrd};
+use crate::rules::KubeMinor;
 use crate::selection::{PlacedTerms, PodIdentity, Selection, SelectionOrd, Selections, TermKind, TermOrd, terms_of};
 use crate::selector::Requirement;
 use crate::taint::Taint;
@@ -52,6 +53,7 @@ pub struct LabelColumn {
     nodes_with: Vec<u32>,
     free: Vec<u32>,
     by_value: FxHashMap<Text, u32>,
+    n_labelled: usize,
 }
 
 /// A key that may not be there yet: lets a free column slot be `Default`.
@@ -88,6 +90,11 @@ impl LabelColumn {
         self.by_value.len()
     }
 
+    /// How many nodes have the label.
+    pub fn n_labelled(&self) -> usize {
+        self.n_labelled
+    }
+
     /// For every code, whether a node with that value satisfies `requirement`: one evaluation per distinct value.
     pub fn judge(&self, requirement: &Requirement) -> Vec<bool> {
         let mut verdicts: Vec<bool> = Vec::with_capacity(self.values.len());
@@ -105,6 +112,8 @@ impl LabelColumn {
     fn set(&mut self, node: NodeOrd, value: Option<&Text>) -> (u32, u32) {
         let new = value.map_or(0, |value| self.acquire(value));
         let old = std::mem::replace(&mut self.codes[node.index()], new);
+        self.n_labelled += usize::from(new != 0);
+        self.n_labelled -= usize::from(old != 0);
         if old != 0 {
             self.release(old);
         }
@@ -362,13 +371,12 @@ impl NodeTable {
 
     /// Whether pods are placed that have required anti-affinity.
     pub fn has_anti_affinity(&self) -> bool {
-        self.terms.n_bearers[0] > 0
+        self.terms.has_anti_affinity()
     }
 
     /// Whether pods with required anti-affinity are on the node.
     pub fn has_anti_affinity_on(&self, node: NodeOrd) -> bool {
-        let mut terms = self.terms.iter();
-        terms.any(|term| term.content.0 == TermKind::RequiredAntiAffinity && term.tally.on_node().get(node.0) > 0)
+        self.terms.has_anti_affinity_on(node)
     }
 
     /// Whether some selection counts the pod: then it matters to somebody where it is.
@@ -378,7 +386,7 @@ impl NodeTable {
 
     /// Whether a selection or a term of a placed pod looks at pods at all: then labels matter to somebody.
     pub fn looks_at_pods(&self) -> bool {
-        !self.selections.is_idle() || self.terms.iter().next().is_some()
+        !self.selections.is_idle() || !self.terms.is_empty()
     }
 
     /// The bytes that an image takes on a node, if the node has it under this name.
@@ -738,6 +746,11 @@ fn for_each_amount(table: &mut NodeTable, charge: &Charge, mut each: impl FnMut(
 // ---- selections and terms ----------------------------------------------------------------------------------------
 
 impl NodeTable {
+    /// Reads the namespace selectors of pods to be placed as this minor does. To be said before anything is compiled.
+    pub fn follow(&mut self, minor: KubeMinor) {
+        self.selections.follow(minor);
+    }
+
     /// Makes sure that a selection is counted by node and by the domains of `columns`, and counts one more user of it.
     /// What is new has to be filled: see [`NodeTable::has_unfilled_selections`].
     pub fn acquire_selection(&mut self, selection: Selection, columns: &[ColumnOrd]) -> SelectionOrd {

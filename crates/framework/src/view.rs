@@ -6,10 +6,10 @@
 
 use crate::node_set::NodeSet;
 use crate::plugin::PodToPlace;
-use crate::record::{HostPort, PodAffinityTerm, PodSpec};
+use crate::record::{HostPort, PodSpec};
 use crate::resource::{Charge, ResourceOrd};
-use crate::selection::{PodIdentity, SelectionOrd, Tally, TermKind, TermOrd, terms_of};
-use crate::table::{ColumnOrd, Footprint, NodeOrd, NodeTable};
+use crate::selection::{PodIdentity, Selection, SelectionOrd, Tally, TermKind, TermOrd, terms_of};
+use crate::table::{ColumnOrd, Footprint, LabelColumn, NodeOrd, NodeTable};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -190,47 +190,26 @@ impl<'a> View<'a> {
         self.table.nodes_with_ports().chain(touched.copied()).collect()
     }
 
-    /// How many pods of a selection are on the node.
-    pub fn selected_on(&self, selection: SelectionOrd, node: NodeOrd) -> i64 {
-        let base = self
-            .tally(selection)
-            .map_or(0, |tally| i64::from(tally.on_node().get(node.0)));
-        let shift = self.delta.selections.get(&selection).and_then(|shift| shift.get(&node));
-        base + shift.copied().unwrap_or(0)
-    }
-
-    /// How many pods of a selection there are on all nodes.
-    pub fn n_selected(&self, selection: SelectionOrd) -> i64 {
-        let base = self.tally(selection).map_or(0, |tally| tally.on_node().total() as i64);
-        base + self
-            .delta
-            .selections
-            .get(&selection)
-            .map_or(0, |shift| shift.values().sum())
-    }
-
-    /// The nodes that hold pods of a selection, with how many, in no order that means anything.
-    pub fn nodes_with_selected(&self, selection: SelectionOrd) -> Vec<(NodeOrd, i64)> {
-        let tally = self.tally(selection);
-        let base = tally.into_iter().flat_map(|tally| tally.on_node().iter());
-        let base = base.map(|(node, pods)| (NodeOrd(node), i64::from(pods)));
-        let Some(shift) = self.delta.selections.get(&selection) else {
-            return base.collect();
-        };
-        let unshifted = base.filter(|(node, _)| !shift.contains_key(node));
-        let shifted = shift.keys().map(|node| (*node, self.selected_on(selection, *node)));
-        unshifted.chain(shifted).filter(|(_, pods)| *pods > 0).collect()
-    }
-
-    /// How many pods of a selection each domain of a key holds: `domains` is made as long as the column has codes and
-    /// filled by code. Pods on nodes without the key count nowhere, so `domains[0]` is 0.
-    pub fn selected_by_domain(&self, selection: SelectionOrd, column: ColumnOrd, domains: &mut Vec<i64>) {
-        self.by_domain(
-            self.tally(selection),
-            self.delta.selections.get(&selection),
-            column,
-            domains,
+    /// The pods of a selection.
+    pub fn selected(&self, selection: SelectionOrd) -> PodCounts<'a> {
+        debug_assert!(
+            !self.table.has_unfilled_selections(),
+            "selections are filled before anybody reads them"
         );
+        PodCounts {
+            table: self.table,
+            tally: self.table.selections().get(selection).map(|(_, tally)| tally),
+            shift: self.delta.selections.get(&selection),
+        }
+    }
+
+    /// What a selection asks.
+    ///
+    /// # Panics
+    /// The selection is gone: ordinals must not be kept beyond their release.
+    pub fn selection(&self, selection: SelectionOrd) -> &'a Selection {
+        let known = self.table.selections().get(selection);
+        known.expect("the ordinal of a selection in use").0
     }
 
     /// The terms of placed pods that speak of this pod. Some may have no bearer any more, or none yet.
@@ -238,69 +217,124 @@ impl<'a> View<'a> {
         self.table.terms().selecting(pod)
     }
 
-    /// What a term means, what it says, and the column of its topology key.
+    /// What a term means for the pods that it speaks of, and the column of its topology key.
     ///
     /// # Panics
     /// The term is gone: ordinals must not be kept beyond their last bearer.
-    pub fn term(&self, term: TermOrd) -> (TermKind, &'a PodAffinityTerm, ColumnOrd) {
+    pub fn term(&self, term: TermOrd) -> (TermKind, ColumnOrd) {
         let term = self.table.terms().get(term).expect("the ordinal of a live term");
-        (term.content.0, &term.content.1, term.column)
+        (term.kind, term.column)
     }
 
-    /// How many pods that bear a term each domain of its key holds, as [`View::selected_by_domain`].
-    pub fn bearers_by_domain(&self, term: TermOrd, domains: &mut Vec<i64>) {
-        let column = self.term(term).2;
-        let tally = self.table.terms().get(term).map(|term| &term.tally);
-        self.by_domain(tally, self.delta.terms.get(&term), column, domains);
-    }
-
-    /// Whether any placed pod has (anti-)affinity terms of one of these kinds (preferences of any weight are one kind).
-    pub fn has_terms(&self, wanted: impl Fn(TermKind) -> bool) -> bool {
-        let terms = self.table.terms();
-        if self.delta.terms.is_empty() {
-            return terms
-                .iter()
-                .any(|term| wanted(term.content.0) && !term.tally.on_node().is_empty());
+    /// The pods that bear a term.
+    pub fn bearers(&self, term: TermOrd) -> PodCounts<'a> {
+        PodCounts {
+            table: self.table,
+            tally: self.table.terms().get(term).map(|term| &term.tally),
+            shift: self.delta.terms.get(&term),
         }
-        self.delta.terms.iter().any(|(ord, shift)| {
-            wanted(self.term(*ord).0)
-                && terms.get(*ord).map_or(0, |term| term.tally.on_node().total() as i64) + shift.values().sum::<i64>()
-                    > 0
-        }) || terms.iter().any(|term| {
-            let shifted = terms
-                .find(term.content.0, &term.content.1)
-                .is_some_and(|o| self.delta.terms.contains_key(&o));
-            wanted(term.content.0) && !shifted && !term.tally.on_node().is_empty()
-        })
+    }
+}
+
+/// Pods of one kind on base ⊕ delta, counted by node and by domain.
+#[derive(Debug, Clone, Copy)]
+pub struct PodCounts<'a> {
+    table: &'a NodeTable,
+    tally: Option<&'a Tally>,
+    shift: Option<&'a Shift>,
+}
+
+impl PodCounts<'_> {
+    /// How many there are on a node.
+    pub fn on(&self, node: NodeOrd) -> i64 {
+        let base = self.tally.map_or(0, |tally| i64::from(tally.on_node().get(node.0)));
+        base + self.shift_on(node)
     }
 
-    fn tally(&self, selection: SelectionOrd) -> Option<&'a Tally> {
-        debug_assert!(
-            !self.table.has_unfilled_selections(),
-            "selections are filled before anybody reads them"
-        );
-        self.table.selections().tally(selection)
+    fn shift_on(&self, node: NodeOrd) -> i64 {
+        let shift = self.shift.and_then(|shift| shift.get(&node));
+        shift.copied().unwrap_or(0)
     }
 
-    fn by_domain(&self, tally: Option<&Tally>, shift: Option<&Shift>, column: ColumnOrd, domains: &mut Vec<i64>) {
+    /// Tells the nodes that hold any, with how many, in no order that means anything.
+    pub fn each_node(&self, mut tell: impl FnMut(NodeOrd, i64)) {
+        if let Some(tally) = self.tally {
+            tally.on_node().each(|node, pods| {
+                let node = NodeOrd(node);
+                match i64::from(pods) + self.shift_on(node) {
+                    0 => {}
+                    pods => tell(node, pods),
+                }
+            });
+        }
+        for (node, pods) in self.shift.into_iter().flatten() {
+            let counted = self.tally.is_some_and(|tally| tally.on_node().get(node.0) > 0);
+            if !counted && *pods != 0 {
+                tell(*node, *pods);
+            }
+        }
+    }
+
+    /// How many there are on all nodes.
+    pub fn total(&self) -> i64 {
+        let base = self.tally.map_or(0, |tally| tally.on_node().total() as i64);
+        base + self.shift.map_or(0, |shift| shift.values().sum())
+    }
+
+    /// How many there are on nodes that have the key of `column`.
+    pub fn total_in(&self, column: ColumnOrd) -> i64 {
         let codes = self.table.column(column);
-        domains.clear();
-        domains.resize(codes.n_codes(), 0);
-        match tally.and_then(|tally| tally.by_domain(column)) {
-            Some(counts) => {
-                for (code, pods) in counts.iter() {
-                    domains[code as usize] += i64::from(pods);
-                }
-            }
+        let Some(tally) = self.tally else {
+            return self.shift_in(codes);
+        };
+        match tally.by_domain(column) {
+            Some(counts) => counts.total() as i64 + self.shift_in(codes),
             None => {
-                for (node, pods) in tally.into_iter().flat_map(|tally| tally.on_node().iter()) {
-                    domains[codes.code(NodeOrd(node)) as usize] += i64::from(pods);
-                }
+                let mut total = self.shift_in(codes);
+                tally.on_node().each(|node, pods| {
+                    if codes.code(NodeOrd(node)) != 0 {
+                        total += i64::from(pods);
+                    }
+                });
+                total
             }
         }
-        for (node, pods) in shift.into_iter().flatten() {
-            domains[codes.code(*node) as usize] += pods;
+    }
+
+    fn shift_in(&self, codes: &LabelColumn) -> i64 {
+        let shift = self.shift.into_iter().flatten();
+        shift
+            .filter(|(node, _)| codes.code(**node) != 0)
+            .map(|(_, pods)| pods)
+            .sum()
+    }
+
+    /// Tells how many each domain of a key holds, by code, in no order that means anything. Domains without any may be
+    /// told too, and a domain may be told in several parts. Pods on nodes without the key count nowhere.
+    pub fn each_domain(&self, column: ColumnOrd, mut tell: impl FnMut(u32, i64)) {
+        let codes = self.table.column(column);
+        let mut tell = |code: u32, pods: i64| {
+            if code != 0 {
+                tell(code, pods);
+            }
+        };
+        if let Some(tally) = self.tally {
+            match tally.by_domain(column) {
+                Some(counts) => counts.each(|code, pods| tell(code, i64::from(pods))),
+                None => tally
+                    .on_node()
+                    .each(|node, pods| tell(codes.code(NodeOrd(node)), i64::from(pods))),
+            }
         }
-        domains[0] = 0;
+        for (node, pods) in self.shift.into_iter().flatten() {
+            tell(codes.code(*node), *pods);
+        }
+    }
+
+    /// How many each domain of a key holds, by code.
+    pub fn by_domain(&self, column: ColumnOrd) -> Vec<i64> {
+        let mut domains = vec![0; self.table.column(column).n_codes()];
+        self.each_domain(column, |code, pods| domains[code as usize] += pods);
+        domains
     }
 }

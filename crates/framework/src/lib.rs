@@ -9,8 +9,10 @@
 
 pub mod compiled;
 pub mod counts;
+mod distinct;
 pub mod event;
 pub mod group;
+pub mod image;
 pub mod labels;
 pub mod node_match;
 pub mod node_set;

@@ -7,19 +7,20 @@
 //! Sums wrap on overflow, as upstream's do: so taking a pod off is the exact reverse of putting it on, whatever it asks.
 
 use crate::Text;
+use crate::distinct::Distinct;
 use crate::event::NodeChanges;
+use crate::image::{Images, PlacedImage};
 use crate::labels::Labels;
 use crate::node_set::{BLOCK_BITS, NodeSet};
-use crate::record::{HostPort, NodeImage, NodeRecord, PodAffinityTerm, PodSpec};
+use crate::record::{HostPort, NodeRecord, PodAffinityTerm, PodSpec, Protocol};
 use crate::resource::{Charge, ResourceList, ResourceOrd};
 use crate::rules::KubeMinor;
 use crate::selection::{PlacedTerms, PodIdentity, Selection, SelectionOrd, Selections, TermKind, TermOrd, terms_of};
-use crate::selector::Requirement;
+use crate::selector::{Operator, Requirement};
 use crate::taint::Taint;
 use crate::volume::Volumes;
 use rustc_hash::{FxHashMap, FxHasher};
 use std::hash::Hasher;
-use std::sync::Arc;
 
 /// A node as its dense ordinal. Ordinals of deleted nodes are used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -95,16 +96,34 @@ impl LabelColumn {
         self.n_labelled
     }
 
+    /// The nodes of the block that begins at `first` whose code is good, lowest bit first; `good` has an entry by code.
+    pub fn bits(&self, first: usize, good: &[bool]) -> usize {
+        let codes = self.codes[first..first + BLOCK_BITS].iter().enumerate();
+        codes.fold(0, |bits, (at, code)| bits | usize::from(good[*code as usize]) << at)
+    }
+
+    /// The nodes of the block that begins at `first` that have the label, lowest bit first.
+    pub fn labelled_bits(&self, first: usize) -> usize {
+        let codes = self.codes[first..first + BLOCK_BITS].iter().enumerate();
+        codes.fold(0, |bits, (at, code)| bits | usize::from(*code != 0) << at)
+    }
+
     /// For every code, whether a node with that value satisfies `requirement`: one evaluation per distinct value.
     pub fn judge(&self, requirement: &Requirement) -> Vec<bool> {
-        let mut verdicts: Vec<bool> = Vec::with_capacity(self.values.len());
-        verdicts.push(requirement.matches(None));
-        verdicts.extend(
-            self.values
-                .iter()
-                .skip(1)
-                .map(|v| v.as_deref().is_some_and(|v| requirement.matches(Some(v)))),
-        );
+        let n_codes = self.n_codes();
+        let (listed, others) = match requirement.operator {
+            // The values of a hostname are as many as nodes: they are looked up, not gone through.
+            Operator::In => (true, false),
+            Operator::NotIn => (false, true),
+            _ => {
+                let of_code = |code| requirement.matches(self.value(code as u32).map(|value| &**value));
+                return (0..n_codes).map(of_code).collect();
+            }
+        };
+        let mut verdicts = vec![others; n_codes];
+        for code in requirement.values.iter().filter_map(|value| self.code_of(value)) {
+            verdicts[code as usize] = listed;
+        }
         verdicts
     }
 
@@ -152,46 +171,6 @@ impl LabelColumn {
     }
 }
 
-/// Distinct taint sets, counted by their nodes.
-#[derive(Debug, Default)]
-struct TaintSets {
-    sets: Vec<(Arc<[Taint]>, u32)>,
-    by_content: FxHashMap<Arc<[Taint]>, u32>,
-    free: Vec<u32>,
-}
-
-impl TaintSets {
-    fn acquire(&mut self, taints: &[Taint]) -> u32 {
-        if let Some(&id) = self.by_content.get(taints) {
-            self.sets[id as usize].1 += 1;
-            return id;
-        }
-        let content: Arc<[Taint]> = taints.into();
-        let id = match self.free.pop() {
-            Some(id) => {
-                self.sets[id as usize] = (content.clone(), 1);
-                id
-            }
-            None => {
-                self.sets.push((content.clone(), 1));
-                (self.sets.len() - 1) as u32
-            }
-        };
-        self.by_content.insert(content, id);
-        id
-    }
-
-    fn release(&mut self, id: u32) {
-        let (content, count) = &mut self.sets[id as usize];
-        *count -= 1;
-        if *count == 0 {
-            self.by_content.remove(content);
-            *content = Arc::from([]);
-            self.free.push(id);
-        }
-    }
-}
-
 /// What [`NodeTable::apply`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
@@ -216,7 +195,7 @@ pub struct NodeTable {
     unschedulable: NodeSet,
     labels: Vec<Labels>,
     taint_set: Vec<u32>,
-    taint_sets: TaintSets,
+    taint_sets: Distinct<Taint>,
     resource_names: Vec<Text>,
     resource_by_name: FxHashMap<Text, ResourceOrd>,
     allocatable: Vec<Vec<i64>>,
@@ -226,43 +205,14 @@ pub struct NodeTable {
     columns_by_key: FxHashMap<Text, ColumnOrd>,
     free_columns: Vec<ColumnOrd>,
     ports: FxHashMap<NodeOrd, Vec<HostPort>>,
+    /// Nodes where a port is in use, at whatever address.
+    nodes_by_port: FxHashMap<(Protocol, u16), NodeSet>,
     selections: Selections,
     terms: PlacedTerms,
     images: Images,
-    declared_features: Vec<Box<[Text]>>,
+    feature_set: Vec<u32>,
+    feature_sets: Distinct<Text>,
     volumes: Volumes,
-}
-
-/// Images on nodes.
-#[derive(Debug, Default)]
-struct Images {
-    /// By node, sorted by name: what the node has, under each of its names.
-    on_node: Vec<Box<[(Text, i64)]>>,
-    /// On how many nodes an image is, by name.
-    n_nodes: FxHashMap<Text, u32>,
-}
-
-impl Images {
-    /// Source: `pkg/scheduler/backend/cache.addNodeImageStates`.
-    fn set(&mut self, node: NodeOrd, images: &[NodeImage]) {
-        let mut named: Vec<(Text, i64)> = images
-            .iter()
-            .flat_map(|image| image.names.iter().map(|name| (name.clone(), image.size)))
-            .collect();
-        named.sort_by(|a, b| a.0.cmp(&b.0));
-        named.dedup_by(|a, b| a.0 == b.0);
-        for (name, _) in &named {
-            *self.n_nodes.entry(name.clone()).or_default() += 1;
-        }
-        for (name, _) in &std::mem::replace(&mut self.on_node[node.index()], named.into()) {
-            if let Some(count) = self.n_nodes.get_mut(name) {
-                *count -= 1;
-                if *count == 0 {
-                    self.n_nodes.remove(name);
-                }
-            }
-        }
-    }
 }
 
 // ---- reading -----------------------------------------------------------------------------------------------------
@@ -321,9 +271,14 @@ impl NodeTable {
         self.taint_set[node.index()] as usize
     }
 
+    /// The ids of all nodes' taint sets, by ordinal; those of nodes that are gone mean nothing.
+    pub fn taint_set_ids(&self) -> &[u32] {
+        &self.taint_set
+    }
+
     /// The distinct taint sets by id; ids that are free have no taints.
     pub fn taint_sets(&self) -> impl ExactSizeIterator<Item = &[Taint]> {
-        self.taint_sets.sets.iter().map(|(taints, _)| &**taints)
+        self.taint_sets.iter()
     }
 
     /// The column of a resource, if any node has it.
@@ -359,14 +314,19 @@ impl NodeTable {
         ]
     }
 
+    /// The same as columns: CPU, then memory, by ordinal, padded to whole blocks.
+    pub fn scoring_columns(&self) -> [&[i64]; 2] {
+        [&self.scoring_requested[0], &self.scoring_requested[1]]
+    }
+
     /// Host ports in use on a node.
     pub fn ports(&self, node: NodeOrd) -> &[HostPort] {
         self.ports.get(&node).map_or(&[], Vec::as_slice)
     }
 
-    /// Nodes where any host port is in use.
-    pub fn nodes_with_ports(&self) -> impl Iterator<Item = NodeOrd> {
-        self.ports.keys().copied()
+    /// Nodes where a port is in use, at whatever address.
+    pub fn nodes_with_port(&self, protocol: Protocol, port: u16) -> Option<&NodeSet> {
+        self.nodes_by_port.get(&(protocol, port))
     }
 
     /// Whether pods are placed that have required anti-affinity.
@@ -389,21 +349,24 @@ impl NodeTable {
         !self.selections.is_idle() || !self.terms.is_empty()
     }
 
-    /// The bytes that an image takes on a node, if the node has it under this name.
-    pub fn image_size(&self, node: NodeOrd, name: &str) -> Option<i64> {
-        let images = &self.images.on_node[node.index()];
-        let at = images.binary_search_by(|(n, _)| (**n).cmp(name)).ok()?;
-        Some(images[at].1)
-    }
-
-    /// How many nodes have an image under this name.
-    pub fn n_nodes_with_image(&self, name: &str) -> u32 {
-        self.images.n_nodes.get(name).copied().unwrap_or(0)
+    /// The image of this name, if a node has it.
+    pub fn image(&self, name: &str) -> Option<&PlacedImage> {
+        self.images.get(name)
     }
 
     /// The features that a node declares, sorted.
     pub fn declared_features(&self, node: NodeOrd) -> &[Text] {
-        &self.declared_features[node.index()]
+        self.feature_sets.get(self.feature_set[node.index()])
+    }
+
+    /// The ids of all nodes' feature sets, by ordinal: indices into [`NodeTable::feature_sets`].
+    pub fn feature_set_ids(&self) -> &[u32] {
+        &self.feature_set
+    }
+
+    /// The distinct sets of declared features by id, each sorted.
+    pub fn feature_sets(&self) -> impl ExactSizeIterator<Item = &[Text]> {
+        self.feature_sets.iter()
     }
 
     /// Volumes, claims, and what is known of storage.
@@ -496,8 +459,8 @@ impl NodeTable {
         self.live.remove(node);
         self.unschedulable.remove(node);
         self.set_labels(node, &Labels::default());
-        self.set_features(node, &[]);
         self.images.set(node, &[]);
+        self.feature_sets.release(self.feature_set[at]);
         self.taint_sets.release(self.taint_set[at]);
         for column in &mut self.allocatable {
             column[at] = 0;
@@ -511,8 +474,7 @@ impl NodeTable {
             self.name_hashes.push(0);
             self.labels.push(Labels::default());
             self.taint_set.push(0);
-            self.images.on_node.push(Box::default());
-            self.declared_features.push(Box::default());
+            self.feature_set.push(0);
             NodeOrd((self.names.len() - 1) as u32)
         });
         let padded = self.padded_len();
@@ -532,6 +494,7 @@ impl NodeTable {
         self.names[node.index()] = Some(name.clone());
         self.name_hashes[node.index()] = hash_name(name);
         self.taint_set[node.index()] = self.taint_sets.acquire(&[]);
+        self.feature_set[node.index()] = self.feature_sets.acquire(&[]);
         self.by_name.insert(name.clone(), node);
         self.live.insert(node);
         node
@@ -573,12 +536,10 @@ impl NodeTable {
     }
 
     fn set_features(&mut self, node: NodeOrd, features: &[Text]) -> bool {
-        let declared = &mut self.declared_features[node.index()];
-        let changed = **declared != *features;
-        if changed {
-            *declared = features.into();
-        }
-        changed
+        let id = self.feature_sets.acquire(features);
+        let old = std::mem::replace(&mut self.feature_set[node.index()], id);
+        self.feature_sets.release(old);
+        old != id
     }
 
     fn set_taints(&mut self, node: NodeOrd, taints: &[Taint]) -> bool {
@@ -660,12 +621,7 @@ impl NodeTable {
     /// Puts a pod on a node.
     pub fn add_pod(&mut self, node: NodeOrd, pod: Footprint<'_>) {
         self.shift(node, pod.charge, 1);
-        if !pod.spec.host_ports.is_empty() {
-            self.ports
-                .entry(node)
-                .or_default()
-                .extend_from_slice(&pod.spec.host_ports);
-        }
+        self.add_ports(node, &pod.spec.host_ports);
         let n_nodes = self.names.len();
         self.selections.add_pod(node, &pod.identity, &self.columns, n_nodes);
         for (kind, term) in terms_of(pod.spec) {
@@ -678,16 +634,7 @@ impl NodeTable {
     /// Takes a pod off a node: the exact reverse of [`NodeTable::add_pod`].
     pub fn remove_pod(&mut self, node: NodeOrd, pod: Footprint<'_>) {
         self.shift(node, pod.charge, -1);
-        if let Some(ports) = self.ports.get_mut(&node) {
-            for port in &pod.spec.host_ports {
-                if let Some(at) = ports.iter().position(|p| p == port) {
-                    ports.swap_remove(at);
-                }
-            }
-            if ports.is_empty() {
-                self.ports.remove(&node);
-            }
-        }
+        self.remove_ports(node, &pod.spec.host_ports);
         self.selections.remove_pod(node, &pod.identity, &self.columns);
         for (kind, term) in terms_of(pod.spec) {
             let Some(ord) = self.terms.find(kind, term) else {
@@ -698,6 +645,38 @@ impl NodeTable {
             }
         }
         self.volumes.remove_pod(node, &pod.spec.volumes);
+    }
+
+    fn add_ports(&mut self, node: NodeOrd, ports: &[HostPort]) {
+        if ports.is_empty() {
+            return;
+        }
+        self.ports.entry(node).or_default().extend_from_slice(ports);
+        for port in ports {
+            let nodes = self.nodes_by_port.entry((port.protocol, port.port)).or_default();
+            nodes.insert(node);
+        }
+    }
+
+    fn remove_ports(&mut self, node: NodeOrd, ports: &[HostPort]) {
+        let Some(used) = self.ports.get_mut(&node) else { return };
+        for port in ports {
+            if let Some(at) = used.iter().position(|p| p == port) {
+                used.swap_remove(at);
+            }
+            let key = (port.protocol, port.port);
+            if !used.iter().any(|p| (p.protocol, p.port) == key)
+                && let Some(nodes) = self.nodes_by_port.get_mut(&key)
+            {
+                nodes.remove(node);
+                if nodes.is_empty() {
+                    self.nodes_by_port.remove(&key);
+                }
+            }
+        }
+        if used.is_empty() {
+            self.ports.remove(&node);
+        }
     }
 
     /// Charges the pods on a node `amount` more of a resource that had no column when they were put there.

@@ -181,13 +181,13 @@ impl<'a> View<'a> {
         })
     }
 
-    /// Nodes where host ports may be in use: the only ones that [`View::ports_conflict`] can be true for.
-    pub fn nodes_with_ports(&self) -> NodeSet {
-        let touched = self
-            .touched()
-            .iter()
-            .filter(|n| self.delta.rows.get(n).is_some_and(|r| !r.ports_added.is_empty()));
-        self.table.nodes_with_ports().chain(touched.copied()).collect()
+    /// Nodes where a host port may be in use: the only ones that [`View::ports_conflict`] can be true for. A node may
+    /// come twice.
+    pub fn nodes_with_port(&self, port: &HostPort) -> impl Iterator<Item = NodeOrd> {
+        let base = self.table.nodes_with_port(port.protocol, port.port);
+        let added = self.touched().iter().copied();
+        let added = added.filter(|n| self.delta.rows.get(n).is_some_and(|r| !r.ports_added.is_empty()));
+        base.into_iter().flat_map(NodeSet::iter).chain(added)
     }
 
     /// The pods of a selection.

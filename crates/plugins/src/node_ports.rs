@@ -32,10 +32,12 @@ impl Filter for NodePorts {
     }
 
     fn filter(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &mut NodeSet, rejections: &mut Rejections) {
-        for node in view.nodes_with_ports().iter() {
-            if nodes.contains(node) && view.ports_conflict(node, &pod.spec.host_ports) {
-                nodes.remove(node);
-                rejections.reject(node, Code::Unschedulable, REASON);
+        for port in &pod.spec.host_ports {
+            for node in view.nodes_with_port(port) {
+                if nodes.contains(node) && view.ports_conflict(node, std::slice::from_ref(port)) {
+                    nodes.remove(node);
+                    rejections.reject(node, Code::Unschedulable, REASON);
+                }
             }
         }
     }

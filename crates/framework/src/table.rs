@@ -456,6 +456,7 @@ impl NodeTable {
             "pods are taken off {name} before it goes"
         );
         self.by_name.remove(&name);
+        self.volumes.node_removed(&name);
         self.live.remove(node);
         self.unschedulable.remove(node);
         self.set_labels(node, &Labels::default());
@@ -496,6 +497,7 @@ impl NodeTable {
         self.taint_set[node.index()] = self.taint_sets.acquire(&[]);
         self.feature_set[node.index()] = self.feature_sets.acquire(&[]);
         self.by_name.insert(name.clone(), node);
+        self.volumes.node_added(node, name);
         self.live.insert(node);
         node
     }
@@ -628,7 +630,12 @@ impl NodeTable {
             let ord = self.intern_term(kind, term);
             self.terms.add_bearer(ord, node, &self.columns, n_nodes);
         }
-        self.volumes.add_pod(node, &pod.spec.volumes);
+        if let Some(name) = self.names[node.index()]
+            .as_ref()
+            .filter(|_| !pod.spec.volumes.is_empty())
+        {
+            self.volumes.add_pod(name, &pod.spec.volumes);
+        }
     }
 
     /// Takes a pod off a node: the exact reverse of [`NodeTable::add_pod`].
@@ -644,7 +651,12 @@ impl NodeTable {
                 self.release_column(column);
             }
         }
-        self.volumes.remove_pod(node, &pod.spec.volumes);
+        if let Some(name) = self.names[node.index()]
+            .as_ref()
+            .filter(|_| !pod.spec.volumes.is_empty())
+        {
+            self.volumes.remove_pod(name, &pod.spec.volumes);
+        }
     }
 
     fn add_ports(&mut self, node: NodeOrd, ports: &[HostPort]) {

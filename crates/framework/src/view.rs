@@ -10,6 +10,7 @@ use crate::record::{HostPort, PodSpec};
 use crate::resource::{Charge, ResourceOrd};
 use crate::selection::{PodIdentity, Selection, SelectionOrd, Tally, TermKind, TermOrd, terms_of};
 use crate::table::{ColumnOrd, Footprint, LabelColumn, NodeOrd, NodeTable};
+use crate::volume::on_view::VolumeDelta;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -32,6 +33,8 @@ pub struct Delta {
     selections: FxHashMap<SelectionOrd, Shift>,
     /// Bearers more and less of each term, by node.
     terms: FxHashMap<TermOrd, Shift>,
+    /// Volumes of the pods, and bindings that are assumed.
+    pub(crate) volumes: VolumeDelta,
 }
 
 /// Pods more and less, by node.
@@ -48,12 +51,14 @@ impl Delta {
         for term in &pod.compiled.own_terms {
             *self.terms.entry(*term).or_default().entry(node).or_default() += 1;
         }
+        self.volumes.add(node, &pod.spec.volumes);
     }
 
     /// Takes a pod off a node that the table has there.
     pub fn remove(&mut self, table: &NodeTable, node: NodeOrd, pod: Footprint<'_>) {
         self.shift(table, node, pod.charge, pod.spec, -1);
         self.shift_selections(table, node, &pod.identity, -1);
+        self.volumes.remove(node, &pod.spec.volumes);
         for (kind, term) in terms_of(pod.spec) {
             if let Some(term) = table.terms().find(kind, term) {
                 *self.terms.entry(term).or_default().entry(node).or_default() -= 1;
@@ -132,6 +137,11 @@ impl<'a> View<'a> {
     /// The delta.
     pub fn delta(&self) -> &'a Delta {
         self.delta
+    }
+
+    /// What differs from the base about volumes.
+    pub(crate) fn volume_delta(&self) -> &'a VolumeDelta {
+        &self.delta.volumes
     }
 
     /// Nodes whose pods differ from the base.

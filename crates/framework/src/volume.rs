@@ -1,13 +1,24 @@
 //! Persistent volumes and what is known about them: records of the storage kinds, and the store that plugins read.
 
 use crate::Text;
-use crate::event::StorageEvent;
 use crate::labels::Labels;
-use crate::record::{ClaimKey, Kind, PodVolume, ResourceVersion};
+use crate::record::{ClaimKey, Kind, ResourceVersion};
 use crate::selector::{LabelSelector, NodeSelectorTerm};
-use crate::table::NodeOrd;
 use rustc_hash::FxHasher;
 use std::hash::{Hash, Hasher};
+
+pub mod assumed;
+pub mod attachable;
+mod claims;
+mod node_label_index;
+mod on_node;
+pub mod on_view;
+mod progress;
+mod store;
+
+pub use assumed::{BindingState, Bindings, Provision, StaticBinding};
+pub use on_node::is_exclusive_disk;
+pub use store::Volumes;
 
 /// Ways in which a volume may be mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
@@ -306,24 +317,4 @@ pub fn key_hash(namespace: &str, name: &str) -> u64 {
     let mut hasher = FxHasher::default();
     (namespace, name).hash(&mut hasher);
     hasher.finish()
-}
-
-/// Everything about storage that plugins read.
-#[derive(Debug, Default)]
-pub struct Volumes {}
-
-impl Volumes {
-    /// Takes an object in; None: nothing that plugins read has changed.
-    pub fn apply(&mut self, _object: StorageObject) -> Option<StorageEvent> {
-        None
-    }
-
-    /// Forgets an object; None: it was not known.
-    pub fn remove(&mut self, _kind: Kind, _namespace: &str, _name: &str) -> Option<StorageEvent> {
-        None
-    }
-
-    pub(crate) fn add_pod(&mut self, _node: NodeOrd, _volumes: &[PodVolume]) {}
-
-    pub(crate) fn remove_pod(&mut self, _node: NodeOrd, _volumes: &[PodVolume]) {}
 }

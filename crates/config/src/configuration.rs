@@ -2,14 +2,21 @@
 
 use std::time::Duration;
 
+use muster_framework::rules::KubeMinor;
+use muster_plugins::profile::ProfileSpec;
+
+use crate::extender::ExtenderSpec;
 use crate::problem::{Error, Report};
+use crate::profile::{DEFAULT_SCHEDULER, Profile};
 use crate::{defaults, document, own, scheduler};
 
 /// Everything that can be configured, checked and with its defaults filled in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Configuration {
-    /// The scheduler names to answer to, in the order of the profiles; never empty, without duplicates.
-    pub scheduler_names: Vec<String>,
+    /// The profiles; at least one, and no two of the same name. [`Configuration::profiles`] has what they come to.
+    pub profiles: Vec<Profile>,
+    /// Programs to be asked, in the order of asking.
+    pub extenders: Vec<ExtenderSpec>,
     /// The first wait after a failed attempt; greater than zero.
     pub pod_initial_backoff: Duration,
     /// The longest wait after a failed attempt; not less than the first.
@@ -42,7 +49,8 @@ pub struct ClientConnection {
 impl Default for Configuration {
     fn default() -> Self {
         Configuration {
-            scheduler_names: vec![defaults::SCHEDULER_NAME.to_owned()],
+            profiles: vec![Profile::named(defaults::SCHEDULER_NAME)],
+            extenders: Vec::new(),
             pod_initial_backoff: defaults::POD_INITIAL_BACKOFF,
             pod_max_backoff: defaults::POD_MAX_BACKOFF,
             pod_max_in_unschedulable: defaults::POD_MAX_IN_UNSCHEDULABLE,
@@ -56,10 +64,39 @@ impl Default for Configuration {
 }
 
 impl Configuration {
-    /// The part that the engine is told.
-    pub fn engine_settings(&self) -> muster_engine::Settings {
+    /// The profiles for a server of this minor. An older minor than 1.35 counts as 1.35, a newer one than 1.37 as 1.37.
+    pub fn profiles(&self, minor: KubeMinor) -> Vec<ProfileSpec> {
+        self.profiles.iter().map(|profile| profile.spec(minor)).collect()
+    }
+
+    /// The scheduler names to answer to, in the order of the profiles.
+    pub fn scheduler_names(&self) -> impl Iterator<Item = &str> {
+        self.profiles.iter().map(|profile| profile.scheduler_name.as_str())
+    }
+
+    /// Answers to these names instead: to each with the profile of that name, else with the only profile that there is.
+    /// The error is the name that has several profiles to choose from.
+    pub fn answer_to<'n>(&mut self, names: &'n [String]) -> Result<(), &'n str> {
+        let profile = |name: &'n String| {
+            let same = self.profiles.iter().find(|profile| profile.scheduler_name == *name);
+            match (same, self.profiles.as_slice()) {
+                (Some(profile), _) | (None, [profile]) => Ok(Profile {
+                    scheduler_name: name.clone(),
+                    ..profile.clone()
+                }),
+                (None, _) => Err(name.as_str()),
+            }
+        };
+        self.profiles = names.iter().map(profile).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    /// The part that the engine is told, with the rules and words of this minor.
+    pub fn engine_settings(&self, kube: KubeMinor) -> muster_engine::Settings {
         muster_engine::Settings {
-            scheduler_names: self.scheduler_names.iter().map(|name| name.as_str().into()).collect(),
+            profiles: self.profiles(kube),
+            kube,
+            extenders: self.extenders.iter().map(ExtenderSpec::engine_settings).collect(),
             seed: self.seed,
             pod_initial_backoff: self.pod_initial_backoff,
             pod_max_backoff: self.pod_max_backoff,
@@ -68,19 +105,54 @@ impl Configuration {
     }
 }
 
+/// What the circumstances allow a file to say, and what it means where it says nothing.
+#[derive(Debug)]
+pub(crate) struct Allowances {
+    /// A profile may be called as kube-scheduler's own.
+    pub(crate) default_scheduler_name: bool,
+    /// `leaderElect` may be true.
+    pub(crate) leader_election: bool,
+    /// The name of the only profile, when it has none.
+    pub(crate) unnamed: &'static str,
+}
+
 /// Reads a configuration from the text of a file, YAML or JSON.
 ///
 /// Decoding is strict: an unknown field, a key given twice or a value of the wrong type is a problem. All problems are
 /// reported at once, with their paths; only text that is not YAML at all ends the reading at its first problem.
 pub fn load(text: &str) -> Result<Configuration, Error> {
+    let allowances = Allowances {
+        default_scheduler_name: false,
+        leader_election: false,
+        unnamed: defaults::SCHEDULER_NAME,
+    };
+    read(text, allowances)
+}
+
+/// Reads a configuration of a scheduler whose answers are to be foreseen, where nothing is scheduled.
+///
+/// Other than with [`load`], a profile may have kube-scheduler's name, and has it when it has none; and leader election
+/// is overlooked.
+pub fn load_for_evaluation(text: &str) -> Result<Configuration, Error> {
+    let allowances = Allowances {
+        default_scheduler_name: true,
+        leader_election: true,
+        unnamed: DEFAULT_SCHEDULER,
+    };
+    read(text, allowances)
+}
+
+fn read(text: &str, mut allowances: Allowances) -> Result<Configuration, Error> {
     let documents = document::read(text).map_err(Error::from)?;
     let report = Report::default();
-    let mut configuration = Configuration::default();
+    let mut configuration = Configuration {
+        profiles: vec![Profile::named(allowances.unnamed)],
+        ..Configuration::default()
+    };
     if let Some(found) = document::classify(&documents, &report) {
-        let allowances = found
-            .own
-            .map(|field| own::apply(field, &mut configuration))
-            .unwrap_or_default();
+        if let Some(field) = found.own {
+            own::apply(field, &mut configuration, &mut allowances);
+        }
         scheduler::apply(found.scheduler, &allowances, &mut configuration);
     }
     configuration.warnings = report.finish()?;

@@ -43,10 +43,6 @@ impl<'a> Field<'a> {
         if self.path.is_empty() { "." } else { &self.path }
     }
 
-    pub(crate) fn value(&self) -> &'a Value {
-        &self.node.value
-    }
-
     pub(crate) fn string(&self) -> Option<&'a str> {
         match &self.node.value {
             Value::String(text) => Some(text),
@@ -91,6 +87,11 @@ impl<'a> Field<'a> {
             return self.mismatch("a duration such as 15s or 1m30s");
         };
         duration::parse(text).map_err(|message| self.problem(message)).ok()
+    }
+
+    /// The items of a list of strings.
+    pub(crate) fn strings(&self) -> Vec<&'a str> {
+        self.items().iter().filter_map(Field::string).collect()
     }
 
     /// The items of a list.
@@ -160,6 +161,17 @@ impl<'a> Section<'a> {
     /// The mapping itself.
     pub(crate) fn field(&self) -> &Field<'a> {
         &self.field
+    }
+
+    /// Reports a problem of the field of this name, be it there or not.
+    pub(crate) fn wrong(&self, key: &str, message: impl Into<String>) {
+        let child = self.entries.iter().find(|(k, _)| k == key);
+        Field {
+            path: format!("{}.{key}", self.field.path),
+            node: child.map_or(self.field.node, |(_, node)| node),
+            report: self.field.report,
+        }
+        .problem(message);
     }
 
     /// Checks a field that must have this value when it is there.

@@ -2,18 +2,23 @@
 //!
 //! ```text
 //!  text ──document──► Node tree with lines ──field──► strict reading ──┬─ scheduler (KubeSchedulerConfiguration v1)
-//!                                                                      │    └─ profile, plugin_args: what is refused
+//!                                                                      │    ├─ profile: plugin_sets, plugin_args
+//!                                                                      │    └─ extender
 //!                                                                      └─ own (MusterConfiguration v1alpha1)
+//!  profile + Kubernetes minor ──expansion──► lists of plugins, by upstream's merge rules
 //! ```
 //!
 //! A file may hold two YAML documents: a `kubescheduler.config.k8s.io/v1 KubeSchedulerConfiguration`, and optionally a
 //! `muster.dev/v1alpha1 MusterConfiguration`. Everything in the upstream format falls in one of three classes:
 //!
-//! * **applied**: scheduler names, backoffs, the client connection;
+//! * **applied**: profiles with their plugins, weights and arguments; extenders; backoffs; the client connection;
 //! * **accepted with a warning**: what changes speed or comfort but no decision (`parallelism`,
-//!   `percentageOfNodesToScore`, profiling, content types, …);
-//! * **refused with its path**: what would silently change which pod goes where. The rule for plugins stands at the
-//!   module `profile`.
+//!   `percentageOfNodesToScore`, profiling, content types, …), and what belongs to features that are not there yet;
+//! * **refused with its path**: what would silently change which pod goes where. What that means for plugins stands at
+//!   the module `expansion`.
+//!
+//! The default profile depends on the Kubernetes minor, which is known only when the server is. So a file is checked for
+//! all supported minors, and [`Configuration::profiles`] says what it comes to with one of them.
 //!
 //! Two defaults differ from upstream: without a file Muster answers to `muster`, not to `default-scheduler`, and
 //! `leaderElection.leaderElect` is false.
@@ -21,17 +26,26 @@
 //! **Architecture invariant:** nothing here reads a file, an environment variable or a clock: text comes in, a value or
 //! a list of problems goes out.
 
+#[cfg(test)]
+mod compatibility;
 mod configuration;
 mod defaults;
 mod document;
 mod duration;
+mod expansion;
+mod extender;
 mod field;
+mod known_plugins;
+mod names;
+mod node_selector;
 mod own;
 mod plugin_args;
+mod plugin_sets;
 mod problem;
 mod profile;
 mod scheduler;
-mod upstream;
 
-pub use configuration::{ClientConnection, Configuration, load};
+pub use configuration::{ClientConnection, Configuration, load, load_for_evaluation};
+pub use extender::{ExtenderSpec, ExtenderTls, Pem};
 pub use problem::{Error, Problem};
+pub use profile::Profile;

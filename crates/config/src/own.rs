@@ -1,20 +1,11 @@
 //! `muster.dev/v1alpha1 MusterConfiguration`: what kube-scheduler has no field for.
 
-use crate::configuration::Configuration;
+use crate::configuration::{Allowances, Configuration};
 use crate::field::{Field, Section};
 
-/// What the second document allows the first one to say.
-#[derive(Debug, Default)]
-pub(crate) struct Allowances {
-    /// Answering to `default-scheduler`, which is kube-scheduler's own name.
-    pub(crate) default_scheduler_name: bool,
-}
-
 /// Applies the document to `configuration`.
-pub(crate) fn apply(document: Field<'_>, configuration: &mut Configuration) -> Allowances {
-    let Some(section) = document.section() else {
-        return Allowances::default();
-    };
+pub(crate) fn apply(document: Field<'_>, configuration: &mut Configuration, allowances: &mut Allowances) {
+    let Some(section) = document.section() else { return };
     section.must_be("apiVersion", "muster.dev/v1alpha1");
     if section.get("apiVersion").is_none() {
         section.field().problem("needs apiVersion: muster.dev/v1alpha1");
@@ -37,11 +28,11 @@ pub(crate) fn apply(document: Field<'_>, configuration: &mut Configuration) -> A
     if let Some(n) = positive(&section, "statusWritesInFlight") {
         configuration.status_writes_in_flight = n;
     }
-    let default_scheduler_name = section
+    if let Some(true) = section
         .get("allowDefaultSchedulerName")
-        .and_then(|field| field.boolean());
-    Allowances {
-        default_scheduler_name: default_scheduler_name.unwrap_or(false),
+        .and_then(|field| field.boolean())
+    {
+        allowances.default_scheduler_name = true;
     }
 }
 

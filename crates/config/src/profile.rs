@@ -1,241 +1,149 @@
-//! Profiles: their names are applied, and whatever would make one differ from the default profile is refused.
-//!
-//! The rule. The baseline is upstream's default profile. A file without `plugins` gets as much of it as Muster has, so
-//! a file may say the same in other words, and nothing else:
-//!
-//! * **enabled**: a plugin of the baseline, at a point that it has, with its default weight. Others are refused. One
-//!   that Muster does not have yet is accepted with a warning, since saying nothing would enable it too. Without a
-//!   weight upstream counts a score as 1, so leaving the weight out is refused where the default is not 1.
-//! * **disabled**: what Muster does not do anyway is accepted with a warning. What Muster does is refused, unless the
-//!   same list enables it again; `*` stands for every plugin of the point.
-//! * **pluginConfig**: only arguments that equal the defaults (module `plugin_args`).
-//!
-//! The order of plugins is free: it decides which of them names the reason, never where a pod goes. Profiles cannot
-//! differ from each other, since none can differ from the baseline. When Muster gains a plugin, a file that disables it
-//! is refused from then on, and so nothing changes in silence.
+//! Profiles: a name, plugins and their arguments.
 
-use muster_plugins::Profile;
+use muster_framework::rules::KubeMinor;
+use muster_plugins::args::PluginArgs;
+use muster_plugins::profile::ProfileSpec;
 
-use crate::configuration::Configuration;
-use crate::field::{Field, Section};
-use crate::own::Allowances;
+use crate::configuration::Allowances;
+use crate::expansion::{Expansion, Refusal};
+use crate::field::Field;
+use crate::known_plugins::{MINORS, Point};
 use crate::plugin_args;
+use crate::plugin_sets::{self, Located, PluginSet, PluginSets};
 use crate::scheduler::percentage;
-use crate::upstream::{self, DefaultPlugin, POINTS, Point};
 
 /// The name of upstream's own scheduler.
-const DEFAULT_SCHEDULER: &str = "default-scheduler";
+pub(crate) const DEFAULT_SCHEDULER: &str = "default-scheduler";
 
-/// Plugins of the default profile that are parts of the engine, and not in the registry of `muster-plugins`.
-const ENGINE_PLUGINS: [&str; 3] = ["PrioritySort", "DefaultBinder", "GangScheduling"];
+/// One entry of `profiles`, whatever the Kubernetes minor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profile {
+    /// `schedulerName`: the pods that this profile is for.
+    pub scheduler_name: String,
+    pub(crate) plugins: PluginSets,
+    pub(crate) args: PluginArgs,
+}
 
-/// Reads all profiles.
-pub(crate) fn apply(field: &Field<'_>, allowances: &Allowances, configuration: &mut Configuration) {
-    let profiles = field.items();
-    let had = Had::new();
-    let mut names: Vec<String> = Vec::new();
-    for profile in &profiles {
-        let Some(section) = profile.section() else { continue };
-        match section.get("schedulerName") {
-            Some(name) => names.extend(scheduler_name(&name, &names, allowances)),
-            // Upstream fills in its name, too, only where there is one profile.
-            None if profiles.len() == 1 => {}
-            None => profile.problem("needs a schedulerName, since there are several profiles"),
-        }
-        percentage(&section);
-        if let Some(plugins) = section.get("plugins").and_then(|field| field.section()) {
-            for (key, point) in POINTS {
-                if let Some(set) = plugins.get(key).and_then(|field| field.section()) {
-                    plugin_set(&set, point, &had);
-                }
-            }
-        }
-        if let Some(field) = section.get("pluginConfig") {
-            plugin_args::check(&field);
+impl Profile {
+    /// The default profile under this name.
+    pub fn named(scheduler_name: &str) -> Profile {
+        Profile {
+            scheduler_name: scheduler_name.to_owned(),
+            plugins: PluginSets::default(),
+            args: PluginArgs::default(),
         }
     }
-    if !names.is_empty() {
-        configuration.scheduler_names = names;
+
+    /// What it comes to where the server is of this minor.
+    pub fn spec(&self, minor: KubeMinor) -> ProfileSpec {
+        let [oldest, .., newest] = MINORS;
+        let minor = minor.clamp(oldest, newest);
+        let expansion = Expansion::new(&self.plugins, minor);
+        let mut args = self.args.clone();
+        if minor < KubeMinor::V1_37 {
+            // StorageCapacityScoring is off by default before.
+            args.volume_binding.shape.clear();
+        }
+        ProfileSpec {
+            scheduler_name: self.scheduler_name.as_str().into(),
+            pre_enqueue: expansion.pre_enqueue(minor),
+            filters: expansion.filters(minor),
+            scores: expansion.scores(minor),
+            args,
+        }
     }
 }
 
+/// Reads all profiles; at least one comes back.
+pub(crate) fn read(field: &Field<'_>, allowances: &Allowances) -> Vec<Profile> {
+    let fields = field.items();
+    let mut profiles: Vec<Profile> = Vec::new();
+    let mut first_queue_sort = None;
+    for field in &fields {
+        let Some(section) = field.section() else { continue };
+        let scheduler_name = match section.get("schedulerName") {
+            Some(name) => scheduler_name(&name, &profiles, allowances),
+            // Upstream fills in its name, too, only where there is one profile.
+            None if fields.len() == 1 => None,
+            None => {
+                field.problem("needs a schedulerName, since there are several profiles");
+                None
+            }
+        };
+        percentage(&section);
+        let located = section.get("plugins").as_ref().and_then(plugin_sets::read);
+        if let Some(located) = &located {
+            check_expansion(located);
+        }
+        check_queue_sort(field, located.as_ref(), &mut first_queue_sort);
+        let args = section.get("pluginConfig").map(|field| plugin_args::read(&field));
+        profiles.push(Profile {
+            scheduler_name: scheduler_name.unwrap_or_else(|| allowances.unnamed.to_owned()),
+            plugins: located.map(|located| located.sets).unwrap_or_default(),
+            args: args.unwrap_or_default(),
+        });
+    }
+    if profiles.is_empty() {
+        profiles.push(Profile::named(allowances.unnamed));
+    }
+    profiles
+}
+
 /// The name, when it may be used.
-fn scheduler_name(field: &Field<'_>, earlier: &[String], allowances: &Allowances) -> Option<String> {
+fn scheduler_name(field: &Field<'_>, earlier: &[Profile], allowances: &Allowances) -> Option<String> {
     let name = field.string()?;
     if name.is_empty() {
         field.problem("must not be empty");
-    } else if earlier.iter().any(|other| other == name) {
+    } else if earlier.iter().any(|other| other.scheduler_name == name) {
         field.problem(format!("{name:?} is the name of an earlier profile"));
     } else if name == DEFAULT_SCHEDULER && !allowances.default_scheduler_name {
         field.problem(
             "default-scheduler is kube-scheduler's name, and two schedulers must not fight for the same pods: \
              where kube-scheduler does not run, set allowDefaultSchedulerName: true in a MusterConfiguration",
         );
+    }
+    Some(name.to_owned())
+}
+
+/// Reports what no server, or only some, could be given.
+fn check_expansion(located: &Located<'_>) {
+    let all = MINORS.map(|minor| (minor, Expansion::new(&located.sets, minor).refusals()));
+    let mut told: Vec<&Refusal> = Vec::new();
+    for refusal in all.iter().flat_map(|(_, refusals)| refusals) {
+        if !told.contains(&refusal) {
+            report(located, refusal, &all);
+            told.push(refusal);
+        }
+    }
+}
+
+/// Which minors it concerns is said when it is not all of them.
+fn report(located: &Located<'_>, refusal: &Refusal, all: &[(KubeMinor, Vec<Refusal>)]) {
+    let minors: Vec<String> = all
+        .iter()
+        .filter(|(_, refusals)| refusals.contains(refusal))
+        .map(|(minor, _)| minor.to_string())
+        .collect();
+    let place = located.place(&refusal.points);
+    if minors.len() == all.len() {
+        place.problem(&refusal.message);
     } else {
-        return Some(name.to_owned());
-    }
-    None
-}
-
-/// Which plugins Muster has, by point.
-struct Had {
-    pre_enqueue: Vec<&'static str>,
-    filter: Vec<&'static str>,
-    score: Vec<&'static str>,
-}
-
-impl Had {
-    fn new() -> Had {
-        let profile = Profile::default();
-        Had {
-            pre_enqueue: profile.pre_enqueue().map(|(name, _)| name).collect(),
-            filter: profile.filters().map(|(name, _)| name).collect(),
-            score: profile.scores().map(|(name, _, _)| name).collect(),
-        }
-    }
-
-    /// Whether Muster does what `name` does at `point`, or anywhere for [`Point::All`].
-    fn has(&self, name: &str, point: Point) -> bool {
-        let in_engine =
-            ENGINE_PLUGINS.contains(&name) && upstream::find(name).is_some_and(|plugin| plugin.is_at(point));
-        let registered: &[&[&str]] = match point {
-            Point::PreEnqueue => &[&self.pre_enqueue],
-            Point::PreFilter | Point::Filter => &[&self.filter],
-            Point::PreScore | Point::Score => &[&self.score],
-            Point::All => &[&self.pre_enqueue, &self.filter, &self.score],
-            _ => &[],
-        };
-        in_engine || registered.iter().any(|names| names.contains(&name))
+        place.problem(format!("with Kubernetes {}: {}", minors.join(" and "), refusal.message));
     }
 }
 
-fn plugin_set(set: &Section<'_>, point: Point, had: &Had) {
-    let mut enabled = Vec::new();
-    for field in set.get("enabled").iter().flat_map(Field::items) {
-        let Some((name, entry)) = entry(&field) else { continue };
-        if enabled.contains(&name) {
-            field.problem(format!("{name} is enabled twice"));
-        } else {
-            enable(&entry, name, point, had);
-        }
-        enabled.push(name);
-    }
-    for field in set.get("disabled").iter().flat_map(Field::items) {
-        let Some((name, _)) = entry(&field) else { continue };
-        disable(&field, name, point, had, &enabled);
-    }
-}
-
-/// The name of the plugin in an entry of a list.
-fn entry<'a>(field: &Field<'a>) -> Option<(&'a str, Section<'a>)> {
-    let section = field.section()?;
-    // Upstream reads a weight in every list, also where it means nothing.
-    let _ = section.get("weight");
-    let Some(name) = section.get("name") else {
-        field.problem("needs a name");
-        return None;
-    };
-    name.string().map(|name| (name, section))
-}
-
-fn enable(entry: &Section<'_>, name: &str, point: Point, had: &Had) {
-    let weight_field = entry.get("weight");
-    let weight = weight_field.as_ref().map(Field::integer::<i32>);
-    let Some(plugin) = known(entry.field(), name) else {
-        return;
-    };
-    if !plugin.is_at(point) {
-        entry
-            .field()
-            .problem(format!("{name} does nothing at this extension point"));
-        return;
-    }
-    let counts = matches!(point, Point::All | Point::Score | Point::PlacementScore);
-    match (plugin.weight, weight) {
-        _ if !counts => {}
-        // A weight that is no integer is reported already.
-        (None, _) | (_, Some(None)) => {}
-        (Some(default), None | Some(Some(0))) if default != 1 => {
-            let at = weight_field.as_ref().unwrap_or(entry.field());
-            at.problem(format!(
-                "{name} without a weight would count 1, but its weight is fixed: add weight: {default}"
-            ));
-        }
-        (Some(default), Some(Some(weight))) if weight != default && weight != 0 => {
-            let at = weight_field.as_ref().unwrap_or(entry.field());
-            at.problem(format!("the weight of {name} is fixed: it is {default}, not {weight}"));
-        }
-        _ => {}
-    }
-    if !had.has(name, point) {
-        entry
-            .field()
-            .warning(&format!("has no effect: Muster does not have {name} here yet"));
-    }
-}
-
-fn disable(field: &Field<'_>, name: &str, point: Point, had: &Had, enabled: &[&str]) {
-    if name == "*" {
-        let lost = |plugin: &&DefaultPlugin| had.has(plugin.name, point) && !enabled.contains(&plugin.name);
-        let lost: Vec<&str> = upstream::DEFAULTS
-            .iter()
-            .filter(lost)
-            .map(|plugin| plugin.name)
-            .collect();
-        if !lost.is_empty() {
-            field.problem(format!(
-                "the plugins are fixed: enable again in the same list {}",
-                lost.join(", ")
-            ));
-        }
-        return;
-    }
-    if known(field, name).is_none() || enabled.contains(&name) {
-        return;
-    }
-    if had.has(name, point) {
-        field.problem(format!("the plugins are fixed: {name} cannot be disabled"));
-    } else {
-        field.warning(&format!("has no effect: Muster does not have {name} here"));
-    }
-}
-
-/// The plugin of the baseline; None with the problem reported.
-pub(crate) fn known(field: &Field<'_>, name: &str) -> Option<&'static DefaultPlugin> {
-    let plugin = upstream::find(name);
-    match name {
-        _ if plugin.is_some() => {}
-        "AzureDiskLimits" | "CinderLimits" | "EBSLimits" | "GCEPDLimits" => {
-            field.problem(format!("{name} was removed upstream: NodeVolumeLimits does its work"));
-        }
-        _ => field.problem(format!(
-            "unknown plugin {name:?}: there are those of kube-scheduler's default profile, and no others"
-        )),
-    }
-    plugin
-}
-
-#[cfg(test)]
-mod tests {
-    use muster_plugins::{Weighted, default_plugins};
-
-    use super::*;
-
-    #[test]
-    fn every_plugin_of_the_registry_is_of_the_baseline_with_its_weight_and_points() {
-        for Weighted { plugin, weight } in default_plugins() {
-            let default = upstream::find(plugin.name()).unwrap_or_else(|| panic!("{} is unknown", plugin.name()));
-            let has = [
-                (Point::PreEnqueue, plugin.pre_enqueue().is_some()),
-                (Point::Filter, plugin.filter().is_some()),
-                (Point::Score, plugin.score().is_some()),
-            ];
-            for (point, has) in has {
-                assert!(!has || default.is_at(point), "{} at {point:?}", default.name);
-            }
-            if plugin.score().is_some() {
-                assert_eq!(Some(weight), default.weight.map(i64::from), "{}", default.name);
-            }
+/// Pods of all profiles share one queue. Source: `validation.go`, `validateCommonQueueSort`.
+fn check_queue_sort(profile: &Field<'_>, located: Option<&Located<'_>>, first: &mut Option<PluginSet>) {
+    let queue_sort = located
+        .and_then(|located| located.sets.at(Point::QueueSort))
+        .cloned()
+        .unwrap_or_default();
+    match first {
+        None => *first = Some(queue_sort),
+        Some(first) if *first == queue_sort => {}
+        Some(_) => {
+            let place = located.map_or(profile, |located| located.place(&[Point::QueueSort]));
+            place.problem("queueSort must be the same in all profiles");
         }
     }
 }

@@ -5,11 +5,13 @@
 
 use std::time::Duration;
 
-use crate::configuration::{ClientConnection, Configuration};
+use crate::configuration::{Allowances, ClientConnection, Configuration};
+use muster_framework::Text;
+
 use crate::duration;
+use crate::extender::ExtenderSpec;
 use crate::field::{Field, Section};
-use crate::own::Allowances;
-use crate::profile;
+use crate::{extender, profile};
 
 /// The group of the file's API.
 const GROUP: &str = "kubescheduler.config.k8s.io";
@@ -21,7 +23,7 @@ pub(crate) fn apply(document: Field<'_>, allowances: &Allowances, configuration:
     let Some(section) = document.section() else { return };
     type_meta(&section);
     if let Some(field) = section.get("leaderElection") {
-        leader_election(&field);
+        leader_election(&field, allowances);
     }
     if let Some(field) = section.get("clientConnection") {
         configuration.client = client_connection(&field);
@@ -29,12 +31,38 @@ pub(crate) fn apply(document: Field<'_>, allowances: &Allowances, configuration:
     backoff(&section, configuration);
     without_effect(&section);
     if let Some(field) = section.get("profiles") {
-        profile::apply(&field, allowances, configuration);
+        configuration.profiles = profile::read(&field, allowances);
     }
-    if let Some(field) = section.get("extenders")
-        && let Some(first) = field.items().first()
-    {
-        first.problem("extenders are not supported yet: nobody would ask this one");
+    if let Some(field) = section.get("extenders") {
+        configuration.extenders = extender::read(&field);
+        ignore_managed_resources(&field, configuration);
+    }
+}
+
+/// NodeResourcesFit leaves out what extenders count themselves. Source: `buildExtenders`, where, too, it takes the place
+/// of `ignoredResources`, and is not added to them.
+fn ignore_managed_resources(extenders: &Field<'_>, configuration: &mut Configuration) {
+    let ignored = |extender: &ExtenderSpec| extender.ignored_resources.clone();
+    let ignored: Vec<Text> = configuration
+        .extenders
+        .iter()
+        .flat_map(ignored)
+        .map(Text::from)
+        .collect();
+    if ignored.is_empty() {
+        return;
+    }
+    for profile in &mut configuration.profiles {
+        let resources = &mut profile.args.node_resources_fit.ignored_resources;
+        if !resources.is_empty() {
+            extenders.warning(&format!(
+                "the resources with ignoredByScheduler take the place of ignoredResources ({}) in the profile {}, as \
+                 upstream",
+                resources.join(", "),
+                profile.scheduler_name
+            ));
+        }
+        resources.clone_from(&ignored);
     }
 }
 
@@ -59,11 +87,14 @@ fn type_meta(section: &Section<'_>) {
 }
 
 /// There is no election yet. A file that asks for one is refused, since two replicas would both schedule.
-fn leader_election(field: &Field<'_>) {
+fn leader_election(field: &Field<'_>, allowances: &Allowances) {
     let Some(section) = field.section() else { return };
     let elect_field = section.get("leaderElect");
     let elect = elect_field.as_ref().and_then(Field::boolean).unwrap_or(false);
-    if elect && let Some(elect_field) = &elect_field {
+    if elect
+        && !allowances.leader_election
+        && let Some(elect_field) = &elect_field
+    {
         elect_field.problem("leader election is not supported yet: run one replica");
     }
     let mut given = elect_field.is_some();

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use muster_config::{ClientConnection, Configuration, load};
+use muster_config::{ClientConnection, Configuration, Profile, load};
+use muster_framework::rules::KubeMinor;
 use proptest::prelude::*;
 
 const HEADER: &str = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n";
@@ -36,7 +37,12 @@ fn the_default_file_of_upstream_is_accepted() {
         ..Configuration::default()
     };
     assert_eq!(
+        configuration.profiles(KubeMinor::V1_37),
+        expected.profiles(KubeMinor::V1_37)
+    );
+    assert_eq!(
         Configuration {
+            profiles: expected.profiles.clone(),
             warnings: Vec::new(),
             ..configuration
         },
@@ -54,7 +60,8 @@ fn everything_that_is_applied() {
     );
     let configuration = accepted(&text);
     let expected = Configuration {
-        scheduler_names: vec!["a".to_owned(), "default-scheduler".to_owned()],
+        profiles: vec![Profile::named("a"), Profile::named("default-scheduler")],
+        extenders: Vec::new(),
         pod_initial_backoff: Duration::from_secs(2),
         pod_max_backoff: Duration::from_secs(20),
         pod_max_in_unschedulable: Duration::from_secs(90),
@@ -69,11 +76,8 @@ fn everything_that_is_applied() {
         warnings: Vec::new(),
     };
     assert_eq!(configuration, expected);
-    let settings = configuration.engine_settings();
-    assert_eq!(
-        settings.scheduler_names.iter().map(|name| &**name).collect::<Vec<_>>(),
-        ["a", "default-scheduler"]
-    );
+    let settings = configuration.engine_settings(KubeMinor::V1_36);
+    assert_eq!(settings.profiles, configuration.profiles(KubeMinor::V1_36));
     assert_eq!(
         (settings.seed, settings.pod_max_in_unschedulable),
         (42, Duration::from_secs(90))
@@ -95,7 +99,7 @@ fn the_order_of_the_documents_is_free_and_empty_ones_do_not_count() {
 fn json_is_read_too() {
     let text = "{\n\t\"apiVersion\": \"kubescheduler.config.k8s.io/v1\",\n\t\"kind\": \"KubeSchedulerConfiguration\",\n\t\
                 \"profiles\": [{\"schedulerName\": \"b\"}]\n}";
-    assert_eq!(accepted(text).scheduler_names, ["b"]);
+    assert_eq!(accepted(text).scheduler_names().collect::<Vec<_>>(), ["b"]);
     let error = load(&text.replace("schedulerName", "name"))
         .expect_err("unknown field")
         .to_string();

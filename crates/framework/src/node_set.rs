@@ -71,6 +71,17 @@ impl NodeSet {
         self.retain_bits(|first, _| keep(first), removed);
     }
 
+    /// Keeps the nodes for which `keep` has a bit, as [`NodeSet::retain_blocks`], and gives those that fell out.
+    pub fn split_blocks(&mut self, mut keep: impl FnMut(usize) -> Block) -> NodeSet {
+        let mut out = NodeSet::with_len(self.0.len());
+        let blocks = self.0.as_mut_slice().iter_mut().zip(out.0.as_mut_slice());
+        for (at, (block, out)) in blocks.enumerate().filter(|(_, (block, _))| **block != 0) {
+            *out = *block & !keep(at * BLOCK_BITS);
+            *block &= !*out;
+        }
+        out
+    }
+
     /// Keeps the nodes for which `keep` is true; `removed` is told each node that falls out.
     pub fn retain(&mut self, mut keep: impl FnMut(NodeOrd) -> bool, removed: impl FnMut(NodeOrd)) {
         self.retain_bits(
@@ -128,7 +139,12 @@ mod tests {
             let kept: Vec<u32> = set.iter().map(|n| n.0).collect();
             let (expected, others): (Vec<u32>, Vec<u32>) = nodes.iter().partition(|n| **n % modulus == 0);
             prop_assert_eq!(kept, expected);
-            prop_assert_eq!(removed, others);
+            prop_assert_eq!(&removed, &others);
+            let mut split: NodeSet = nodes.iter().map(|n| NodeOrd(*n)).collect();
+            let bit = |at: usize| usize::from((at as u32).is_multiple_of(modulus));
+            let out = split.split_blocks(|first| (0..BLOCK_BITS).fold(0, |bits, at| bits | bit(first + at) << at));
+            prop_assert_eq!(split.iter().collect::<Vec<_>>(), set.iter().collect::<Vec<_>>());
+            prop_assert_eq!(out.iter().map(|n| n.0).collect::<Vec<_>>(), others);
         }
     }
 }

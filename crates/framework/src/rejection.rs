@@ -131,6 +131,30 @@ impl Rejections {
         self.reject_all(node, code, [reason]);
     }
 
+    /// The current plugin rejects all of `nodes` for one reason: costs the same for one node and for all, unless details
+    /// were asked for.
+    pub fn reject_nodes(&mut self, nodes: &NodeSet, code: Code, reason: &Reason) {
+        if self.details.is_some() {
+            nodes.iter().for_each(|node| self.reject(node, code, reason.clone()));
+            return;
+        }
+        let n = nodes.len() as u32;
+        if n == 0 {
+            return;
+        }
+        match self.by_plugin.iter_mut().find(|(plugin, _)| *plugin == self.plugin) {
+            Some((_, count)) => *count += n,
+            None => self.by_plugin.push((self.plugin, n)),
+        }
+        if code == Code::UnschedulableAndUnresolvable {
+            self.n_unresolvable += n;
+        }
+        match self.reasons.iter_mut().find(|(r, _)| r == reason) {
+            Some((_, count)) => *count += n,
+            None => self.reasons.push((reason.clone(), n)),
+        }
+    }
+
     /// A plugin rejects the pod before any node is judged; `nodes` are all that there are.
     pub fn reject_pod(&mut self, rejection: PodRejection, nodes: &NodeSet) {
         let n = nodes.len() as u32;

@@ -341,6 +341,16 @@ impl PodCounts<'_> {
         }
     }
 
+    /// Tells the domains of a key that hold any, by code, in no order that means anything.
+    pub fn each_inhabited(&self, column: ColumnOrd, mut tell: impl FnMut(u32)) {
+        if self.shift.is_none() {
+            return self.each_domain(column, |code, _| tell(code));
+        }
+        let domains = self.by_domain(column);
+        let inhabited = (0..).zip(domains).filter(|(_, pods)| *pods > 0);
+        inhabited.for_each(|(code, _)| tell(code));
+    }
+
     /// How many each domain of a key holds, by code.
     pub fn by_domain(&self, column: ColumnOrd) -> Vec<i64> {
         let mut domains = vec![0; self.table.column(column).n_codes()];

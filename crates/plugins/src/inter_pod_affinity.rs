@@ -1,25 +1,36 @@
-//! InterPodAffinity, as far as it concerns a pod *without* inter-pod terms of its own: required anti-affinity of pods
-//! that are already placed bars it from their domains, whoever placed them.
-//!
-//! A pod with terms of its own is held back as unsupported before it comes here.
+//! InterPodAffinity: near which pods a pod has to be, may not be, or would rather be: by its own terms, and by those of
+//! pods that are already placed, whoever placed them.
 
+use crate::args::InterPodAffinityArgs;
 use crate::registry::Recipe;
+use muster_framework::compiled::CompiledAffinity;
 use muster_framework::event::{ClusterEvent, Hint};
 use muster_framework::node_set::NodeSet;
-use muster_framework::plugin::{Filter, Plugin, PodToPlace};
+use muster_framework::plugin::{Filter, MAX_NODE_SCORE, Plugin, PodToPlace, PreFilter, Score};
 use muster_framework::rejection::{Code, Reason, Rejections};
-use muster_framework::view::View;
+use muster_framework::rules::KubeMinor;
+use muster_framework::selection::TermKind;
+use muster_framework::table::{ColumnOrd, NodeTable};
+use muster_framework::view::{PodCounts, View};
+
+const AFFINITY: Reason = Reason::Sentence("node(s) didn't match pod affinity rules");
+const ANTI_AFFINITY: Reason = Reason::Sentence("node(s) didn't match pod anti-affinity rules");
+const ANTI_AFFINITY_OF_PLACED: Reason = Reason::Sentence("node(s) didn't satisfy existing pods anti-affinity rules");
 
 /// The plugin. Source: `pkg/scheduler/framework/plugins/interpodaffinity`.
 #[derive(Debug)]
-pub struct InterPodAffinity;
-
-const REASON: Reason = Reason::Sentence("node(s) didn't satisfy existing pods anti-affinity rules");
+pub struct InterPodAffinity {
+    args: InterPodAffinityArgs,
+    minor: KubeMinor,
+}
 
 impl InterPodAffinity {
     /// The plugin with the arguments of its profile.
-    pub fn new(_recipe: Recipe<'_>) -> InterPodAffinity {
-        InterPodAffinity
+    pub fn new(recipe: Recipe<'_>) -> InterPodAffinity {
+        InterPodAffinity {
+            args: recipe.args.inter_pod_affinity.clone(),
+            minor: recipe.minor,
+        }
     }
 }
 
@@ -28,30 +39,212 @@ impl Plugin for InterPodAffinity {
         "InterPodAffinity"
     }
 
+    fn attach(&mut self, table: &mut NodeTable) {
+        table.follow(self.minor);
+    }
+
     fn filter(&self) -> Option<&dyn Filter> {
+        Some(self)
+    }
+
+    fn score(&self) -> Option<&dyn Score> {
         Some(self)
     }
 }
 
-impl Filter for InterPodAffinity {
-    fn filter(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &mut NodeSet, rejections: &mut Rejections) {
-        let _ = (pod, view, nodes, rejections, Code::Unschedulable, REASON);
+/// The terms of placed pods that speak of this pod, as far as a bearer is on a node with the topology key.
+fn terms_of_placed<'a>(
+    pod: &PodToPlace<'_>,
+    view: &View<'a>,
+) -> impl Iterator<Item = (TermKind, ColumnOrd, PodCounts<'a>)> {
+    let terms = view.terms_selecting(&pod.identity()).into_iter();
+    let terms = terms.map(|term| (view.term(term), view.bearers(term)));
+    let terms = terms.map(|((kind, column), bearers)| (kind, column, bearers));
+    terms.filter(|(_, column, bearers)| bearers.total_in(*column) > 0)
+}
+
+// ---- required terms ----------------------------------------------------------------------------------------------
+
+/// Domains by code, one list for each key that terms speak of.
+#[derive(Default)]
+struct Domains(Vec<(ColumnOrd, Vec<bool>)>);
+
+impl Domains {
+    /// The domains of a key; where the key is new, all say `otherwise`.
+    fn of(&mut self, column: ColumnOrd, table: &NodeTable, otherwise: bool) -> &mut Vec<bool> {
+        let at = self.0.iter().position(|(known, _)| *known == column);
+        let at = at.unwrap_or_else(|| {
+            let n_codes = table.column(column).n_codes();
+            self.0.push((column, vec![otherwise; n_codes]));
+            self.0.len() - 1
+        });
+        &mut self.0[at].1
     }
 
-    fn hint(&self, _pod: &PodToPlace<'_>, event: ClusterEvent) -> Hint {
-        match event {
-            ClusterEvent::NodeAdd(_) => Hint::OnEventNode,
-            // A node that leaves its domain frees itself; one that takes pods along frees the domain it left.
-            ClusterEvent::NodeUpdate(_, changes) if changes.labels => Hint::Queue,
-            ClusterEvent::AssignedPodDelete {
-                had_anti_affinity: true,
-                ..
+    /// Takes out of `nodes` those that are in a domain which is not good for one of the keys.
+    fn split(&self, table: &NodeTable, nodes: &mut NodeSet) -> NodeSet {
+        let columns: Vec<_> = self.0.iter().map(|(c, good)| (table.column(*c), good)).collect();
+        nodes.split_blocks(|first| {
+            columns
+                .iter()
+                .fold(usize::MAX, |bits, (c, good)| bits & c.bits(first, good))
+        })
+    }
+
+    /// Bars the domains that hold any of `pods`.
+    fn bar(&mut self, column: ColumnOrd, pods: &PodCounts<'_>, table: &NodeTable) {
+        let good = self.of(column, table, true);
+        pods.each_inhabited(column, |code| good[code as usize] = false);
+    }
+}
+
+/// The domains that required affinity leaves: those where a pod is that all terms speak of. While there is no such pod in
+/// a domain of any of the keys, a pod that its own terms speak of may be the first of its kind, wherever the keys are.
+///
+/// Source: `satisfyPodAffinity`.
+fn near(affinity: &CompiledAffinity, pod: &PodToPlace<'_>, view: &View<'_>) -> Domains {
+    let table = view.table();
+    let pods = view.selected(affinity.selection);
+    let mut columns = affinity.columns.iter();
+    let is_first = columns.all(|column| pods.total_in(*column) == 0)
+        && view.selection(affinity.selection).selects(&pod.identity());
+    let mut near = Domains::default();
+    for column in &affinity.columns {
+        let good = near.of(*column, table, is_first);
+        good[0] = false;
+        pods.each_inhabited(*column, |code| good[code as usize] = true);
+    }
+    near
+}
+
+impl Filter for InterPodAffinity {
+    fn pre_filter(&self, pod: &PodToPlace<'_>, view: &View<'_>) -> PreFilter {
+        let has_terms = pod.compiled.affinity.is_some() || !pod.compiled.anti_affinity.is_empty();
+        if has_terms || terms_of_placed(pod, view).any(|(kind, ..)| kind == TermKind::RequiredAntiAffinity) {
+            PreFilter::Judge
+        } else {
+            PreFilter::Skip
+        }
+    }
+
+    /// Source: `Filter`: what the pod needs, what it bars, and what bars it, in this order.
+    fn filter(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &mut NodeSet, rejections: &mut Rejections) {
+        let table = view.table();
+        if let Some(affinity) = &pod.compiled.affinity {
+            let far = near(affinity, pod, view).split(table, nodes);
+            rejections.reject_nodes(&far, Code::UnschedulableAndUnresolvable, &AFFINITY);
+        }
+        let mut avoided = Domains::default();
+        for term in &pod.compiled.anti_affinity {
+            avoided.bar(term.column, &view.selected(term.selection), table);
+        }
+        rejections.reject_nodes(&avoided.split(table, nodes), Code::Unschedulable, &ANTI_AFFINITY);
+        let mut barred = Domains::default();
+        for (kind, column, bearers) in terms_of_placed(pod, view) {
+            if kind == TermKind::RequiredAntiAffinity {
+                barred.bar(column, &bearers, table);
             }
-            | ClusterEvent::NodeDelete {
-                had_anti_affinity: true,
-            } => Hint::Queue,
+        }
+        let barred = barred.split(table, nodes);
+        rejections.reject_nodes(&barred, Code::Unschedulable, &ANTI_AFFINITY_OF_PLACED);
+    }
+
+    /// Source: `EventsToRegister` and upstream's hints. A domain is not one node: what happens on a node can help on all
+    /// others of its domain.
+    fn hint(&self, pod: &PodToPlace<'_>, event: ClusterEvent) -> Hint {
+        let needs = !pod.spec.affinity.is_empty();
+        let avoids = !pod.spec.anti_affinity.is_empty();
+        let when = |helps| if helps { Hint::Queue } else { Hint::Skip };
+        match event {
+            // Pods that were bound to the node before it was seen come with it.
+            ClusterEvent::NodeAdd(_) => when(needs).max(Hint::OnEventNode),
+            // A node that leaves a domain takes its pods along.
+            ClusterEvent::NodeUpdate(_, changes) => when(changes.labels),
+            // Where no pod is left that its terms speak of, it may be the first of its kind.
+            ClusterEvent::NodeDelete { had_anti_affinity } => when(needs || avoids || had_anti_affinity),
+            ClusterEvent::AssignedPodDelete { had_anti_affinity, .. } => when(needs || avoids || had_anti_affinity),
+            ClusterEvent::AssignedPodAdd(_) => when(needs),
+            ClusterEvent::AssignedPodUpdate(_) => when(needs || avoids),
             ClusterEvent::NamespaceUpdate => Hint::Queue,
             _ => Hint::Skip,
+        }
+    }
+}
+
+// ---- preferred terms ---------------------------------------------------------------------------------------------
+
+impl InterPodAffinity {
+    /// What a term of a placed pod is worth to a pod that it speaks of. None: it is not asked.
+    fn worth(&self, kind: TermKind) -> Option<i64> {
+        match kind {
+            TermKind::RequiredAntiAffinity => None,
+            TermKind::RequiredAffinity => Some(self.args.hard_pod_affinity_weight).filter(|weight| *weight > 0),
+            TermKind::PreferredAffinity(weight) => Some(i64::from(weight)),
+            TermKind::PreferredAntiAffinity(weight) => Some(-i64::from(weight)),
+        }
+    }
+
+    /// What pods in a domain are worth: those that the pod's own preferences speak of, and those whose terms speak of it.
+    /// Only what is on some node with the topology key, for upstream does not score when there is nothing else.
+    ///
+    /// Source: `processExistingPod`.
+    fn preferences<'a>(
+        &self,
+        pod: &PodToPlace<'_>,
+        view: &View<'a>,
+    ) -> impl Iterator<Item = (i64, ColumnOrd, PodCounts<'a>)> {
+        let own = pod.compiled.preferred_pods.iter();
+        let own = own.map(|(weight, term)| (*weight, term.column, view.selected(term.selection)));
+        let own = own.filter(|(_, column, pods)| pods.total_in(*column) > 0);
+        let placed = terms_of_placed(pod, view);
+        own.chain(placed.filter_map(|(kind, column, bearers)| Some((self.worth(kind)?, column, bearers))))
+    }
+}
+
+impl Score for InterPodAffinity {
+    /// Source: `PreScore`.
+    fn skips(&self, pod: &PodToPlace<'_>, view: &View<'_>, _nodes: &NodeSet) -> bool {
+        let ignores_placed = self.args.ignore_preferred_terms_of_existing_pods;
+        (ignores_placed && pod.compiled.preferred_pods.is_empty()) || self.preferences(pod, view).next().is_none()
+    }
+
+    /// Source: `Score`.
+    fn score(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &NodeSet, scores: &mut [i64]) {
+        let table = view.table();
+        let mut worth: Vec<(ColumnOrd, Vec<i64>)> = Vec::new();
+        for (weight, column, pods) in self.preferences(pod, view) {
+            let at = worth.iter().position(|(known, _)| *known == column);
+            let at = at.unwrap_or_else(|| {
+                worth.push((column, vec![0; table.column(column).n_codes()]));
+                worth.len() - 1
+            });
+            let domains = &mut worth[at].1;
+            pods.each_domain(column, |code, pods| domains[code as usize] += weight * pods);
+        }
+        for node in nodes.iter() {
+            scores[node.index()] = 0;
+        }
+        for (column, worth) in &worth {
+            let codes = table.column(*column).codes();
+            for node in nodes.iter() {
+                scores[node.index()] += worth[codes[node.index()] as usize];
+            }
+        }
+    }
+
+    /// Source: `NormalizeScore`: the best node gets all, the worst nothing, those between their share in doubles, cut off.
+    fn normalize(&self, _pod: &PodToPlace<'_>, _view: &View<'_>, nodes: &NodeSet, scores: &mut [i64]) {
+        let (min, max) = nodes.iter().fold((i64::MAX, i64::MIN), |(min, max), node| {
+            let score = scores[node.index()];
+            (score.min(min), score.max(max))
+        });
+        for node in nodes.iter() {
+            let score = &mut scores[node.index()];
+            *score = if max > min {
+                (MAX_NODE_SCORE as f64 * ((*score - min) as f64 / (max - min) as f64)) as i64
+            } else {
+                0
+            };
         }
     }
 }

@@ -3,6 +3,7 @@
 //! **Invariant:** what a node is charged equals the sum over the pods placed on it, assumed or assigned; checked by
 //! [`Cluster::check`] after every step of the property tests.
 
+use crate::facts::PodFacts;
 use crate::owners::SelectorOwners;
 use crate::pods::{Bind, DefaultSelection, Place, PodId, Pods, ShapeId, Shapes};
 use muster_framework::Text;
@@ -10,7 +11,7 @@ use muster_framework::event::StorageEvent;
 use muster_framework::labels::Labels;
 use muster_framework::plugin::PodToPlace;
 use muster_framework::record::{
-    Kind, NamespaceRecord, NodeRecord, PodPhase, PodRecord, PriorityClassRecord, ResourceVersion, SelectorOwnerRecord,
+    Kind, NamespaceRecord, NodeRecord, PodPhase, PriorityClassRecord, ResourceVersion, SelectorOwnerRecord,
 };
 use muster_framework::resource::ResourceOrd;
 use muster_framework::table::{Applied, NodeOrd, NodeTable};
@@ -161,11 +162,11 @@ impl Cluster {
     }
 
     /// The priority of a pod: as admission filled it in, else by its class, else by the default class, else 0.
-    pub(crate) fn priority(&self, pod: &PodRecord) -> i32 {
+    pub(crate) fn priority(&self, pod: &PodFacts) -> i32 {
         if let Some(priority) = pod.priority {
             return priority;
         }
-        let class = match &pod.priority_class_name {
+        let class = match pod.priority_class_name() {
             Some(name) => self.priority_classes.get(name),
             None => self
                 .priority_classes
@@ -188,7 +189,7 @@ impl Cluster {
     }
 
     fn find_default_selection(&mut self, id: PodId) {
-        let epoch = self.owners.epoch;
+        let epoch = self.owners.epoch();
         let Some(pod) = self.pods.get(id) else { return };
         if pod.default_selection.epoch == Some(epoch) || !pod.record.spec.spread.is_empty() {
             return;
@@ -294,17 +295,13 @@ impl Cluster {
     pub(crate) fn index_nomination(&mut self, id: PodId) {
         let Some(pod) = self.pods.get(id) else { return };
         let waits = pod.record.node_name.is_none() && pod.record.phase == PodPhase::Active && !pod.record.terminating;
-        if let Some(node) = pod.record.nominated_node_name.clone().filter(|_| waits) {
+        if let Some(node) = pod.record.nominated_node_name().cloned().filter(|_| waits) {
             self.nominated.entry(node).or_default().insert(id);
         }
     }
 
     fn unindex_nomination(&mut self, id: PodId) {
-        let Some(node) = self
-            .pods
-            .get(id)
-            .and_then(|pod| pod.record.nominated_node_name.as_ref())
-        else {
+        let Some(node) = self.pods.get(id).and_then(|pod| pod.record.nominated_node_name()) else {
             return;
         };
         if let Some(pods) = self.nominated.get_mut(node) {
@@ -361,7 +358,7 @@ impl Cluster {
     }
 
     /// Replaces what is known of a pod; its node is charged for the new state. Gives the old state.
-    pub(crate) fn replace(&mut self, id: PodId, mut record: PodRecord) -> Option<PodRecord> {
+    pub(crate) fn replace(&mut self, id: PodId, mut record: PodFacts) -> Option<PodFacts> {
         self.unindex_nomination(id);
         let shape = self.shapes.acquire(&mut record.spec);
         let pod = self.pods.get_mut(id)?;
@@ -393,7 +390,7 @@ impl Cluster {
     }
 
     /// Counts one more pod of a spec.
-    pub(crate) fn acquire_shape(&mut self, record: &mut PodRecord) -> ShapeId {
+    pub(crate) fn acquire_shape(&mut self, record: &mut PodFacts) -> ShapeId {
         self.shapes.acquire(&mut record.spec)
     }
 
@@ -403,7 +400,7 @@ impl Cluster {
         for resource in &applied.new_resources {
             let name = self.table.resource_name(*resource).to_owned();
             for (_, pod) in self.pods.iter() {
-                let amount = pod.record.charge.requests.scalar(&name);
+                let amount = pod.record.charge().requests.scalar(&name);
                 if let Some(node) = pod
                     .place
                     .as_ref()
@@ -528,7 +525,7 @@ impl Cluster {
                 .into_iter()
                 .flatten()
                 .filter_map(|id| self.pods.get(*id));
-            let pods: Vec<&PodRecord> = pods.map(|pod| &pod.record).collect();
+            let pods: Vec<&PodFacts> = pods.map(|pod| &pod.record).collect();
             for at in 0..self.table.n_resources() as u16 {
                 let resource = ResourceOrd(at);
                 let resource_name = self.table.resource_name(resource);
@@ -556,8 +553,8 @@ impl Cluster {
     }
 }
 
-fn amount(pod: &PodRecord, resource: ResourceOrd, name: &str) -> i64 {
-    let requests = &pod.charge.requests;
+fn amount(pod: &PodFacts, resource: ResourceOrd, name: &str) -> i64 {
+    let requests = &pod.charge().requests;
     match resource {
         ResourceOrd::CPU => requests.milli_cpu,
         ResourceOrd::MEMORY => requests.memory,

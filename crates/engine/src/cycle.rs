@@ -1,17 +1,16 @@
 //! One scheduling cycle: a single pod is given a node, or a gang is planned as a whole and committed or dropped.
 
 use crate::diagnosis::{self, Shortfall};
-use crate::effect::{EffectId, EffectKind};
-use crate::engine::{Awaited, Engine};
+use crate::engine::Engine;
 use crate::groups::GroupId;
 use crate::observation::{AttemptResult, Observation};
-use crate::pods::{Bind, BindStage, PodId, Role, ShapeId};
+use crate::pipeline::ALL_PLUGINS;
+use crate::pods::{PodId, ShapeId};
+use crate::preparation::Planned;
 use crate::queue::{Entity, Rejected};
 use crate::time::Time;
-use muster_framework::Text;
 use muster_framework::group::GroupPolicy;
 use muster_framework::labels::Labels;
-use muster_framework::table::NodeOrd;
 use muster_framework::view::{Delta, View};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -35,7 +34,7 @@ struct Failure {
 #[derive(Default)]
 struct Plan {
     delta: Delta,
-    places: Vec<(PodId, NodeOrd)>,
+    places: Vec<Planned>,
     failures: Vec<Failure>,
     /// One member of each class that found places for all.
     content: Vec<PodId>,
@@ -55,12 +54,20 @@ impl<'a> Cycle<'a> {
     }
 
     fn try_pod(&mut self, pod: PodId) {
+        if !self.engine.consult(self.now, pod) {
+            return;
+        }
         let mut plan = Plan::default();
-        self.plan_member(pod, &mut plan);
+        self.plan_member(pod, pod, &mut plan);
+        if self.asked_too_little(pod, &plan) {
+            self.engine.end_consultation(pod);
+            return self.try_pod(pod);
+        }
+        self.engine.end_consultation(pod);
         let scheduled = !plan.places.is_empty();
         self.observe_attempt(pod, 1, scheduled, false);
         match plan.failures.pop() {
-            None => self.commit(&plan.places),
+            None => self.engine.depart(self.now, &plan.places),
             Some(failure) => {
                 let rejected = SmallVec::from_slice(&[failure.rejected]);
                 self.engine.queue.park(self.now, Entity::Pod(pod), 1, rejected);
@@ -87,8 +94,17 @@ impl<'a> Cycle<'a> {
         let satisfied = group.satisfied_by();
         let suffices = |plan: &Plan| !plan.places.is_empty() && satisfied + plan.places.len() as u32 >= min_count;
         let mut classes = self.classes(id);
+        let representatives: Vec<PodId> = classes.iter().map(|class| self.representative(class)).collect();
+        let mut all_said = true;
+        for pod in &representatives {
+            all_said &= self.engine.consult(self.now, *pod);
+        }
+        if !all_said {
+            return;
+        }
         let plan = self.plan_group(&classes);
         if suffices(&plan) {
+            self.end_consultations(&representatives);
             return self.commit_gang(id, &plan);
         }
         if classes.len() > 1 {
@@ -96,9 +112,11 @@ impl<'a> Cycle<'a> {
             classes.reverse();
             let other = self.plan_group(&classes);
             if suffices(&other) {
+                self.end_consultations(&representatives);
                 return self.commit_gang(id, &other);
             }
         }
+        self.end_consultations(&representatives);
         let shortfall = Shortfall {
             satisfied,
             planned: plan.places.len() as u32,
@@ -108,14 +126,45 @@ impl<'a> Cycle<'a> {
     }
 }
 
+// ---- extenders ---------------------------------------------------------------------------------------------------
+
+impl Cycle<'_> {
+    /// The member of a class of twins that extenders are asked about.
+    fn representative(&self, class: &[PodId]) -> PodId {
+        let asked = class.iter().find(|pod| self.engine.consultations.contains_key(pod));
+        *asked.unwrap_or(&class[0])
+    }
+
+    fn end_consultations(&mut self, pods: &[PodId]) {
+        pods.iter().for_each(|pod| self.engine.end_consultation(*pod));
+    }
+
+    /// Whether the plan failed only because nodes that could take the pod now were out of the question when extenders
+    /// were asked. Then they are asked anew: about other nodes, so this ends.
+    fn asked_too_little(&self, pod: PodId, plan: &Plan) -> bool {
+        let (Some(said), true) = (self.engine.consultations.get(&pod), plan.places.is_empty()) else {
+            return false;
+        };
+        let table = &self.engine.cluster.table;
+        let mut feasible = self.engine.pipeline.unasked().iter();
+        feasible.any(|node| !said.was_asked(table.name(*node)))
+    }
+}
+
 // ---- planning ----------------------------------------------------------------------------------------------------
 
 impl Cycle<'_> {
-    /// Finds the best node for a pod on top of the plan so far, or writes down what stands against it.
-    fn plan_member(&mut self, id: PodId, plan: &mut Plan) {
+    /// Finds the best node for a pod on top of the plan so far, or writes down what stands against it. What extenders say
+    /// is what they have said of its twin `asked`.
+    fn plan_member(&mut self, id: PodId, asked: PodId, plan: &mut Plan) {
         self.engine.cluster.compile(id);
         self.engine.cluster.compile_nominated(id);
-        let Engine { cluster, pipeline, .. } = &mut *self.engine;
+        let Engine {
+            cluster,
+            pipeline,
+            consultations,
+            ..
+        } = &mut *self.engine;
         let (Some(pod), Some(record)) = (cluster.to_place(id), cluster.pods.get(id).map(|pod| &pod.record)) else {
             return;
         };
@@ -124,13 +173,27 @@ impl Cycle<'_> {
         };
         let view = View::new(&cluster.table, &plan.delta);
         let wanted = record
-            .nominated_node_name
-            .as_ref()
+            .nominated_node_name()
             .and_then(|name| cluster.table.by_name(name));
-        match pipeline.place(profile, &pod, &view, &cluster.nominated_to_place(id), wanted) {
+        match pipeline.place(
+            profile,
+            &pod,
+            &view,
+            &cluster.nominated_to_place(id),
+            wanted,
+            consultations.get(&asked),
+        ) {
             Some(node) => {
+                let bindings = pipeline.bindings(profile, &pod, &view, node);
                 plan.delta.add(&cluster.table, node, &pod);
-                plan.places.push((id, node));
+                if !bindings.is_empty() {
+                    plan.delta.assume(&record.uid, &bindings);
+                }
+                plan.places.push(Planned {
+                    pod: id,
+                    node,
+                    bindings,
+                });
             }
             None => plan.failures.push(Failure {
                 rejected: Rejected {
@@ -149,8 +212,9 @@ impl Cycle<'_> {
         let mut plan = Plan::default();
         for class in classes {
             let failures = plan.failures.len();
+            let asked = self.representative(class);
             for (at, member) in class.iter().enumerate() {
-                self.plan_member(*member, &mut plan);
+                self.plan_member(*member, asked, &mut plan);
                 if plan.failures.len() > failures {
                     plan.failures[failures].without_place = class[at..].to_vec();
                     break;
@@ -220,43 +284,11 @@ impl Cycle<'_> {
 // ---- committing and dropping -------------------------------------------------------------------------------------
 
 impl Cycle<'_> {
-    /// Takes the planned places and sends the binds out, all in one go.
-    fn commit(&mut self, places: &[(PodId, NodeOrd)]) {
-        for (id, node) in places {
-            let name = self.engine.cluster.table.name(*node).clone();
-            self.assume(*id, &name);
-        }
-    }
-
-    fn assume(&mut self, id: PodId, node: &Text) {
-        let Some(pod) = self.engine.cluster.pods.get_mut(id) else {
-            return;
-        };
-        pod.report.wanted = None;
-        let reference = pod.reference();
-        let uid = reference.uid.clone();
-        let effect: EffectId = self.engine.emit(EffectKind::Bind {
-            pod: reference,
-            node: node.clone(),
-        });
-        self.engine.awaited.insert(effect, Awaited::Bind(uid));
-        self.engine.cluster.place(
-            id,
-            node,
-            Some(Bind {
-                effect,
-                stage: BindStage::Sent,
-            }),
-        );
-        self.engine.set_role(id, Role::Placed);
-        self.engine.wake_for_company(self.now, id);
-    }
-
     fn commit_gang(&mut self, id: GroupId, plan: &Plan) {
-        if let Some((first, _)) = plan.places.first() {
-            self.observe_attempt(*first, plan.places.len() as u32, true, true);
+        if let Some(Planned { pod, .. }) = plan.places.first() {
+            self.observe_attempt(*pod, plan.places.len() as u32, true, true);
         }
-        self.commit(&plan.places);
+        self.engine.depart(self.now, &plan.places);
         let left = self.pending(id).len() as u32;
         if left == 0 {
             return;
@@ -282,7 +314,7 @@ impl Cycle<'_> {
         // Members that have a place may stand in the way of those that have none: more room for them helps as well.
         let content = plan.content.iter().map(|pod| Rejected {
             pod: *pod,
-            plugins: u32::MAX,
+            plugins: ALL_PLUGINS,
         });
         let rejected = plan.failures.iter().map(|failure| failure.rejected);
         let (size, rejected) = (pending.len() as u32, rejected.chain(content).collect());

@@ -1,6 +1,7 @@
 //! Everything the engine wants done, in one closed enum. A driver does it and reports the outcome as an input.
 
 use muster_framework::Text;
+use muster_framework::record::{ClaimKey, ResourceVersion};
 
 /// The number of an effect; never used twice by an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,6 +42,48 @@ pub enum EffectKind {
         pod: PodRef,
         /// The node's name.
         node: Text,
+        /// The extender, by index among those of the settings, that binds it; None: the API server does.
+        by: Option<u32>,
+    },
+    /// Reserve a volume for a claim: its `spec.claimRef`. Answered by [`Outcome::Patched`](crate::Outcome::Patched) or
+    /// one of the failed writes; a volume that has changed since is not written.
+    ReserveVolume {
+        /// For which pod.
+        pod: PodRef,
+        /// The volume.
+        volume: Text,
+        /// The version that it must still have.
+        volume_version: ResourceVersion,
+        /// The claim.
+        claim: ClaimKey,
+        /// The claim's uid.
+        claim_uid: Text,
+        /// The claim's version.
+        claim_version: ResourceVersion,
+        /// Whether to mark it with `pv.kubernetes.io/bound-by-controller`.
+        mark_bound_by_controller: bool,
+    },
+    /// Tell a claim's provisioner the node: the annotation `volume.kubernetes.io/selected-node`. Answered likewise.
+    SelectNode {
+        /// For which pod.
+        pod: PodRef,
+        /// The claim.
+        claim: ClaimKey,
+        /// The version that it must still have.
+        claim_version: ResourceVersion,
+        /// The node's name.
+        node: Text,
+    },
+    /// Ask an extender about nodes. Answered by [`Outcome::Extender`](crate::Outcome::Extender).
+    AskExtender {
+        /// Which, by index among those of the settings.
+        extender: u32,
+        /// What is asked.
+        verb: ExtenderVerb,
+        /// For which pod.
+        pod: PodRef,
+        /// About which nodes, by name, sorted.
+        nodes: Vec<Text>,
     },
     /// Read a pod, consistently. Answered by [`Outcome::PodRead`](crate::Outcome::PodRead).
     ReadPod {
@@ -73,6 +116,15 @@ pub enum EffectKind {
         /// What a person reads; the driver cuts it to the API's limit.
         note: Text,
     },
+}
+
+/// What an extender is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ExtenderVerb {
+    /// Which of the nodes can take the pod.
+    Filter,
+    /// How good each node is, 0 to 10.
+    Prioritize,
 }
 
 /// The type of an event.

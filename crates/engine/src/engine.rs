@@ -4,15 +4,17 @@
 //! became of effects, [`cycle`](crate::cycle) tries pods and groups, [`report`](crate::report) says why they wait.
 
 use crate::cluster::Cluster;
+use crate::consultation::Consultation;
 use crate::cycle::Cycle;
-use crate::effect::{Effect, EffectId, EffectKind, PodRef};
+use crate::effect::{Effect, EffectId, EffectKind, ExtenderVerb, PodRef};
 use crate::groups::{GroupId, Groups};
 use crate::input::Input;
 use crate::observation::{Observation, Section};
 use crate::pipeline::Pipeline;
 use crate::pods::{Pod, PodId, Role};
+use crate::preparation::{Departures, Patched};
 use crate::queue::{Entity, SchedulingQueue, Urgency};
-use crate::settings::Settings;
+use crate::settings::{ExtenderSettings, Settings};
 use crate::time::Time;
 use muster_framework::Text;
 use muster_framework::group::GroupPolicy;
@@ -35,6 +37,22 @@ pub(crate) enum Awaited {
     Bind(Text),
     Read(Text),
     Condition(Text),
+    Patch(Text, Patched),
+    Answer {
+        uid: Text,
+        extender: u32,
+        verb: ExtenderVerb,
+    },
+}
+
+impl Awaited {
+    /// The uid of the pod that it is about.
+    pub(crate) fn uid(&self) -> &Text {
+        match self {
+            Awaited::Bind(uid) | Awaited::Read(uid) | Awaited::Condition(uid) => uid,
+            Awaited::Patch(uid, _) | Awaited::Answer { uid, .. } => uid,
+        }
+    }
 }
 
 /// Something that only the passing of time brings about.
@@ -46,6 +64,10 @@ pub(crate) enum Timer {
     WriteAgain(PodId),
     /// Try a failed read again.
     ReadAgain(PodId),
+    /// The volumes of a pod have not been bound in time.
+    VolumesOverdue(PodId),
+    /// An extender has not answered.
+    AnswerOverdue(EffectId),
 }
 
 /// The scheduler's state and its work.
@@ -55,6 +77,10 @@ pub struct Engine {
     pub(crate) groups: Groups,
     pub(crate) queue: SchedulingQueue,
     pub(crate) pipeline: Pipeline,
+    pub(crate) departures: Departures,
+    pub(crate) extenders: Vec<ExtenderSettings>,
+    /// What extenders have been asked about pods, until it has been used.
+    pub(crate) consultations: FxHashMap<PodId, Consultation>,
     pub(crate) lists: [ListState; Kind::ALL.len()],
     pub(crate) outbox: VecDeque<Effect>,
     pub(crate) awaited: FxHashMap<EffectId, Awaited>,
@@ -132,6 +158,9 @@ impl Engine {
             groups: Groups::default(),
             queue: SchedulingQueue::new(settings),
             pipeline,
+            departures: Departures::default(),
+            extenders: settings.extenders.clone(),
+            consultations: FxHashMap::default(),
             lists: Default::default(),
             outbox: VecDeque::new(),
             awaited: FxHashMap::default(),
@@ -281,6 +310,26 @@ impl Engine {
         matches!(policy, Some(Ok(GroupPolicy::Gang { .. })))
     }
 
+    /// How urgent an entity is, and how many pods it stands for, as the queue wants to know.
+    pub(crate) fn urgency_and_size(&self, entity: Entity) -> (Urgency, u32) {
+        let group = match entity {
+            Entity::Pod(pod) => return (self.urgency_of_pod(pod), 1),
+            Entity::Group(group) => self.groups.get(group),
+        };
+        let min_count = group.and_then(|group| match self.groups.policy(group) {
+            Ok(GroupPolicy::Gang { min_count }) => Some(min_count.max(1) as u32),
+            _ => None,
+        });
+        let urgency = Urgency {
+            recovering: group.is_some_and(|group| group.recovering),
+            priority: group.and_then(|group| group.priority).unwrap_or(0),
+            broken: group
+                .zip(min_count)
+                .is_some_and(|(group, min_count)| group.is_broken(min_count)),
+        };
+        (urgency, group.map_or(1, |group| group.pending.len() as u32))
+    }
+
     pub(crate) fn urgency_of_pod(&self, id: PodId) -> Urgency {
         let priority = self
             .cluster
@@ -339,6 +388,8 @@ impl Engine {
                 Timer::TellGroup(group) => self.tell_group(now, group),
                 Timer::WriteAgain(pod) => self.write_again(now, pod),
                 Timer::ReadAgain(pod) => self.read_pod(pod),
+                Timer::VolumesOverdue(pod) => self.volumes_overdue(now, pod),
+                Timer::AnswerOverdue(effect) => self.answer_overdue(now, effect),
             }
         }
     }

@@ -3,11 +3,12 @@
 use crate::cluster::{Cluster, is_stale};
 use crate::diagnosis;
 use crate::engine::Engine;
+use crate::facts::PodFacts;
 use crate::groups::{Group, GroupId, Hold};
 use crate::input::{Object, ObjectKey};
 use crate::observation::Observation;
 use crate::pipeline::Help;
-use crate::pods::{BindStage, DefaultSelection, Pod, PodId, Report, Role};
+use crate::pods::{BindStage, DefaultSelection, LazyReport, Pod, PodId, Role};
 use crate::queue::{Entity, Rejected, Urgency};
 use crate::time::Time;
 use muster_framework::Text;
@@ -49,6 +50,7 @@ impl Engine {
             Object::Storage(object) => {
                 if let Some(event) = self.cluster.apply_storage(object, seen) {
                     self.wake(now, ClusterEvent::Storage(event), storage_label(event));
+                    self.look_at_preparations(now);
                 }
             }
         }
@@ -86,6 +88,7 @@ impl Engine {
             kind => {
                 if let Some(event) = self.cluster.remove_storage(kind, &key.namespace, &key.name) {
                     self.wake(now, ClusterEvent::Storage(event), storage_label(event));
+                    self.look_at_preparations(now);
                 }
             }
         }
@@ -185,6 +188,7 @@ impl Engine {
             return;
         }
         let applied = self.cluster.apply_node(record);
+        self.look_at_preparations(now);
         if applied.added {
             self.wake(now, ClusterEvent::NodeAdd(applied.node), "NodeAdd");
         } else if applied.changes.any() {
@@ -202,6 +206,7 @@ impl Engine {
         };
         let had_anti_affinity = self.cluster.table.has_anti_affinity_on(node);
         self.cluster.delete_node(name);
+        self.look_at_preparations(now);
         self.wake(now, ClusterEvent::NodeDelete { had_anti_affinity }, "NodeDelete");
     }
 }
@@ -216,7 +221,7 @@ fn update_label(changes: NodeChanges) -> &'static str {
 }
 
 /// Whether selectors see a pod that is known otherwise than they saw `old`.
-fn seen_differently(old: &PodRecord, cluster: &Cluster, id: PodId) -> bool {
+fn seen_differently(old: &PodFacts, cluster: &Cluster, id: PodId) -> bool {
     let new = cluster.pods.get(id).map(|pod| &pod.record);
     new.is_some_and(|new| old.labels != new.labels || old.terminating != new.terminating)
 }
@@ -267,10 +272,11 @@ impl Engine {
         if is_stale(record.resource_version, pod.record.resource_version) {
             return;
         }
-        if pod.report.writing.is_none() {
-            pod.report.written = record.condition.clone();
+        let (facts, condition) = PodFacts::of(record);
+        if pod.report.writing.is_none() && pod.report.written != condition {
+            pod.report.written = condition;
         }
-        let Some(old) = self.cluster.replace(id, record) else {
+        let Some(old) = self.cluster.replace(id, facts) else {
             return;
         };
         let Some(pod) = self.cluster.pods.get(id) else { return };
@@ -278,10 +284,10 @@ impl Engine {
         let charged = pod.place.as_ref().and_then(|place| place.charged);
         let changed = old.spec != new.spec
             || old.labels != new.labels
-            || old.scheduling_gates != new.scheduling_gates
+            || old.scheduling_gates() != new.scheduling_gates()
             || old.priority != new.priority
             || old.terminating != new.terminating;
-        if let Some(node) = charged.filter(|_| old.charge != new.charge) {
+        if let Some(node) = charged.filter(|_| old.charge() != new.charge()) {
             self.wake(
                 now,
                 ClusterEvent::AssignedPodScaleDown(node),
@@ -296,25 +302,21 @@ impl Engine {
         self.settle(now, id, changed, "UnschedulablePodUpdate");
     }
 
-    fn add_pod(&mut self, mut record: PodRecord, seen: u32) -> PodId {
-        let shape = self.cluster.acquire_shape(&mut record);
-        let report = Report {
-            written: record.condition.clone(),
-            ..Report::default()
-        };
-        let key = record.group.clone().map(|link| GroupKey {
-            namespace: record.namespace.clone(),
+    fn add_pod(&mut self, record: PodRecord, seen: u32) -> PodId {
+        let (mut facts, condition) = PodFacts::of(record);
+        let shape = self.cluster.acquire_shape(&mut facts);
+        let key = facts.group().cloned().map(|link| GroupKey {
+            namespace: facts.namespace.clone(),
             link,
         });
         let pod = Pod {
-            record,
+            record: facts,
             shape,
             group: None,
             place: None,
             gone: false,
             seen,
-            report,
-            write_after: Time::ZERO,
+            report: LazyReport::that_says(condition),
             default_selection: DefaultSelection::default(),
         };
         let id = self.cluster.pods.insert(pod);
@@ -374,9 +376,9 @@ impl Engine {
         }
     }
 
-    fn is_gated(&self, record: &PodRecord) -> bool {
+    fn is_gated(&self, record: &PodFacts) -> bool {
         let profile = self.pipeline.profile_of(&record.scheduler_name);
-        profile.is_some_and(|profile| self.pipeline.held_by(profile, record).is_some())
+        profile.is_some_and(|profile| self.pipeline.held_by(profile, &record.to_enqueue()).is_some())
     }
 
     fn report_unsupported(&mut self, now: Time, id: PodId) {
@@ -394,7 +396,7 @@ impl Engine {
             return false;
         };
         match place.bind.map(|bind| bind.stage) {
-            Some(BindStage::Sent | BindStage::Reading) => true,
+            Some(BindStage::Preparing | BindStage::Ready | BindStage::Sent | BindStage::Reading) => true,
             Some(BindStage::Confirmed { lists_begun }) => self.lists[Kind::Pod as usize].begun == lists_begun,
             None => false,
         }
@@ -405,10 +407,13 @@ impl Engine {
         let Some(pod) = self.cluster.pods.get_mut(id) else {
             return;
         };
-        pod.report.wanted = None;
+        pod.report.end();
         match pod.place.as_ref().map(|place| place.node_name == *node) {
             Some(true) => {
                 let bind = self.cluster.confirm(id);
+                if bind.is_some() {
+                    self.end_preparation(now, id);
+                }
                 if bind.is_some_and(|bind| !matches!(bind.stage, BindStage::Confirmed { .. })) {
                     self.announce_bound(now, id);
                 }
@@ -444,7 +449,11 @@ impl Engine {
             .pods
             .get(id)
             .is_some_and(|pod| !pod.record.spec.anti_affinity.is_empty());
-        if let Some(node) = self.cluster.unplace(id).and_then(|place| place.charged) {
+        let place = self.cluster.unplace(id);
+        if place.as_ref().is_some_and(|place| place.bind.is_some()) {
+            self.end_preparation(now, id);
+        }
+        if let Some(node) = place.and_then(|place| place.charged) {
             self.wake(
                 now,
                 ClusterEvent::AssignedPodDelete {
@@ -458,6 +467,7 @@ impl Engine {
 
     pub(crate) fn delete_pod(&mut self, now: Time, id: PodId) {
         self.give_back(now, id);
+        self.end_consultation(id);
         self.queue.remove(Entity::Pod(id));
         self.unreported.remove(&id);
         let group = self.cluster.pods.get(id).and_then(|pod| pod.group);

@@ -96,6 +96,13 @@ pub enum Outcome {
     Bind(BindOutcome),
     /// Of [`EffectKind::ReadPod`](crate::EffectKind::ReadPod): what stands there.
     PodRead(PodRead),
+    /// Of [`EffectKind::AskExtender`](crate::EffectKind::AskExtender): what the extender says.
+    Extender(ExtenderAnswer),
+    /// Of a write to a volume or a claim: it stands.
+    Patched {
+        /// The version that the object has now.
+        resource_version: ResourceVersion,
+    },
     /// Of a status write: it stands.
     Written,
     /// Of a status write: the object is gone.
@@ -121,6 +128,30 @@ pub enum BindOutcome {
     },
     /// The answer was lost, or says that the pod is bound without saying where: the pod has to be read.
     Unknown {
+        /// What happened.
+        message: Text,
+    },
+}
+
+/// What an extender says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExtenderAnswer {
+    /// To a filter question.
+    Filtered {
+        /// The nodes that can take the pod.
+        nodes: Vec<Text>,
+        /// Others, with what stands against each.
+        failed: Vec<(Text, Text)>,
+        /// Others that taking pods off them would not help, likewise.
+        unresolvable: Vec<(Text, Text)>,
+    },
+    /// To a prioritize question: nodes with their scores, 0 to 10.
+    Prioritized {
+        /// By node.
+        scores: Vec<(Text, i64)>,
+    },
+    /// There is no answer, or it makes no sense.
+    Failed {
         /// What happened.
         message: Text,
     },

@@ -5,10 +5,12 @@
 //! **Architecture invariant:** nothing here knows a clock, a thread, a network or Kubernetes JSON.
 
 mod cluster;
+mod consultation;
 mod cycle;
 mod diagnosis;
 mod effect;
 mod engine;
+mod facts;
 mod groups;
 mod ingest;
 mod input;
@@ -17,17 +19,18 @@ mod outcome;
 mod owners;
 mod pipeline;
 mod pods;
+mod preparation;
 mod queue;
 mod report;
 mod scene;
 mod settings;
 mod time;
 
-pub use effect::{Effect, EffectId, EffectKind, PodRef, Severity};
+pub use effect::{Effect, EffectId, EffectKind, ExtenderVerb, PodRef, Severity};
 pub use engine::{Engine, PodState, PodStatus, Stats};
-pub use input::{BindOutcome, Input, Object, ObjectKey, Outcome, PodRead};
+pub use input::{BindOutcome, ExtenderAnswer, Input, Object, ObjectKey, Outcome, PodRead};
 pub use muster_framework::rejection::Code;
 pub use observation::{AttemptResult, Observation, Section};
-pub use scene::{Evaluation, PluginScore, Scene, Verdict};
-pub use settings::Settings;
+pub use scene::{Evaluation, NodeScore, PluginScore, Scene, Verdict};
+pub use settings::{ExtenderSettings, Settings};
 pub use time::Time;

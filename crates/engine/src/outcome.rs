@@ -3,7 +3,7 @@
 use crate::diagnosis;
 use crate::effect::{EffectId, EffectKind, Severity};
 use crate::engine::{Awaited, Engine, Timer};
-use crate::input::{BindOutcome, Outcome, PodRead};
+use crate::input::{BindOutcome, ExtenderAnswer, Outcome, PodRead};
 use crate::observation::Observation;
 use crate::pods::{Bind, BindStage, PodId, Role};
 use crate::queue::Entity;
@@ -21,11 +21,22 @@ impl Engine {
         let Some(awaited) = self.awaited.remove(&id) else {
             return;
         };
-        let (Awaited::Bind(uid) | Awaited::Read(uid) | Awaited::Condition(uid)) = &awaited;
-        let Some(pod) = self.cluster.pods.id(uid) else { return };
+        let Some(pod) = self.cluster.pods.id(awaited.uid()) else {
+            return;
+        };
         match (awaited, outcome) {
             (Awaited::Bind(_), Outcome::Bind(outcome)) => self.bind_done(now, pod, id, outcome),
             (Awaited::Read(_), Outcome::PodRead(read)) => self.read_done(now, pod, read),
+            (Awaited::Patch(_, what), outcome) => self.patched(now, pod, id, what, outcome),
+            (Awaited::Answer { extender, verb, .. }, outcome) => {
+                let answer = match outcome {
+                    Outcome::Extender(answer) => answer,
+                    _ => ExtenderAnswer::Failed {
+                        message: "the driver gave no answer".into(),
+                    },
+                };
+                self.answered(now, pod, id, (extender, verb), answer);
+            }
             (Awaited::Condition(_), outcome) => self.write_done(now, pod, &outcome),
             (Awaited::Bind(_), _) => {
                 let message = "the driver gave no outcome of a bind".into();
@@ -125,7 +136,7 @@ impl Engine {
     }
 
     /// Gives the place back and tries again after a backoff, unless the pod, or its group, may not be tried any more.
-    fn bind_failed(&mut self, now: Time, id: PodId, message: String) {
+    pub(crate) fn bind_failed(&mut self, now: Time, id: PodId, message: String) {
         self.give_back(now, id);
         let role = self.role_without_node(id);
         self.set_role(id, role);
@@ -190,9 +201,9 @@ impl Engine {
         let writing = pod.report.writing.take();
         match outcome {
             Outcome::Written => pod.report.written = writing,
-            Outcome::ObjectGone => pod.report.wanted = None,
+            Outcome::ObjectGone => pod.report.want_nothing(),
             _ => {
-                pod.write_after = now + RETRY_AFTER;
+                pod.report.write_after = now + RETRY_AFTER;
                 self.timers.insert((now + RETRY_AFTER, Timer::WriteAgain(id)));
             }
         }

@@ -1,11 +1,13 @@
 //! Services and controllers, and the pods that belong together through them: what default spreading spreads.
 
+use crate::facts::PodFacts;
 use muster_framework::Text;
-use muster_framework::record::{Kind, NamespaceScope, PodRecord, SelectorOwnerRecord};
+use muster_framework::record::{Kind, NamespaceScope, SelectorOwnerRecord};
 use muster_framework::selection::{PodSelector, Selection};
 use muster_framework::selector::{LabelSelector, Operator, Requirement};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 /// Selectors of one namespace by kind and name.
 type Selectors = BTreeMap<(Kind, Text), Option<LabelSelector>>;
@@ -14,11 +16,15 @@ type Selectors = BTreeMap<(Kind, Text), Option<LabelSelector>>;
 #[derive(Debug, Default)]
 pub(crate) struct SelectorOwners {
     by_namespace: FxHashMap<Text, Selectors>,
-    /// Grows with every change of a selector: what was derived from them before has to be derived again.
-    pub(crate) epoch: u64,
+    epoch: u32,
 }
 
 impl SelectorOwners {
+    /// Changes with every change of a selector: what was derived in another epoch has to be derived again.
+    pub(crate) fn epoch(&self) -> NonZeroU32 {
+        NonZeroU32::MIN.saturating_add(self.epoch)
+    }
+
     /// Takes one in; says whether its selector is another than before.
     pub(crate) fn apply(&mut self, record: SelectorOwnerRecord) -> bool {
         let selectors = self.by_namespace.entry(record.namespace).or_default();
@@ -27,7 +33,7 @@ impl SelectorOwners {
             return false;
         }
         selectors.insert(key, record.selector);
-        self.epoch += 1;
+        self.epoch = self.epoch.wrapping_add(1);
         true
     }
 
@@ -40,7 +46,7 @@ impl SelectorOwners {
         if selectors.is_empty() {
             self.by_namespace.remove(namespace);
         }
-        self.epoch += u64::from(known);
+        self.epoch = self.epoch.wrapping_add(u32::from(known));
         known
     }
 
@@ -48,7 +54,7 @@ impl SelectorOwners {
     ///
     /// Source: `pkg/scheduler/framework/plugins/helper.DefaultSelector`: the selectors of all services that select the
     /// pod are merged, later ones (by name) over earlier ones, and the controller's is joined to them.
-    pub(crate) fn default_selection(&self, pod: &PodRecord) -> Option<Selection> {
+    pub(crate) fn default_selection(&self, pod: &PodFacts) -> Option<Selection> {
         let selectors = self.by_namespace.get(&pod.namespace)?;
         let mut equal: BTreeMap<&Text, &Text> = BTreeMap::new();
         let services = selectors.range((Kind::Service, Text::from(""))..);
@@ -57,7 +63,7 @@ impl SelectorOwners {
                 merge(&mut equal, selector);
             }
         }
-        let owner = pod.controller.as_ref();
+        let owner = pod.controller();
         let owner =
             owner.and_then(|owner| Some((owner.kind, selectors.get(&(owner.kind, owner.name.clone()))?.as_ref()?)));
         let mut joined: &[Requirement] = &[];

@@ -1,18 +1,37 @@
 //! One pass of the pipeline: filters narrow the nodes, scores order them, a content hash breaks ties.
 
+use crate::consultation::Consultation;
 use muster_framework::Text;
 use muster_framework::event::{ClusterEvent, Hint};
 use muster_framework::node_set::NodeSet;
-use muster_framework::plugin::{PodToPlace, PreFilter};
+use muster_framework::plugin::{PodToEnqueue, PodToPlace, PreFilter};
 use muster_framework::rejection::{Code, PodRejection, Reason, Rejections};
 use muster_framework::rules::KubeMinor;
 use muster_framework::table::{NodeOrd, NodeTable};
 use muster_framework::view::{Delta, View};
+use muster_framework::volume::Bindings;
+use muster_plugins::volume_binding::plan_bindings;
 use muster_plugins::{Profile, ProfileSpec};
+
+/// Every plugin, as bits by index among the filters.
+pub(crate) const ALL_PLUGINS: u32 = u32::MAX >> 1;
+/// Extenders, as a bit beside those of plugins: any event may change their mind.
+const EXTENDERS: u32 = 1 << 31;
+/// Who is to blame for what an extender rejects.
+const EXTENDER: &str = "Extender";
+/// The node can take the pod only since extenders were asked.
+const NOT_ASKED: Reason = Reason::Sentence("node(s) changed while extenders were asked");
 
 /// A profile as its ordinal among those of the pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ProfileOrd(usize);
+
+impl ProfileOrd {
+    /// Its place.
+    pub(crate) fn index(self) -> usize {
+        self.0
+    }
+}
 
 /// The profiles and the memory that passes use again and again.
 pub(crate) struct Pipeline {
@@ -22,6 +41,8 @@ pub(crate) struct Pipeline {
     /// Filters that have nothing to judge for the pod of the last pass, as bits by index.
     skipped: u32,
     rejections: Rejections,
+    /// Nodes that extenders were not asked about, in the last pass.
+    unasked: Vec<NodeOrd>,
     scores: Vec<i64>,
     totals: Vec<i64>,
 }
@@ -71,6 +92,7 @@ impl Pipeline {
             feasible: NodeSet::default(),
             skipped: 0,
             rejections: Rejections::counting(),
+            unasked: Vec::new(),
             scores: Vec::new(),
             totals: Vec::new(),
         }
@@ -99,7 +121,8 @@ impl Pipeline {
 
     /// The best node for the pod. None: no node can take it, and [`Pipeline::rejections`] says why.
     ///
-    /// `wanted` is the node that the pod itself has been promised: if it can take the pod, it is chosen.
+    /// `wanted` is the node that the pod itself has been promised: if it can take the pod, it is chosen. `said` is what
+    /// extenders say of nodes.
     pub(crate) fn place(
         &mut self,
         profile: ProfileOrd,
@@ -107,8 +130,12 @@ impl Pipeline {
         view: &View<'_>,
         nominated: &Nominated<'_>,
         wanted: Option<NodeOrd>,
+        said: Option<&Consultation>,
     ) -> Option<NodeOrd> {
         self.filter(profile, pod, view, nominated);
+        if let Some(consultation) = said {
+            self.heed(consultation, view);
+        }
         if let Some(wanted) = wanted.filter(|wanted| self.feasible.contains(*wanted)) {
             return Some(wanted);
         }
@@ -117,9 +144,39 @@ impl Pipeline {
             1 => self.feasible.iter().next(),
             _ => {
                 self.score(profile, pod, view, &mut ());
+                for node in self.feasible.iter().filter(|_| said.is_some()) {
+                    let added = said.map_or(0, |said| said.score(view.table().name(node)));
+                    self.totals[node.index()] = self.totals[node.index()].saturating_add(added);
+                }
                 self.best(pod, view)
             }
         }
+    }
+
+    /// Takes out what extenders have rejected, and what they have not been asked about.
+    fn heed(&mut self, said: &Consultation, view: &View<'_>) {
+        let Pipeline {
+            feasible,
+            rejections,
+            unasked,
+            ..
+        } = self;
+        rejections.begin(EXTENDER);
+        feasible.retain(
+            |node| said.allows(view.table().name(node)),
+            |node| match said.rejection(view.table().name(node)) {
+                Some((code, text)) => rejections.reject(node, code, Reason::Text(text.clone())),
+                None => {
+                    unasked.push(node);
+                    rejections.reject(node, Code::Unschedulable, NOT_ASKED);
+                }
+            },
+        );
+    }
+
+    /// The nodes of the last pass that extenders were not asked about.
+    pub(crate) fn unasked(&self) -> &[NodeOrd] {
+        &self.unasked
     }
 
     /// The nodes that the last pass left.
@@ -135,10 +192,11 @@ impl Pipeline {
     /// The plugins that rejected nodes in the last pass, as bits by index among the filters.
     pub(crate) fn rejecting_plugins(&self, profile: ProfileOrd) -> u32 {
         let rejecting = |name: &str| self.rejections.by_plugin().iter().any(|(plugin, _)| *plugin == name);
+        let extenders = if rejecting(EXTENDER) { EXTENDERS } else { 0 };
         let filters = self.profile(profile).filters().enumerate();
         filters
             .filter(|(_, (name, _))| rejecting(name))
-            .fold(0, |bits, (at, _)| bits | 1 << at)
+            .fold(extenders, |bits, (at, _)| bits | 1 << at)
     }
 
     /// Whether an event can help a pod that these plugins rejected: a hint first, then a look at the event's node.
@@ -150,6 +208,9 @@ impl Pipeline {
         event: ClusterEvent,
         view: &View<'_>,
     ) -> Help {
+        if plugins & EXTENDERS != 0 {
+            return Help::Yes;
+        }
         let filters = self.profile(profile).filters().enumerate();
         let filters = filters.filter(|(at, _)| plugins & 1 << at != 0);
         match filters.map(|(_, (_, filter))| filter.hint(pod, event)).max() {
@@ -196,6 +257,7 @@ impl Pipeline {
         self.feasible.copy_from(view.table().live());
         self.feasible.grow(view.table().padded_len());
         self.rejections.clear();
+        self.unasked.clear();
         if self.pre_filter(profile, pod, view) {
             self.filter_nominated(profile, pod, view, nominated);
             let Pipeline {
@@ -342,12 +404,26 @@ impl Pipeline {
         equals.max_by_key(|node| mix(salt ^ view.table().name_hash(*node)))
     }
 
-    /// Why a pod is kept out of the queue, by the first plugin that keeps it out.
-    pub(crate) fn held_by(
+    /// What of the pod's volumes has to be bound or made when it goes to the node.
+    pub(crate) fn bindings(
         &self,
         profile: ProfileOrd,
-        pod: &muster_framework::record::PodRecord,
-    ) -> Option<(&'static str, Text)> {
+        pod: &PodToPlace<'_>,
+        view: &View<'_>,
+        node: NodeOrd,
+    ) -> Bindings {
+        let binds_volumes = self
+            .profile(profile)
+            .filters()
+            .any(|(plugin, _)| plugin == "VolumeBinding");
+        if pod.spec.volumes.is_empty() || !binds_volumes {
+            return Bindings::default();
+        }
+        plan_bindings(pod, view, node)
+    }
+
+    /// Why a pod is kept out of the queue, by the first plugin that keeps it out.
+    pub(crate) fn held_by(&self, profile: ProfileOrd, pod: &PodToEnqueue<'_>) -> Option<(&'static str, Text)> {
         let mut plugins = self.profile(profile).pre_enqueue();
         plugins.find_map(|(name, plugin)| Some((name, plugin.hold(pod)?.into())))
     }

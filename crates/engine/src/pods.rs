@@ -1,12 +1,13 @@
 //! What the engine keeps of each pod, and the specs that twins share.
 
 use crate::effect::{EffectId, PodRef};
+use crate::facts::PodFacts;
 use crate::groups::GroupId;
 use crate::time::Time;
 use muster_framework::Text;
 use muster_framework::compiled::CompiledSpec;
 use muster_framework::labels::Labels;
-use muster_framework::record::{PodRecord, PodScheduledCondition, PodSpec};
+use muster_framework::record::{PodScheduledCondition, PodSpec};
 use muster_framework::selection::{PodIdentity, SelectionOrd};
 use muster_framework::table::{Footprint, NodeOrd, NodeTable};
 use rustc_hash::FxHashMap;
@@ -61,6 +62,10 @@ pub(crate) struct Bind {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BindStage {
+    /// The place is taken; volumes have to be bound or made first.
+    Preparing,
+    /// The place is taken; other members of the gang are not ready.
+    Ready,
     /// Decided; no answer yet.
     Sent,
     /// The answer was lost: a read is to tell.
@@ -79,12 +84,62 @@ pub(crate) struct Report {
     pub(crate) written: Option<PodScheduledCondition>,
     /// A write is on its way, with what it writes.
     pub(crate) writing: Option<PodScheduledCondition>,
+    /// When a failed write may be tried again.
+    pub(crate) write_after: Time,
+}
+
+/// A report that takes no room while there is nothing to say.
+#[derive(Debug, Default)]
+pub(crate) struct LazyReport(Option<Box<Report>>);
+
+impl LazyReport {
+    /// Whose status says this.
+    pub(crate) fn that_says(written: Option<PodScheduledCondition>) -> LazyReport {
+        LazyReport(written.map(|written| {
+            Box::new(Report {
+                written: Some(written),
+                ..Report::default()
+            })
+        }))
+    }
+
+    /// There is nothing to say any more.
+    pub(crate) fn want_nothing(&mut self) {
+        if let Some(report) = &mut self.0 {
+            report.wanted = None;
+        }
+    }
+
+    /// The pod has a node: nothing will ever be said again.
+    pub(crate) fn end(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl std::ops::Deref for LazyReport {
+    type Target = Report;
+
+    fn deref(&self) -> &Report {
+        static NOTHING: Report = Report {
+            wanted: None,
+            written: None,
+            writing: None,
+            write_after: Time::ZERO,
+        };
+        self.0.as_deref().unwrap_or(&NOTHING)
+    }
+}
+
+impl std::ops::DerefMut for LazyReport {
+    fn deref_mut(&mut self) -> &mut Report {
+        self.0.get_or_insert_default()
+    }
 }
 
 /// A pod.
 #[derive(Debug)]
 pub(crate) struct Pod {
-    pub(crate) record: PodRecord,
+    pub(crate) record: PodFacts,
     pub(crate) shape: ShapeId,
     pub(crate) group: Option<(GroupId, Role)>,
     pub(crate) place: Option<Place>,
@@ -92,9 +147,7 @@ pub(crate) struct Pod {
     pub(crate) gone: bool,
     /// How many lists of pods had begun when it was last seen.
     pub(crate) seen: u32,
-    pub(crate) report: Report,
-    /// When a failed status write may be tried again.
-    pub(crate) write_after: Time,
+    pub(crate) report: LazyReport,
     /// What default spreading spreads it with.
     pub(crate) default_selection: DefaultSelection,
 }
@@ -103,7 +156,7 @@ pub(crate) struct Pod {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct DefaultSelection {
     /// None: not looked for, or given back.
-    pub(crate) epoch: Option<u64>,
+    pub(crate) epoch: Option<std::num::NonZeroU32>,
     /// None: nothing selects the pod.
     pub(crate) selection: Option<SelectionOrd>,
 }
@@ -130,7 +183,7 @@ impl Pod {
     pub(crate) fn footprint<'a>(&'a self, namespace_labels: Option<&'a Labels>) -> Footprint<'a> {
         Footprint {
             identity: self.identity(namespace_labels),
-            charge: &self.record.charge,
+            charge: self.record.charge(),
             spec: &self.record.spec,
         }
     }

@@ -180,6 +180,18 @@ impl SchedulingQueue {
         Some(entity)
     }
 
+    /// Brings an entity back whose attempt was left in the middle, to wait for something: it goes on, and counts once.
+    pub(crate) fn resume(&mut self, now: Time, entity: Entity, urgency: Urgency, size: u32) {
+        let entry = self.entry(now, entity);
+        if entry.section.is_some() {
+            return;
+        }
+        entry.attempts = entry.attempts.saturating_sub(1);
+        entry.urgency = urgency;
+        entry.size = size;
+        self.join(entity, Section::Active);
+    }
+
     /// After an attempt that found no place: waits for an event that could help.
     pub(crate) fn park(&mut self, now: Time, entity: Entity, size: u32, rejected: SmallVec<[Rejected; 1]>) {
         if let Some(entry) = self.entries.get_mut(&entity) {
@@ -427,6 +439,7 @@ mod tests {
     fn queue() -> SchedulingQueue {
         SchedulingQueue::new(&Settings {
             profiles: vec![],
+            extenders: vec![],
             kube: muster_framework::rules::KubeMinor::default(),
             seed: 0,
             pod_initial_backoff: Duration::from_secs(1),

@@ -62,7 +62,7 @@ impl Engine {
         let Some(pod) = self.cluster.pods.get(id) else { return };
         let report = &pod.report;
         let differs = report.wanted.is_some() && report.wanted != report.written;
-        if differs && report.writing.is_none() && pod.place.is_none() && pod.write_after <= now {
+        if differs && report.writing.is_none() && pod.place.is_none() && report.write_after <= now {
             self.unreported.insert(id);
         }
     }

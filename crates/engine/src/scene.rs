@@ -3,19 +3,26 @@
 //! It judges with the very pipeline and state of the engine, keeping every verdict instead of counting them.
 
 use crate::cluster::Cluster;
+use crate::diagnosis;
+use crate::facts::PodFacts;
 use crate::input::Object;
 use crate::pipeline::{Pipeline, ProfileOrd, ScoreWitness};
-use crate::pods::{DefaultSelection, Pod, PodId, Report};
-use crate::time::Time;
+use crate::pods::{DefaultSelection, LazyReport, Pod, PodId};
 use muster_framework::Text;
 use muster_framework::node_set::NodeSet;
+use muster_framework::plugin::PodToEnqueue;
 use muster_framework::record::{PodPhase, PodRecord};
 use muster_framework::rejection::{Code, NodeRejection, PodRejection};
 use muster_framework::rules::KubeMinor;
-use muster_framework::table::NodeTable;
+use muster_framework::table::{NodeOrd, NodeTable};
 use muster_framework::view::{Delta, View};
 use muster_plugins::ProfileSpec;
+use muster_plugins::registry::{Recipe, make};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Who refuses a pod that asks for what Muster cannot honour: no plugin of upstream's.
+const MUSTER: &str = "Muster";
 
 /// A verdict against a pod, or against one node for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,14 +38,23 @@ pub struct Verdict {
 }
 
 /// What one plugin thinks of one node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginScore {
     /// The plugin.
-    pub plugin: &'static str,
+    pub plugin: Text,
     /// Before normalising.
     pub raw: i64,
     /// Normalised, times the plugin's weight.
     pub weighted: i64,
+}
+
+/// What all plugins think of one node.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NodeScore {
+    /// What they add up to: nodes are chosen by it.
+    pub total: i64,
+    /// Each of them that did not skip the pod, in the order of the profile.
+    pub plugins: Vec<PluginScore>,
 }
 
 /// Everything that the pipeline says of a pod.
@@ -52,10 +68,12 @@ pub struct Evaluation {
     pub narrowed: Option<Vec<Text>>,
     /// Every node that was judged, by name: None stands for a node that can take the pod.
     pub nodes: BTreeMap<Text, Option<Verdict>>,
-    /// The scores of every node that can take the pod, in the order of the profile.
-    pub scores: BTreeMap<Text, Vec<PluginScore>>,
+    /// The scores of every node that can take the pod.
+    pub scores: BTreeMap<Text, NodeScore>,
     /// The node that the engine would choose.
     pub choice: Option<Text>,
+    /// What the condition of the pod would say if no node can take it.
+    pub no_node: Option<String>,
 }
 
 /// A cluster to ask questions about.
@@ -63,6 +81,34 @@ pub struct Evaluation {
 pub struct Scene {
     cluster: Cluster,
     pipeline: Pipeline,
+    /// By profile, the scores that it has.
+    scores: Vec<Scores>,
+}
+
+/// The scores of a profile.
+#[derive(Debug)]
+struct Scores {
+    /// Names that no code stands behind, with their place among the others: they like all nodes equally.
+    indifferent: Vec<(usize, Text)>,
+    /// There is none at all.
+    none: bool,
+}
+
+impl Scores {
+    fn of(spec: &ProfileSpec, minor: KubeMinor) -> Scores {
+        let recipe = Recipe {
+            args: &spec.args,
+            minor,
+        };
+        let names = spec.scores.iter().map(|(name, _)| name).enumerate();
+        Scores {
+            indifferent: names
+                .filter(|(_, name)| make(name, recipe).is_none())
+                .map(|(at, name)| (at, name.clone()))
+                .collect(),
+            none: spec.scores.is_empty(),
+        }
+    }
 }
 
 impl Scene {
@@ -70,7 +116,12 @@ impl Scene {
     pub fn new(profiles: &[ProfileSpec], minor: KubeMinor, seed: u64) -> Scene {
         let mut cluster = Cluster::new();
         let pipeline = Pipeline::new(profiles, minor, seed, &mut cluster.table).with_details();
-        Scene { cluster, pipeline }
+        let scores = profiles.iter().map(|spec| Scores::of(spec, minor)).collect();
+        Scene {
+            cluster,
+            pipeline,
+            scores,
+        }
     }
 
     /// Puts an object in. Pods that name a node run there, others wait; what has finished is left out.
@@ -102,7 +153,8 @@ impl Scene {
         }
     }
 
-    fn add_pod(&mut self, mut record: PodRecord) -> PodId {
+    fn add_pod(&mut self, record: PodRecord) -> PodId {
+        let (mut record, _) = PodFacts::of(record);
         let shape = self.cluster.acquire_shape(&mut record);
         let node = record.node_name.clone();
         let id = self.cluster.pods.insert(Pod {
@@ -112,8 +164,7 @@ impl Scene {
             place: None,
             gone: false,
             seen: 0,
-            report: Report::default(),
-            write_after: Time::ZERO,
+            report: LazyReport::default(),
             default_selection: DefaultSelection::default(),
         });
         match node {
@@ -124,21 +175,20 @@ impl Scene {
     }
 
     /// Judges a pod, which is not among those that were put in, by the profile that it names, or else by the first.
-    pub fn evaluate(&mut self, record: PodRecord) -> Evaluation {
+    pub fn evaluate(&mut self, mut record: PodRecord) -> Evaluation {
         let profile = self.pipeline.profile_of(&record.scheduler_name);
         let Some(profile) = profile.or_else(|| self.pipeline.first_profile()) else {
             return Evaluation::default();
         };
-        if let Some((plugin, reason)) = self.pipeline.held_by(profile, &record) {
+        if let Some(verdict) = self.held(profile, &record) {
             return Evaluation {
-                pre_enqueue: Some(Verdict {
-                    code: Code::UnschedulableAndUnresolvable,
-                    plugin,
-                    reasons: vec![reason.to_string()],
-                    before_filter: true,
-                }),
+                pre_enqueue: Some(verdict),
                 ..Evaluation::default()
             };
+        }
+        // A pod that names its node asks for it here, as it would have if it had been there before the scheduler.
+        if let Some(node) = record.node_name.take() {
+            Arc::make_mut(&mut record.spec).node_name = Some(node);
         }
         let id = self.add_pod(record);
         self.cluster.compile(id);
@@ -148,48 +198,82 @@ impl Scene {
         evaluation
     }
 
+    /// What keeps a pod out of the queue: a plugin, or what Muster cannot honour.
+    fn held(&self, profile: ProfileOrd, record: &PodRecord) -> Option<Verdict> {
+        let to_enqueue = PodToEnqueue {
+            scheduling_gates: &record.scheduling_gates,
+        };
+        let (plugin, reasons) = match self.pipeline.held_by(profile, &to_enqueue) {
+            Some((plugin, reason)) => (plugin, vec![reason.to_string()]),
+            None if record.spec.unsupported.is_empty() => return None,
+            None => {
+                let unsupported = record.spec.unsupported.iter();
+                let mut reasons: Vec<String> = unsupported.map(|u| format!("{}: {}", u.field, u.problem)).collect();
+                reasons.sort();
+                (MUSTER, reasons)
+            }
+        };
+        Some(Verdict {
+            code: Code::UnschedulableAndUnresolvable,
+            plugin,
+            reasons,
+            before_filter: true,
+        })
+    }
+
     fn judge(&mut self, profile: ProfileOrd, id: PodId) -> Option<Evaluation> {
-        let Scene { cluster, pipeline } = self;
+        let Scene {
+            cluster,
+            pipeline,
+            scores,
+        } = self;
         let pod = cluster.to_place(id)?;
         let delta = Delta::default();
         let table = &cluster.table;
         let view = View::new(table, &delta);
-        pipeline.filter(profile, &pod, &view, &cluster.nominated_to_place(id));
-        let rejections = pipeline.rejections();
-        if let Some(rejection) = rejections.of_pod() {
+        if table.live().is_empty() {
+            // Upstream asks no plugin where there is no node.
             return Some(Evaluation {
-                pre_filter: Some(of_pod(table, rejection)),
+                no_node: Some(diagnosis::no_node(table, pipeline.rejections())),
                 ..Evaluation::default()
             });
         }
-        let names = |nodes: &NodeSet| nodes.iter().map(|node| table.name(node).clone()).collect::<Vec<Text>>();
-        let mut evaluation = Evaluation {
-            narrowed: rejections.narrowed().map(|nodes| {
-                let mut names = names(nodes);
-                names.sort();
-                names
-            }),
+        pipeline.filter(profile, &pod, &view, &cluster.nominated_to_place(id));
+        let mut evaluation = verdicts(table, pipeline);
+        if !pipeline.feasible().is_empty() {
+            let mut witness = Witness::new(table, pipeline.feasible());
+            pipeline.score(profile, &pod, &view, &mut witness);
+            evaluation.scores = witness.finish(&scores[profile.index()]);
+            evaluation.choice = pipeline.best(&pod, &view).map(|node| table.name(node).clone());
+        }
+        Some(evaluation)
+    }
+}
+
+/// What the filters of the last pass said.
+fn verdicts(table: &NodeTable, pipeline: &Pipeline) -> Evaluation {
+    let rejections = pipeline.rejections();
+    let feasible = pipeline.feasible();
+    let no_node = feasible.is_empty().then(|| diagnosis::no_node(table, rejections));
+    if let Some(rejection) = rejections.of_pod() {
+        return Evaluation {
+            pre_filter: Some(of_pod(table, rejection)),
+            no_node,
             ..Evaluation::default()
         };
-        let rejected = rejections.details().iter();
-        evaluation.nodes = rejected
-            .map(|r| (table.name(r.node).clone(), Some(of_node(table, r))))
-            .collect();
-        let feasible = pipeline.feasible().clone();
-        evaluation
-            .nodes
-            .extend(names(&feasible).into_iter().map(|name| (name, None)));
-        if feasible.is_empty() {
-            return Some(evaluation);
-        }
-        let mut witness = Witness {
-            table,
-            scores: names(&feasible).into_iter().map(|name| (name, Vec::new())).collect(),
-        };
-        pipeline.score(profile, &pod, &view, &mut witness);
-        evaluation.scores = witness.scores;
-        evaluation.choice = pipeline.best(&pod, &view).map(|node| table.name(node).clone());
-        Some(evaluation)
+    }
+    let rejected = rejections.details().iter();
+    let rejected = rejected.map(|r| (table.name(r.node).clone(), Some(of_node(table, r))));
+    let accepted = feasible.iter().map(|node| (table.name(node).clone(), None));
+    Evaluation {
+        narrowed: rejections.narrowed().map(|nodes| {
+            let mut names: Vec<Text> = nodes.iter().map(|node| table.name(node).clone()).collect();
+            names.sort();
+            names
+        }),
+        nodes: rejected.chain(accepted).collect(),
+        no_node,
+        ..Evaluation::default()
     }
 }
 
@@ -215,34 +299,67 @@ fn of_node(table: &NodeTable, rejection: &NodeRejection) -> Verdict {
     }
 }
 
-/// Writes down every score.
+/// Writes down every score, by the ordinals of the nodes.
 struct Witness<'a> {
     table: &'a NodeTable,
-    scores: BTreeMap<Text, Vec<PluginScore>>,
+    nodes: Vec<NodeOrd>,
+    /// Of each plugin: its name, and for each of `nodes` its raw and its weighted score.
+    columns: Vec<(&'static str, Vec<(i64, i64)>)>,
 }
 
-impl ScoreWitness for Witness<'_> {
-    fn raw(&mut self, plugin: &'static str, nodes: &NodeSet, scores: &[i64]) {
-        for node in nodes.iter() {
-            if let Some(row) = self.scores.get_mut(self.table.name(node)) {
-                let raw = scores[node.index()];
-                row.push(PluginScore {
-                    plugin,
-                    raw,
-                    weighted: raw,
-                });
-            }
+impl<'a> Witness<'a> {
+    fn new(table: &'a NodeTable, feasible: &NodeSet) -> Witness<'a> {
+        Witness {
+            table,
+            nodes: feasible.iter().collect(),
+            columns: Vec::new(),
         }
     }
 
-    fn normalized(&mut self, _: &'static str, weight: i64, nodes: &NodeSet, scores: &[i64]) {
-        for node in nodes.iter() {
-            if let Some(last) = self
-                .scores
-                .get_mut(self.table.name(node))
-                .and_then(|row| row.last_mut())
-            {
-                last.weighted = scores[node.index()] * weight;
+    fn finish(self, scores: &Scores) -> BTreeMap<Text, NodeScore> {
+        let mut columns: Vec<(Text, &[(i64, i64)])> = self
+            .columns
+            .iter()
+            .map(|(plugin, column)| ((*plugin).into(), column.as_slice()))
+            .collect();
+        for (at, name) in &scores.indifferent {
+            columns.insert((*at).min(columns.len()), (name.clone(), &[]));
+        }
+        let of_node = |(at, node): (usize, &NodeOrd)| {
+            let plugins: Vec<PluginScore> = columns
+                .iter()
+                .map(|(plugin, column)| {
+                    let (raw, weighted) = column.get(at).copied().unwrap_or_default();
+                    PluginScore {
+                        plugin: plugin.clone(),
+                        raw,
+                        weighted,
+                    }
+                })
+                .collect();
+            // Source: `pkg/scheduler.prioritizeNodes`, where there is nothing to score with.
+            let total = match scores.none {
+                true => 1,
+                false => plugins
+                    .iter()
+                    .fold(0, |sum: i64, score| sum.wrapping_add(score.weighted)),
+            };
+            (self.table.name(*node).clone(), NodeScore { total, plugins })
+        };
+        self.nodes.iter().enumerate().map(of_node).collect()
+    }
+}
+
+impl ScoreWitness for Witness<'_> {
+    fn raw(&mut self, plugin: &'static str, _: &NodeSet, scores: &[i64]) {
+        let raw = self.nodes.iter().map(|node| (scores[node.index()], 0));
+        self.columns.push((plugin, raw.collect()));
+    }
+
+    fn normalized(&mut self, _: &'static str, weight: i64, _: &NodeSet, scores: &[i64]) {
+        if let Some((_, column)) = self.columns.last_mut() {
+            for ((_, weighted), node) in column.iter_mut().zip(&self.nodes) {
+                *weighted = scores[node.index()].wrapping_mul(weight);
             }
         }
     }

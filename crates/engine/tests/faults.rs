@@ -693,7 +693,7 @@ fn change(world: &mut World, n: u8, change: impl FnOnce(&mut PodRecord)) {
 fn answer(world: &mut World, effect: Effect, what: u8) {
     let current = |world: &World, name: &str, uid: &str| world.pods.get(name).filter(|pod| &*pod.uid == uid).cloned();
     match &effect.kind {
-        EffectKind::Bind { pod, node } => {
+        EffectKind::Bind { pod, node, .. } => {
             let Some(mut record) = current(world, &pod.name, &pod.uid) else {
                 return world.done(effect.id, Outcome::Bind(BindOutcome::PodGone));
             };

@@ -4,11 +4,13 @@
 //! which points it has by overriding the accessor of [`Plugin`]. Filters narrow a set, scores fill a column: both read a
 //! [`View`], so that plans, victims and what-if questions need no second implementation.
 
+use crate::Text;
 use crate::compiled::CompiledSpec;
 use crate::event::{ClusterEvent, Hint};
 use crate::labels::Labels;
-use crate::node_set::NodeSet;
-use crate::record::{PodRecord, PodSpec};
+use crate::lanes::{self, IN_RANGE};
+use crate::node_set::{BLOCK_BITS, NodeSet};
+use crate::record::PodSpec;
 use crate::rejection::{Code, Reason, Rejections};
 use crate::selection::{PodIdentity, SelectionOrd};
 use crate::table::{NodeOrd, NodeTable};
@@ -16,6 +18,13 @@ use crate::view::View;
 
 /// The highest score that a plugin may give after normalising. Source: `k8s.io/kube-scheduler/framework.MaxNodeScore`.
 pub const MAX_NODE_SCORE: i64 = 100;
+
+/// A pod that wants to be queued.
+#[derive(Debug, Clone, Copy)]
+pub struct PodToEnqueue<'a> {
+    /// Names of its scheduling gates, in their order.
+    pub scheduling_gates: &'a [Text],
+}
 
 /// A pod that wants a node.
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +90,7 @@ pub trait Plugin: Send + Sync {
 /// Keeps a pod out of the queue until it changes.
 pub trait PreEnqueue: Send + Sync {
     /// Why the pod may not be queued now; None lets it in.
-    fn hold(&self, pod: &PodRecord) -> Option<String>;
+    fn hold(&self, pod: &PodToEnqueue<'_>) -> Option<String>;
 }
 
 /// What a filter says of a pod before it looks at nodes (upstream's PreFilter).
@@ -125,17 +134,82 @@ pub trait Score: Send + Sync {
     fn normalize(&self, _pod: &PodToPlace<'_>, _view: &View<'_>, _nodes: &NodeSet, _scores: &mut [i64]) {}
 }
 
-/// Upstream's default normaliser: 100·score/max, or 100 minus that when `reverse`; all 0 (or 100) when max is 0.
+/// Upstream's default normaliser: 100·score/max, or 100 minus that when `reverse`; scores stay as they are (or all become
+/// 100) when none is above 0. What stands at other nodes than `nodes` afterwards means nothing.
 /// Source: `pkg/scheduler/framework/plugins/helper.DefaultNormalizeScore`.
 pub fn default_normalize(nodes: &NodeSet, scores: &mut [i64], reverse: bool) {
-    let max = nodes.iter().map(|NodeOrd(n)| scores[n as usize]).max().unwrap_or(0);
-    for NodeOrd(n) in nodes.iter() {
-        let score = &mut scores[n as usize];
-        let normalized = if max == 0 { 0 } else { MAX_NODE_SCORE * *score / max };
-        *score = if reverse {
-            MAX_NODE_SCORE - normalized
+    let [lowest, highest] = range_of(nodes, scores);
+    if highest <= 0 {
+        if reverse {
+            scores.fill(MAX_NODE_SCORE);
+        }
+    } else if lowest >= 0 && highest < 1 << IN_RANGE {
+        let highest = highest as f64;
+        for score in scores {
+            let part = MAX_NODE_SCORE as f64 * lanes::from_integer(*score & ((1 << IN_RANGE) - 1));
+            let normalized = lanes::floor(part / highest);
+            *score = lanes::to_integer(if reverse {
+                MAX_NODE_SCORE as f64 - normalized
+            } else {
+                normalized
+            });
+        }
+    } else {
+        for NodeOrd(n) in nodes.iter() {
+            let normalized = MAX_NODE_SCORE.wrapping_mul(scores[n as usize]).wrapping_div(highest);
+            scores[n as usize] = if reverse {
+                MAX_NODE_SCORE - normalized
+            } else {
+                normalized
+            };
+        }
+    }
+}
+
+/// The lowest and the highest score of `nodes`; zeros if there is no node.
+pub fn range_of(nodes: &NodeSet, scores: &[i64]) -> [i64; 2] {
+    let mut range: Option<[i64; 2]> = None;
+    let mut widen = |low: i64, high: i64| {
+        range = Some(range.map_or([low, high], |[lowest, highest]| [lowest.min(low), highest.max(high)]));
+    };
+    for (first, bits) in nodes.blocks() {
+        if bits == usize::MAX {
+            let block = &scores[first..first + BLOCK_BITS];
+            let low = block.iter().fold(i64::MAX, |low, score| low.min(*score));
+            widen(low, block.iter().fold(i64::MIN, |high, score| high.max(*score)));
         } else {
-            normalized
-        };
+            NodeSet::nodes_of_block(first, bits).for_each(|node| widen(scores[node.index()], scores[node.index()]));
+        }
+    }
+    range.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn normalizing_is_integer_arithmetic(
+            column in prop::collection::vec(prop_oneof![0..5i64, 0..1i64 << 45, -3..3i64, any::<i64>()], 128),
+            nodes in prop::collection::btree_set(0..128u32, 1..128),
+            reverse: bool,
+        ) {
+            let nodes: NodeSet = nodes.into_iter().map(NodeOrd).collect();
+            let highest = nodes.iter().map(|node| column[node.index()]).max().unwrap_or(0).max(0);
+            let mut scores = column.clone();
+            default_normalize(&nodes, &mut scores, reverse);
+            for node in nodes.iter() {
+                let raw = column[node.index()];
+                let expected = match (highest, reverse) {
+                    (0, false) => raw,
+                    (0, true) => 100,
+                    (_, false) => 100i64.wrapping_mul(raw).wrapping_div(highest),
+                    (_, true) => 100 - 100i64.wrapping_mul(raw).wrapping_div(highest),
+                };
+                prop_assert_eq!(scores[node.index()], expected, "{:?}", node);
+            }
+        }
     }
 }

@@ -57,6 +57,7 @@ impl ProfileSpec {
 /// The plugins of one profile, made and attached to the table that they judge.
 pub struct Profile {
     scheduler_name: Text,
+    args: PluginArgs,
     plugins: Vec<Box<dyn Plugin>>,
     pre_enqueue: Vec<usize>,
     filters: Vec<usize>,
@@ -92,6 +93,7 @@ impl Profile {
             .collect();
         Profile {
             scheduler_name: spec.scheduler_name.clone(),
+            args: spec.args.clone(),
             plugins,
             pre_enqueue,
             filters,
@@ -102,6 +104,11 @@ impl Profile {
     /// The scheduler name that it answers to.
     pub fn scheduler_name(&self) -> &Text {
         &self.scheduler_name
+    }
+
+    /// The arguments of its plugins.
+    pub fn args(&self) -> &PluginArgs {
+        &self.args
     }
 
     /// The plugins that keep pods out of the queue.

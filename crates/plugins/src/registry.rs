@@ -36,7 +36,7 @@ type Make = fn(Recipe<'_>) -> Box<dyn Plugin>;
 const PLUGINS: [(&str, Make); 16] = [
     ("SchedulingGates", |_| Box::new(SchedulingGates)),
     ("NodeUnschedulable", |_| Box::new(NodeUnschedulable)),
-    ("NodeName", |_| Box::new(NodeName)),
+    ("NodeName", |recipe| Box::new(NodeName::new(recipe))),
     ("TaintToleration", |_| Box::new(TaintToleration)),
     ("NodeAffinity", |recipe| Box::new(NodeAffinity::new(recipe))),
     ("NodePorts", |_| Box::new(NodePorts)),
@@ -50,8 +50,10 @@ const PLUGINS: [(&str, Make); 16] = [
     ("NodeResourcesBalancedAllocation", |recipe| {
         Box::new(NodeResourcesBalancedAllocation::new(recipe))
     }),
-    ("ImageLocality", |_| Box::new(ImageLocality)),
-    ("NodeDeclaredFeatures", |_| Box::new(NodeDeclaredFeatures)),
+    ("ImageLocality", |recipe| Box::new(ImageLocality::new(recipe))),
+    ("NodeDeclaredFeatures", |recipe| {
+        Box::new(NodeDeclaredFeatures::new(recipe))
+    }),
 ];
 
 /// Makes a plugin. None: no plugin of this name has code.

@@ -1,7 +1,6 @@
 //! SchedulingGates: a pod with gates stays out of the queue until they are taken off.
 
-use muster_framework::plugin::{Plugin, PreEnqueue};
-use muster_framework::record::PodRecord;
+use muster_framework::plugin::{Plugin, PodToEnqueue, PreEnqueue};
 
 /// The plugin. Source: `pkg/scheduler/framework/plugins/schedulinggates`.
 #[derive(Debug)]
@@ -18,7 +17,7 @@ impl Plugin for SchedulingGates {
 }
 
 impl PreEnqueue for SchedulingGates {
-    fn hold(&self, pod: &PodRecord) -> Option<String> {
+    fn hold(&self, pod: &PodToEnqueue<'_>) -> Option<String> {
         if pod.scheduling_gates.is_empty() {
             return None;
         }

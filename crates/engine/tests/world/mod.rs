@@ -20,6 +20,7 @@ pub(crate) fn settings() -> Settings {
     Settings {
         profiles: vec![ProfileSpec::default_for("muster", KubeMinor::V1_35)],
         kube: KubeMinor::V1_35,
+        extenders: vec![],
         seed: 7,
         pod_initial_backoff: Duration::from_secs(1),
         pod_max_backoff: Duration::from_secs(10),
@@ -245,7 +246,7 @@ impl World {
     pub(crate) fn carry_out(&mut self, effect: Effect) {
         self.effects.push(effect.clone());
         match effect.kind {
-            EffectKind::Bind { pod, node } => {
+            EffectKind::Bind { pod, node, .. } => {
                 self.done(effect.id, Outcome::Bind(BindOutcome::Bound));
                 let mut record = self.pods[&*pod.name].clone();
                 record.node_name = Some(node);

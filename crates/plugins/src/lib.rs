@@ -23,4 +23,6 @@ pub mod volume_binding;
 pub mod volume_restrictions;
 pub mod volume_zone;
 
+mod words;
+
 pub use profile::{Profile, ProfileSpec};

@@ -90,7 +90,8 @@ pub enum BindingState {
     Done,
     /// Somebody else has to act first.
     Waiting,
-    /// It will not come to it; the pod has to be scheduled anew. In upstream's words.
+    /// It will not come to it; the pod has to be scheduled anew. In upstream's words, but for the `binding volumes: ` that
+    /// upstream says before whatever goes wrong while it waits.
     Failed(Text),
 }
 

@@ -118,7 +118,7 @@ pub struct Attachable {
 impl Attachable {
     /// A volume with this source, which comes from the in-tree plugin of this name, or from none when that is empty. None:
     /// no driver counts it.
-    pub(crate) fn of(source: &VolumeSource, plugin: &str) -> Option<Attachable> {
+    pub fn of(source: &VolumeSource, plugin: &str) -> Option<Attachable> {
         let VolumeSource::Csi { driver, handle } = source else {
             return None;
         };

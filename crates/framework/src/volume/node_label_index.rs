@@ -80,7 +80,12 @@ impl<T: Clone> NodeLabelIndex<T> {
 
     /// The first object, by rank and not below `from`, that may be meant for a node with these labels and that `accept`
     /// takes. What is offered need not be meant for the node: `accept` has to look.
-    pub(crate) fn first(&self, labels: &Labels, from: i64, mut accept: impl FnMut(&T) -> bool) -> Option<&T> {
+    pub(crate) fn first<'s>(
+        &'s self,
+        labels: &Labels,
+        from: i64,
+        mut accept: impl FnMut(&'s T) -> bool,
+    ) -> Option<&'s T> {
         let found_by = |(key, _): &(Text, usize)| self.by_label.get(&hash_label(key, labels.get(key)?));
         let buckets = std::iter::once(&self.rest).chain(self.keys.iter().filter_map(found_by));
         let from = Bound::Included((from, Text::from("")));

@@ -59,10 +59,10 @@ impl VolumeDelta {
 }
 
 impl Delta {
-    /// Assumes bindings of a pod that was added: pods judged on the delta find its volumes taken and its claims' node
-    /// selected.
-    pub fn assume(&mut self, bindings: &Bindings) {
-        self.volumes.assumed.assume(&Text::from(""), bindings);
+    /// Assumes bindings of a pod that was added, for the pod with this uid: pods judged on the delta find its volumes taken
+    /// and its claims' node selected.
+    pub fn assume(&mut self, owner: &Text, bindings: &Bindings) {
+        self.volumes.assumed.assume(owner, bindings);
     }
 }
 

@@ -140,5 +140,5 @@ fn fail(why: String) -> Result<(), Halt> {
 }
 
 fn failed(why: &str) -> BindingState {
-    BindingState::Failed(format!("binding volumes: {why}").into())
+    BindingState::Failed(why.into())
 }

@@ -102,16 +102,16 @@ impl Volumes {
     /// The smallest volume of a class, of those with at least `request` bytes that wait for a claim and that `accept`
     /// takes; of equals the first by name. `accept` is offered those that may be meant for a node with these labels, and
     /// has to look whether they are.
-    pub fn smallest_free_volume(
-        &self,
+    pub fn smallest_free_volume<'s>(
+        &'s self,
         class: &str,
         labels: &Labels,
         request: i64,
-        mut accept: impl FnMut(&VolumeRecord) -> bool,
-    ) -> Option<&VolumeRecord> {
+        mut accept: impl FnMut(&'s VolumeRecord) -> bool,
+    ) -> Option<&'s VolumeRecord> {
         let free = self.free.get(class)?;
-        free.first(labels, request, |volume| accept(volume))
-            .map(|volume| &**volume)
+        let found = free.first(labels, request, |volume| accept(volume));
+        found.map(|volume| &**volume)
     }
 
     /// The volumes whose own `claimRef` names a claim.

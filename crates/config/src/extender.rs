@@ -242,7 +242,7 @@ fn base64(text: &str) -> Option<Vec<u8>> {
         .take(2)
         .take_while(|symbol| **symbol == b'=')
         .count();
-    if symbols.len() % 4 != 0 {
+    if !symbols.len().is_multiple_of(4) {
         return None;
     }
     let mut bytes = Vec::with_capacity(symbols.len() / 4 * 3);

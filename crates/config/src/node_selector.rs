@@ -12,18 +12,12 @@ use crate::names;
 /// matches.
 pub(crate) fn required(selector: &Field<'_>) -> Option<Box<[NodeSelectorTerm]>> {
     let section = selector.section()?;
-    let Some(terms) = section.get("nodeSelectorTerms") else {
-        section.wrong("nodeSelectorTerms", "is needed");
-        return None;
-    };
-    let terms = terms.items();
-    Some(
-        terms
-            .iter()
-            .filter_map(|field| term(field, true))
-            .filter(|term| !term.is_empty())
-            .collect(),
-    )
+    let terms = section
+        .get("nodeSelectorTerms")
+        .map(|field| field.items())
+        .unwrap_or_default();
+    let terms = terms.iter().filter_map(|field| term(field, true));
+    Some(terms.filter(|term| !term.is_empty()).collect())
 }
 
 /// A list of `PreferredSchedulingTerm`. Those without a weight or without a requirement count nothing, and are left out

@@ -111,7 +111,7 @@ fn json_is_read_too() {
 
 /// Keys and values that occur in configurations, put together at random, reach further than random text.
 fn yaml() -> impl Strategy<Value = String> {
-    const KEYS: [&str; 16] = [
+    const KEYS: [&str; 30] = [
         "profiles",
         "plugins",
         "score",
@@ -128,6 +128,20 @@ fn yaml() -> impl Strategy<Value = String> {
         "qps",
         "podMaxBackoffSeconds",
         "scoringStrategy",
+        "resources",
+        "requestedToCapacityRatio",
+        "shape",
+        "utilization",
+        "addedAffinity",
+        "requiredDuringSchedulingIgnoredDuringExecution",
+        "nodeSelectorTerms",
+        "matchExpressions",
+        "operator",
+        "values",
+        "defaultConstraints",
+        "tlsConfig",
+        "caData",
+        "managedResources",
     ];
     const SCALARS: [&str; 12] = [
         "null",
@@ -183,6 +197,10 @@ proptest! {
 
     #[test]
     fn any_structure_is_answered(profiles in yaml(), connection in yaml(), election in yaml()) {
+        check(&format!("{HEADER}extenders: [{profiles}, {connection}]\n"));
+        for plugin in ["NodeAffinity", "NodeResourcesFit", "PodTopologySpread", "VolumeBinding"] {
+            check(&format!("{HEADER}profiles: [{{pluginConfig: [{{name: {plugin}, args: {election}}}]}}]\n"));
+        }
         check(&format!("{HEADER}profiles: {profiles}\nclientConnection: {connection}\nleaderElection: {election}\n"));
         check(&format!("{HEADER}profiles:\n- plugins: {profiles}\n  pluginConfig: {connection}\n"));
     }

@@ -116,12 +116,23 @@ fn the_role_is_least_privilege() {
     let expected = [
         "/namespaces: list,watch",
         "/nodes: list,watch",
+        "/persistentvolumeclaims: get,list,patch,watch",
+        "/persistentvolumes: get,list,patch,watch",
         "/pods/binding: create",
         "/pods/status: patch",
         "/pods: get,list,watch",
+        "/replicationcontrollers: get,list,watch",
+        "/services: get,list,watch",
+        "apps/replicasets: get,list,watch",
+        "apps/statefulsets: get,list,watch",
         "events.k8s.io/events: create,patch",
         "scheduling.k8s.io/priorityclasses: list,watch",
         "scheduling.k8s.io/workloads: list,watch",
+        "storage.k8s.io/csidrivers: get,list,watch",
+        "storage.k8s.io/csinodes: get,list,watch",
+        "storage.k8s.io/csistoragecapacities: get,list,watch",
+        "storage.k8s.io/storageclasses: get,list,watch",
+        "storage.k8s.io/volumeattachments: get,list,watch",
     ];
     assert_eq!(granted.iter().map(String::as_str).collect::<Vec<_>>(), expected);
 }

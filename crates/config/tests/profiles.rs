@@ -269,6 +269,7 @@ fn no_term_is_not_no_requirement() {
             .map(|terms| terms.len())
     };
     assert_eq!(added("{}"), None);
+    assert_eq!(added("{requiredDuringSchedulingIgnoredDuringExecution: {}}"), Some(0));
     assert_eq!(
         added("{requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: []}}"),
         Some(0)

@@ -342,7 +342,7 @@ fn arguments_of_pod_topology_spread() {
 #[test]
 fn arguments_of_node_affinity() {
     let args: Vec<String> = [
-        "requiredDuringSchedulingIgnoredDuringExecution: {}",
+        "requiredDuringSchedulingIgnoredDuringExecution: []",
         "requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Is}, \
          {key: b}]}]}",
         "requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: 'a b', operator: \

@@ -6,6 +6,7 @@ use crate::probes::Probes;
 use anyhow::{Context, anyhow, bail};
 use muster_config::Configuration;
 use muster_engine::Engine;
+use muster_framework::rules::KubeMinor;
 use muster_kube::{ConnectError, DispatcherSettings, Health, Rate, Recording, Running, Settings};
 use muster_telemetry::{AlwaysAllow, Certificate, Format, Limits, Metrics, Server, ServerError, start_logging};
 use std::net::{IpAddr, SocketAddr};
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// kube-scheduler's own name; see [`scheduler_names`].
+/// kube-scheduler's own name; see [`check_scheduler_names`].
 const DEFAULT_SCHEDULER: &str = "default-scheduler";
 
 /// Schedule the pods of a cluster
@@ -36,7 +37,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
 
-    /// The scheduler name to answer to; may be given several times [default: those of the configuration, else muster]
+    /// The scheduler name to answer to, with the profile of that name or the only one that there is; may be given several
+    /// times [default: those of the configuration, else muster]
     #[arg(long, value_name = "NAME")]
     scheduler_name: Vec<String>,
 
@@ -102,7 +104,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     start_logging(args.logging_format, args.v);
     tracing::info!(
         version = crate::version::VERSION,
-        scheduler_names = configuration.scheduler_names.join(","),
+        scheduler_names = configuration.scheduler_names().collect::<Vec<_>>().join(","),
         "muster starts"
     );
     for warning in &configuration.warnings {
@@ -126,7 +128,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn schedule(args: &Args, configuration: &Configuration) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let metrics = Arc::new(Metrics::new()?);
-    metrics.profiles(configuration.scheduler_names.iter().map(String::as_str));
+    metrics.profiles(configuration.scheduler_names());
     let health = Arc::new(Health::default());
     let kubeconfig = configuration.client.kubeconfig.as_deref().map(Path::new);
     let clients = muster_kube::connect(kubeconfig).await.map_err(|error| match error {
@@ -144,7 +146,7 @@ async fn schedule(args: &Args, configuration: &Configuration) -> anyhow::Result<
         tracing::info!(address = %server.address()?, "serving health and metrics");
         tokio::spawn(server.run());
     }
-    let engine = Engine::new(configuration.engine_settings());
+    let engine = Engine::new(configuration.engine_settings(KubeMinor::default()));
     let observer = Arc::new(Observe(metrics));
     let mut running = muster_kube::start(engine, clients, settings(configuration), observer, &health, recording)?;
     until_ended(&mut running, &mut signals).await
@@ -198,7 +200,10 @@ fn configuration(args: &Args) -> anyhow::Result<Configuration> {
         None => Configuration::default(),
     };
     if !args.scheduler_name.is_empty() {
-        configuration.scheduler_names = scheduler_names(&args.scheduler_name, &configuration.scheduler_names)?;
+        check_scheduler_names(&args.scheduler_name, &configuration)?;
+        configuration.answer_to(&args.scheduler_name).map_err(|name| {
+            anyhow!("--scheduler-name: none of the profiles in the configuration file is called {name:?}, and there are several")
+        })?;
     }
     if let Some(seed) = args.seed {
         configuration.seed = seed;
@@ -224,8 +229,8 @@ fn configuration(args: &Args) -> anyhow::Result<Configuration> {
     Ok(configuration)
 }
 
-/// The names from the flags, checked as the configuration checks its own.
-fn scheduler_names(given: &[String], configured: &[String]) -> anyhow::Result<Vec<String>> {
+/// Checks names from the flags as the configuration checks its own.
+fn check_scheduler_names(given: &[String], configuration: &Configuration) -> anyhow::Result<()> {
     for (position, name) in given.iter().enumerate() {
         if name.is_empty() {
             bail!("--scheduler-name: a name cannot be empty");
@@ -234,14 +239,14 @@ fn scheduler_names(given: &[String], configured: &[String]) -> anyhow::Result<Ve
             bail!("--scheduler-name: {name:?} is given twice");
         }
         // Two schedulers must not fight for the same pods: it takes the configuration file to allow that.
-        if name == DEFAULT_SCHEDULER && !configured.contains(name) {
+        if name == DEFAULT_SCHEDULER && !configuration.scheduler_names().any(|known| known == name) {
             bail!(
                 "--scheduler-name: {DEFAULT_SCHEDULER} is kube-scheduler's name; where Muster takes its place, say so in \
                  the configuration file with a profile of that name and allowDefaultSchedulerName"
             );
         }
     }
-    Ok(given.to_vec())
+    Ok(())
 }
 
 fn settings(configuration: &Configuration) -> Settings {
@@ -250,7 +255,7 @@ fn settings(configuration: &Configuration) -> Settings {
         // Whoever states no burst does not want single file.
         burst: configuration.client.burst.unwrap_or((qps * 2.0).ceil() as u32),
     });
-    let name = configuration.scheduler_names.first().map_or("muster", String::as_str);
+    let name = configuration.scheduler_names().next().unwrap_or("muster");
     let dispatcher = DispatcherSettings {
         binds_in_flight: configuration.binds_in_flight,
         status_writes_in_flight: configuration.status_writes_in_flight,
@@ -340,7 +345,7 @@ mod tests {
              clientConnection: {qps: 7, burst: 9, kubeconfig: /there}\nprofiles: [{schedulerName: filed}]\n",
         );
         let filed = configuration(&parse(&["--config", &path])).unwrap();
-        assert_eq!(filed.scheduler_names, ["filed"]);
+        assert_eq!(filed.scheduler_names().collect::<Vec<_>>(), ["filed"]);
         assert_eq!((filed.client.qps, filed.client.burst), (Some(7.0), Some(9)));
 
         let flags = [
@@ -351,7 +356,7 @@ mod tests {
             "--kubeconfig=/here",
         ];
         let flagged = configuration(&parse(&[&["--config", &path], &flags[..]].concat())).unwrap();
-        assert_eq!(flagged.scheduler_names, ["a", "b"]);
+        assert_eq!(flagged.scheduler_names().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!((flagged.seed, flagged.client.kubeconfig.as_deref()), (5, Some("/here")));
         assert!(settings(&flagged).dispatcher.rate.is_none());
     }

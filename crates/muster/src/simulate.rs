@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
+use muster_framework::rules::KubeMinor;
 use muster_sim::{Loaded, Progress, Report, Scenario, Simulation, Source, Span, table};
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::PathBuf;
@@ -108,7 +109,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// Reads everything; what comes out can run.
 fn prepare(args: &Args) -> anyhow::Result<(Simulation, Vec<String>)> {
     let mut warnings = Vec::new();
-    let configuration = match &args.config {
+    let mut configuration = match &args.config {
         Some(path) => {
             let name = path.display();
             let text = std::fs::read_to_string(path).with_context(|| format!("{name} cannot be read"))?;
@@ -117,12 +118,12 @@ fn prepare(args: &Args) -> anyhow::Result<(Simulation, Vec<String>)> {
         None => muster_config::Configuration::default(),
     };
     warnings.extend(configuration.warnings.iter().cloned());
-    let mut settings = configuration.engine_settings();
     for name in &args.scheduler_name {
-        if !settings.scheduler_names.iter().any(|known| **known == **name) {
-            settings.scheduler_names.push(name.as_str().into());
+        if !configuration.scheduler_names().any(|known| known == name) {
+            configuration.profiles.push(muster_config::Profile::named(name));
         }
     }
+    let settings = configuration.engine_settings(KubeMinor::default());
     let sources = args.files.iter().map(source).collect::<anyhow::Result<Vec<_>>>()?;
     let Loaded {
         mut scenario,

@@ -734,6 +734,9 @@ fn answer(world: &mut World, effect: Effect, what: u8) {
             world.done(effect.id, outcome);
         }
         EffectKind::Event { .. } => {}
+        EffectKind::ReserveVolume { .. } | EffectKind::SelectNode { .. } | EffectKind::AskExtender { .. } => {
+            unreachable!("these histories have neither volumes nor extenders")
+        }
     }
 }
 

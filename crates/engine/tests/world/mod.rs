@@ -253,7 +253,19 @@ impl World {
                 self.pod(record);
             }
             EffectKind::PodCondition { .. } => self.done(effect.id, Outcome::Written),
-            EffectKind::ReadPod { .. } | EffectKind::Event { .. } => {}
+            EffectKind::ReserveVolume { volume_version, .. } => self.done(
+                effect.id,
+                Outcome::Patched {
+                    resource_version: volume_version + 1,
+                },
+            ),
+            EffectKind::SelectNode { claim_version, .. } => self.done(
+                effect.id,
+                Outcome::Patched {
+                    resource_version: claim_version + 1,
+                },
+            ),
+            EffectKind::AskExtender { .. } | EffectKind::ReadPod { .. } | EffectKind::Event { .. } => {}
         }
     }
 

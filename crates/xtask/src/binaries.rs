@@ -1,9 +1,11 @@
 //! The programs of a control plane: found in `KUBEBUILDER_ASSETS`, in our cache, or built with Go into that cache.
 //!
 //! The Go modules that pin them stand in `crates/xtask/modules`. The folder in the cache carries a hash of everything
-//! that decides what comes out, so a fresh clone finds what an earlier one has built.
+//! that decides what comes out, so a fresh clone finds what an earlier one has built. The oracle, a Go program of our
+//! own, is built and kept in the same way.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,6 +15,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::kube_minor::KubeMinor;
 use crate::nest::{self, Launch, Nest};
+use crate::steps::workspace_root;
 
 /// The environment variable naming a folder with ready-made binaries, as other Kubernetes projects use it.
 pub const ASSETS_VARIABLE: &str = "KUBEBUILDER_ASSETS";
@@ -63,12 +66,16 @@ impl Program {
         } else {
             "-s -w".to_owned()
         };
+        let module_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("modules").join(&module);
         Recipe {
-            program: self,
-            module,
+            name: self.name(),
+            cache_name: format!("{module}-{version}"),
+            sources: ["go.mod", "go.sum"].map(|file| module_dir.join(file)).to_vec(),
+            module_dir,
             package,
             version,
             link_flags,
+            first_build: self.first_build(),
         }
     }
 
@@ -94,28 +101,29 @@ fn kube_link_flags(kube: KubeMinor) -> String {
 
 /// How a program is built.
 struct Recipe {
-    program: Program,
-    /// The folder under `modules`.
-    module: String,
+    /// The name of the binary.
+    name: &'static str,
+    /// What its folder in the cache begins with.
+    cache_name: String,
+    /// The folder with the `go.mod`.
+    module_dir: PathBuf,
+    /// The files that decide what comes out.
+    sources: Vec<PathBuf>,
     /// The Go package of the program.
     package: String,
     version: &'static str,
     link_flags: String,
+    /// How long a first build takes on two cores.
+    first_build: &'static str,
 }
 
 impl Recipe {
-    fn module_dir(&self) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("modules").join(&self.module)
-    }
-
     /// The folder in the cache, by everything that decides what comes out but the Go release: that one is not worth
     /// building everything anew.
     fn cache_key(&self) -> Result<String> {
-        let dir = self.module_dir();
         let mut hash = Fnv::default();
-        for file in ["go.mod", "go.sum"] {
-            let path = dir.join(file);
-            hash.add(&fs::read(&path).with_context(|| format!("reading {}", path.display()))?);
+        for path in &self.sources {
+            hash.add(&fs::read(path).with_context(|| format!("reading {}", path.display()))?);
         }
         for text in [
             env::consts::OS,
@@ -125,8 +133,48 @@ impl Recipe {
         ] {
             hash.add(text.as_bytes());
         }
-        Ok(format!("{}-{}-{:016x}", self.module, self.version, hash.0))
+        Ok(format!("{}-{:016x}", self.cache_name, hash.0))
     }
+}
+
+/// Where the Go sources of the oracle stand, from the root of the workspace: what all minors share, and a module for each.
+const ORACLE_SOURCES: &str = "tests/oracle/upstream";
+
+/// The program that answers as upstream's scheduler of that minor does; see docs/testing.md.
+fn oracle_recipe(kube: KubeMinor) -> Result<Recipe> {
+    let sources = workspace_root().join(ORACLE_SOURCES);
+    let module = format!("kube-{kube}");
+    let mut files = Vec::new();
+    for folder in [sources.join("common"), sources.join(&module)] {
+        add_go_files(&folder, &mut files)?;
+    }
+    files.sort();
+    Ok(Recipe {
+        name: "kube-oracle",
+        cache_name: format!("oracle-{kube}"),
+        module_dir: sources.join(module),
+        sources: files,
+        package: ".".to_owned(),
+        version: kube.release(),
+        link_flags: "-s -w".to_owned(),
+        first_build: "about 2 minutes",
+    })
+}
+
+fn add_go_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let reading = || format!("reading the folder {}", folder.display());
+    for entry in fs::read_dir(folder).with_context(reading)? {
+        let path = entry.with_context(reading)?.path();
+        if path.is_dir() {
+            add_go_files(&path, files)?;
+        } else if ["go", "mod", "sum"]
+            .iter()
+            .any(|end| path.extension() == Some(OsStr::new(end)))
+        {
+            files.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// No paths of this machine in the binaries, and never a silent change of the pinned versions.
@@ -169,9 +217,17 @@ pub fn ensure(program: Program, kube: KubeMinor) -> Result<PathBuf> {
         check_minor(program, kube, &path)?;
         return Ok(path);
     }
-    let recipe = program.recipe(kube);
+    ensure_built(&program.recipe(kube))
+}
+
+/// Where the oracle of that minor is, after building it if need be.
+pub fn ensure_oracle(kube: KubeMinor) -> Result<PathBuf> {
+    ensure_built(&oracle_recipe(kube)?)
+}
+
+fn ensure_built(recipe: &Recipe) -> Result<PathBuf> {
     let folder = cache_dir()?.join("bin").join(recipe.cache_key()?);
-    let path = folder.join(program.name());
+    let path = folder.join(recipe.name);
     if path.exists() {
         return Ok(path);
     }
@@ -182,7 +238,7 @@ pub fn ensure(program: Program, kube: KubeMinor) -> Result<PathBuf> {
     lock.lock()
         .with_context(|| format!("locking {}", lock_path.display()))?;
     if !path.exists() {
-        build(&recipe, &path)?;
+        build(recipe, &path)?;
     }
     Ok(path)
 }
@@ -211,12 +267,11 @@ fn check_minor(program: Program, kube: KubeMinor, path: &Path) -> Result<()> {
 }
 
 fn build(recipe: &Recipe, path: &Path) -> Result<()> {
-    let name = recipe.program.name();
+    let name = recipe.name;
     check_go(recipe)?;
     progress(&format!(
         "building {name} {} ({} the first time) …",
-        recipe.version,
-        recipe.program.first_build()
+        recipe.version, recipe.first_build
     ));
     let started = Instant::now();
     // Built in a nest, so that an interrupted build leaves neither compilers running nor temporary files behind.
@@ -261,13 +316,13 @@ fn go_build(recipe: &Recipe, nest: &Nest, output: &Path) -> Launch {
         program: "go".into(),
         args,
         environment,
-        working_dir: Some(recipe.module_dir()),
+        working_dir: Some(recipe.module_dir.clone()),
     }
 }
 
 /// One sentence that says what is missing, instead of what the shell would say.
 fn check_go(recipe: &Recipe) -> Result<()> {
-    let path = recipe.module_dir().join("go.mod");
+    let path = recipe.module_dir.join("go.mod");
     let module = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     let needed = module
         .lines()
@@ -289,7 +344,7 @@ fn check_go(recipe: &Recipe) -> Result<()> {
     });
     bail!(
         "building {} {} needs Go {}.{} or newer ({has}): install Go, or point {ASSETS_VARIABLE} at a folder with the binary",
-        recipe.program.name(),
+        recipe.name,
         recipe.version,
         needed.0,
         needed.1,
@@ -347,16 +402,30 @@ mod tests {
         for kube in KubeMinor::ALL {
             for program in programs {
                 let recipe = program.recipe(kube);
-                let module = fs::read_to_string(recipe.module_dir().join("go.mod")).unwrap();
+                let module = fs::read_to_string(recipe.module_dir.join("go.mod")).unwrap();
                 assert!(
                     module.contains(&format!(" v{}", recipe.version)),
                     "{} {kube}",
                     program.name()
                 );
                 assert!(module.contains(&recipe.package), "{} {kube}", program.name());
-                assert!(recipe.cache_key().unwrap().starts_with(&recipe.module));
+                assert!(recipe.cache_key().unwrap().starts_with(&recipe.cache_name));
             }
         }
+    }
+
+    #[test]
+    fn the_oracle_is_built_from_its_own_module_and_what_all_share() {
+        let keys: Vec<String> = KubeMinor::ALL
+            .into_iter()
+            .map(|kube| {
+                let recipe = oracle_recipe(kube).unwrap();
+                assert!(recipe.sources.contains(&recipe.module_dir.join("go.sum")));
+                assert!(recipe.sources.iter().any(|path| path.ends_with("common/go.mod")));
+                recipe.cache_key().unwrap()
+            })
+            .collect();
+        assert!(keys[0] != keys[1] && keys[1] != keys[2]);
     }
 
     #[test]

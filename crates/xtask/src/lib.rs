@@ -24,6 +24,7 @@ mod kubeconfig;
 pub mod lint;
 mod manifest;
 pub mod nest;
+pub mod oracle;
 mod pki;
 mod purity;
 mod simulated_node;

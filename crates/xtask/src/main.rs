@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use muster_xtask::{demo, lint, test, up_down};
+use muster_xtask::{demo, lint, oracle, test, up_down};
 
 /// Developer commands of Muster.
 #[derive(Debug, Parser)]
@@ -20,6 +20,8 @@ enum Command {
     ControlPlane(up_down::Command),
     /// Check format, lints, the directions between the crates, and dependencies.
     Lint(lint::Args),
+    /// Ask upstream's own scheduler plugins and Muster about random clusters, and compare what they say.
+    Oracle(oracle::Args),
     /// Run everything: lint, all tests, and the tests against a real control plane.
     Test(test::Args),
     /// Show a gang that waits for room and then starts as a whole.
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::ControlPlane(command) => up_down::run(command),
         Command::Lint(args) => lint::run(&args),
+        Command::Oracle(args) => oracle::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Demo(args) => demo::run(&args),
     };

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: the one command that runs everything, up to the tests against a real control plane.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -104,17 +105,16 @@ fn test_targets(metadata: &Value) -> Vec<String> {
 
 /// Builds the scheduler as the tests run it, and tells where it is.
 pub fn build_muster() -> Result<PathBuf> {
-    build_binary("muster", &["build", "--bin", "muster"])
+    build_binary("muster", cargo(&["build", "--bin", "muster"]))
 }
 
-/// Builds one binary, with the words of a cargo command line, and tells where it is.
-fn build_binary(name: &str, words: &[&str]) -> Result<PathBuf> {
-    let mut command = cargo(words);
+/// Builds one binary with a cargo command, and tells where it is.
+pub(crate) fn build_binary(name: &str, mut command: Command) -> Result<PathBuf> {
     command
         .args(["--message-format", "json-render-diagnostics"])
         .stderr(std::process::Stdio::inherit());
     let messages = output(&mut command)?;
-    executable(&messages, name).with_context(|| format!("`cargo {}` told of no binary {name}", words.join(" ")))
+    executable(&messages, name).with_context(|| format!("{command:?} told of no binary {name}"))
 }
 
 /// Where a binary is, by the messages that cargo gives as JSON, one a line.

@@ -55,8 +55,10 @@ pub fn plugins(minor: u32) -> Vec<&'static str> {
 type Tally = BTreeMap<&'static str, usize>;
 
 /// What a run has asked the plugins.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Coverage {
+    /// The Kubernetes minor, the number after `1.`.
+    minor: u32,
     cases: usize,
     /// Cases with a node that fits.
     placeable: usize,
@@ -66,11 +68,24 @@ pub struct Coverage {
 }
 
 impl Coverage {
+    /// Of a run in that minor (the number after `1.`), before its first case.
+    pub fn new(minor: u32) -> Coverage {
+        Coverage {
+            minor,
+            cases: 0,
+            placeable: 0,
+            passed: Tally::new(),
+            rejected: Tally::new(),
+            scored_apart: Tally::new(),
+        }
+    }
+
     /// Counts a case, by what upstream says of it.
     pub fn add(&mut self, case: &Case, upstream: &Answer) {
         self.cases += 1;
         self.placeable += usize::from(!upstream.feasible().is_empty());
-        for (order, (name, _)) in FILTERS.iter().enumerate() {
+        let is_there = |since: u32| since <= self.minor;
+        for (order, (name, _)) in FILTERS.iter().enumerate().filter(|(_, (_, since))| is_there(*since)) {
             if rejects(upstream, name) {
                 *self.rejected.entry(name).or_default() += 1;
             }
@@ -78,7 +93,7 @@ impl Coverage {
                 *self.passed.entry(name).or_default() += 1;
             }
         }
-        for (name, _) in SCORES {
+        for (name, _) in SCORES.iter().filter(|(_, since)| is_there(*since)) {
             let mut raw = upstream.scores().map(|(_, scores)| &scores["raw"][name]);
             let first = raw.next();
             if raw.any(|score| Some(score) != first) {
@@ -103,16 +118,16 @@ impl Coverage {
     }
 
     /// What no case has asked, one sentence each.
-    pub fn missing(&self, minor: u32) -> Vec<String> {
+    pub fn missing(&self) -> Vec<String> {
         let mut missing = Vec::new();
-        for (name, _) in FILTERS.iter().filter(|(_, since)| *since <= minor) {
+        for (name, _) in FILTERS.iter().filter(|(_, since)| *since <= self.minor) {
             for (tally, did) in [(&self.passed, "let a pod pass"), (&self.rejected, "rejected a pod")] {
                 if !tally.contains_key(name) {
                     missing.push(format!("{name} never {did} that concerned it"));
                 }
             }
         }
-        for (name, _) in SCORES.iter().filter(|(_, since)| *since <= minor) {
+        for (name, _) in SCORES.iter().filter(|(_, since)| *since <= self.minor) {
             if !self.scored_apart.contains_key(name) {
                 missing.push(format!("{name} never scored two nodes differently"));
             }
@@ -129,8 +144,9 @@ impl fmt::Display for Coverage {
             "{:<33}{:>9}{:>10}{:>14}",
             "plugin", "passed", "rejected", "scored apart"
         )?;
-        for name in plugins(u32::MAX) {
-            let is_among = |list: &[(&str, u32)]| list.iter().any(|(known, _)| *known == name);
+        for name in plugins(self.minor) {
+            let is_among =
+                |list: &[(&str, u32)]| list.iter().any(|(known, since)| *known == name && *since <= self.minor);
             let count = |tally: &Tally, applies: bool| match tally.get(name) {
                 Some(count) => count.to_string(),
                 None if applies => "0".to_owned(),
@@ -151,7 +167,20 @@ impl fmt::Display for Coverage {
 
 fn rejects(upstream: &Answer, plugin: &str) -> bool {
     let rejects_all = |stage| upstream.rejecting_plugin(stage) == Some(plugin);
-    let rejects_one = || upstream.nodes().any(|(_, verdict)| verdict["plugin"] == plugin);
+    // A node that PreFilter left out has no plugin of its own; the reason names those that narrowed the choice.
+    let narrows = |reason: &Value| {
+        let mut words = reason
+            .as_str()
+            .unwrap_or_default()
+            .split(|c: char| !c.is_alphanumeric());
+        words.any(|word| word == plugin)
+    };
+    let rejects_one = || {
+        upstream.nodes().any(|(_, verdict)| {
+            let is_left_out = verdict["stage"] == "prefilter";
+            verdict["plugin"] == plugin || is_left_out && items(&verdict["reasons"]).any(narrows)
+        })
+    };
     rejects_all("preenqueue") || rejects_all("prefilter") || rejects_one()
 }
 
@@ -328,7 +357,7 @@ mod tests {
     }
 
     fn coverage(case: &Case, answer: Value) -> Coverage {
-        let mut coverage = Coverage::default();
+        let mut coverage = Coverage::new(37);
         coverage.add(case, &Answer::new(answer));
         coverage
     }
@@ -359,6 +388,17 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_was_never_looked_at_counts_for_who_left_it_out() {
+        let reason = "node(s) didn't satisfy plugin(s) [NodeAffinity NodeName]";
+        let answer = json!({"nodes": {"n1": {"ok": false, "stage": "prefilter", "reasons": [reason]}}});
+        let coverage = coverage(&case(json!({}), &[node("n1", json!({}))]), answer);
+        assert_eq!(
+            coverage.rejected.into_keys().collect::<Vec<_>>(),
+            ["NodeAffinity", "NodeName"]
+        );
+    }
+
+    #[test]
     fn scores_count_when_they_set_nodes_apart() {
         let scores = |a: i64, b: i64| json!({"scores": {"n1": {"raw": {"ImageLocality": a}}, "n2": {"raw": {"ImageLocality": b}}}});
         let case = case(json!({}), &[]);
@@ -371,9 +411,9 @@ mod tests {
 
     #[test]
     fn nothing_asked_is_all_missing_and_merging_adds() {
-        let mut coverage = Coverage::default();
-        assert_eq!(coverage.missing(35).len(), 13 * 2 + 7);
-        assert_eq!(coverage.missing(37).len(), 14 * 2 + 8);
+        assert_eq!(Coverage::new(35).missing().len(), 13 * 2 + 7);
+        let mut coverage = Coverage::new(37);
+        assert_eq!(coverage.missing().len(), 14 * 2 + 8);
         let other = self::coverage(
             &case(json!({}), &[]),
             json!({"preenqueue": {"plugin": "SchedulingGates"}}),

@@ -23,7 +23,7 @@ pub(super) const POD_LABELS: [(&str, &[&str]); 3] = [
 ];
 
 /// Values of a label that `Gt` and `Lt` read: not all are integers.
-pub(super) const CORES: [&str; 8] = ["4", "8", "16", "007", "-3", "x8", "", "9223372036854775808"];
+pub(super) const CORES: [&str; 8] = ["4", "8", "16", "007", "3.5", "x8", "", "9223372036854775808"];
 
 const PRIORITIES: [i64; 5] = [0, 0, 10, -5, 1_000_000];
 
@@ -51,7 +51,7 @@ pub(super) fn add_nodes(draft: &mut Draft) {
         _ => draft.dice.range(4..=8),
     };
     // Mostly there is room, so that other rules decide.
-    let is_roomy = draft.dice.percent(80);
+    let is_roomy = draft.dice.percent(88);
     for number in 1..=count {
         let node = node(&mut draft.dice, &format!("n{number}"), is_roomy);
         draft.nodes.push(node);
@@ -65,9 +65,9 @@ fn node(dice: &mut Dice, name: &str, is_roomy: bool) -> Value {
         labels[HOSTNAME] = json!(if dice.percent(94) { name } else { "n1" });
     }
     for (key, values, of_hundred) in [
-        (ZONE, &ZONES[..], 85),
+        (ZONE, &ZONES[..], 90),
         (REGION, &REGIONS, 70),
-        ("rack", &["k1", "k2"], 50),
+        ("rack", &["k1", "k2"], 60),
         ("disk", &["ssd", "hdd", ""], 60),
         ("cores", &CORES, 50),
     ] {
@@ -129,6 +129,21 @@ fn plain_pod(dice: &mut Dice, name: &str) -> Value {
         "spec": {"containers": containers, "priority": priority},
         "status": {},
     })
+}
+
+/// Makes some of the pods that run relatives of the pod that wants a node: of its namespace, and often with its labels.
+/// Without relatives there would be little to spread, and hardly anybody to be near to.
+pub(super) fn gather_relatives(draft: &mut Draft, of_hundred: usize) {
+    let Draft { dice, pods, pod, .. } = draft;
+    for relative in pods {
+        if !dice.percent(of_hundred) {
+            continue;
+        }
+        relative["metadata"]["namespace"] = pod["metadata"]["namespace"].clone();
+        if dice.percent(75) {
+            relative["metadata"]["labels"] = pod["metadata"]["labels"].clone();
+        }
+    }
 }
 
 /// A few labels as pods have them.

@@ -50,9 +50,9 @@ pub(super) fn allocatable(dice: &mut Dice, is_roomy: bool) -> Value {
     }
     let mut pairs = Vec::new();
     for (name, of_hundred, values) in [
-        ("cpu", 95, &["0", "1", "500m", "2", "4", "300m"][..]),
+        ("cpu", 95, &["0", "1", "500m", "2", "4", "300m", "8"][..]),
         ("memory", 95, &["0", "256Mi", "1Gi", "2G", "4Gi", "1023Mi"]),
-        ("pods", 95, &["0", "1", "2", "5", "110", "1k"]),
+        ("pods", 96, &["0", "1", "3", "5", "110", "110", "110", "1k"]),
         ("ephemeral-storage", 60, &["0", "1Gi", "4G", "10Gi"]),
         (GPU, 40, &DEVICES),
         (FPGA, 20, &DEVICES),

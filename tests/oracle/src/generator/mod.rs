@@ -39,7 +39,8 @@ enum Theme {
     GatesAndNames,
 }
 
-const THEMES: [Theme; 15] = [
+/// All themes; what has more rules comes up more often.
+const THEMES: [Theme; 21] = [
     Theme::Resources,
     Theme::Resize,
     Theme::Taints,
@@ -55,7 +56,16 @@ const THEMES: [Theme; 15] = [
     Theme::DeclaredFeatures,
     Theme::Nominated,
     Theme::GatesAndNames,
+    Theme::NodeAffinity,
+    Theme::Spread,
+    Theme::PodAffinity,
+    Theme::PodAffinity,
+    Theme::Claims,
+    Theme::Claims,
 ];
+
+/// So many of the themes, from the first on, are different.
+const DIFFERENT_THEMES: usize = 15;
 
 /// A case in the making.
 struct Draft {
@@ -102,7 +112,9 @@ pub fn generate(seed: u64, index: u64, minor: u32) -> Case {
 /// One to three themes, and now and then all of them.
 fn themes(dice: &mut Dice) -> Vec<Theme> {
     if dice.percent(6) {
-        return THEMES.to_vec();
+        let mut all = THEMES.to_vec();
+        all.truncate(DIFFERENT_THEMES);
+        return all;
     }
     let mut themes = vec![dice.pick(&THEMES)];
     for _ in 0..2 {

@@ -182,7 +182,7 @@ fn requirement(dice: &mut Dice) -> Value {
 /// Greater or less than a number, on labels that aren't all numbers.
 fn cores_requirement(dice: &mut Dice) -> Value {
     let operator = dice.pick(&["Gt", "Lt"]);
-    let bound = dice.pick(&["0", "4", "7", "15", "-4", "08"]);
+    let bound = dice.pick(&["0", "4", "7", "15", "3", "08"]);
     if dice.percent(10) {
         return json!({"key": "cores", "operator": "In", "values": [dice.pick(&CORES)]});
     }

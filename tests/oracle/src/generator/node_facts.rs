@@ -185,7 +185,7 @@ pub(super) fn add_gates_and_names(draft: &mut Draft) {
         for gate in gates {
             append(&mut pod["spec"], "schedulingGates", json!({"name": gate}));
         }
-    } else if dice.percent(60) {
+    } else if dice.percent(45) {
         pod["spec"]["nodeName"] = json!(dice.pick(&["n1", "n2", "gone"]));
     }
     for node in nodes {

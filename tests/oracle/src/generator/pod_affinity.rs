@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use super::cluster::{HOSTNAME, NAMESPACES, POD_LABELS, REGION, ZONE};
 use super::dice::Dice;
-use super::{Draft, append, text_map};
+use super::{Draft, append, cluster, text_map};
 
 /// Gives pods affinity to each other, or against.
 pub(super) fn add_pod_affinity(draft: &mut Draft) {
+    cluster::gather_relatives(draft, 40);
     draft.each_pod(35, |dice, pod| {
         for (kind, of_hundred) in [("podAffinity", 55), ("podAntiAffinity", 55)] {
             if dice.percent(of_hundred) {

@@ -4,17 +4,18 @@ use serde_json::{Value, json};
 
 use super::cluster::{HOSTNAME, NAMESPACES, POD_LABELS, REGION, ZONE};
 use super::dice::Dice;
-use super::{Draft, append, metadata, pod_affinity, text, text_map};
+use super::{Draft, append, cluster, metadata, pod_affinity, text, text_map};
 
 const TOPOLOGY_KEYS: [&str; 5] = [ZONE, HOSTNAME, REGION, "rack", "nobody.example.com/has-it"];
 
 /// Gives pods constraints, hard and soft.
 pub(super) fn add_constraints(draft: &mut Draft) {
+    cluster::gather_relatives(draft, 60);
     draft.each_pod(5, |dice, pod| {
         let mut taken = Vec::new();
         for _ in 0..dice.pick(&[1, 1, 1, 2, 2, 3]) {
-            // The last key is on no node, so it is rare.
-            let key = TOPOLOGY_KEYS[dice.pick(&[0, 0, 0, 1, 1, 2, 3, 3, 4])];
+            // Zones and nodes mostly; the last key is on no node at all.
+            let key = TOPOLOGY_KEYS[dice.pick(&[0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 3, 3, 4])];
             let action = dice.pick(&["DoNotSchedule", "ScheduleAnyway"]);
             // A pod has at most one constraint for each key and action.
             if taken.contains(&(key, action)) {
@@ -40,7 +41,7 @@ fn constraint(dice: &mut Dice, key: &str, action: &str, own_labels: &Value) -> V
     if dice.percent(30) {
         constraint["nodeTaintsPolicy"] = json!(dice.pick(&["Honor", "Ignore"]));
     }
-    let selector = if dice.percent(40) {
+    let selector = if dice.percent(60) {
         own_selector(dice, own_labels)
     } else {
         pod_affinity::label_selector(dice)
@@ -93,16 +94,7 @@ const OWNER_KINDS: [(&str, &str); 4] = [
 
 /// Services that select pods, and controllers that own them: what the system's default constraints go by.
 pub(super) fn add_owners(draft: &mut Draft) {
-    let namespace = text(&draft.pod, "/metadata/namespace").to_owned();
-    // Whole families, or there would be little to spread.
-    for pod in &mut draft.pods {
-        if draft.dice.percent(60) {
-            pod["metadata"]["namespace"] = json!(namespace);
-            if draft.dice.percent(70) {
-                pod["metadata"]["labels"] = draft.pod["metadata"]["labels"].clone();
-            }
-        }
-    }
+    cluster::gather_relatives(draft, 60);
     for number in 0..draft.dice.below(3) {
         let service = service(&mut draft.dice, number, &draft.pod);
         draft.others.push(service);

@@ -36,7 +36,12 @@ fn the_same_seed_and_number_give_the_same_case() {
 #[test]
 fn minors_share_their_objects() {
     for index in 0..500 {
-        let (old, new) = (generate(5, index, 35), generate(5, index, 37));
+        let (mut old, mut new) = (generate(5, index, 35), generate(5, index, 37));
+        // What drivers say is not the same in all.
+        for case in [&mut old, &mut new] {
+            let is_same = |kind: &str| kind != "CSIDriver" && kind != "CSIStorageCapacity";
+            case.objects.retain(|object| is_same(text(object, "/kind")));
+        }
         assert_eq!(old.objects, new.objects);
         assert_eq!(old.pod, new.pod);
     }

@@ -11,6 +11,12 @@ const OTHER_DRIVER: &str = "other.csi.example.com";
 const GCE_DRIVER: &str = "pd.csi.storage.gke.io";
 const DRIVERS: [&str; 3] = [DRIVER, OTHER_DRIVER, GCE_DRIVER];
 
+/// The minor from which on a driver can ask to keep pods away from nodes without it.
+const DRIVER_MAY_BE_NEEDED: u32 = 36;
+
+/// The minor from which on the scheduler scores by the room that drivers have.
+const CAPACITY_COUNTS: u32 = 37;
+
 /// Binds at once.
 const IMMEDIATE: &str = "immediate";
 /// Waits for a consumer, and then provisions.
@@ -19,7 +25,8 @@ const LATE: &str = "late";
 const LOCAL: &str = "local";
 
 const OLD_ZONE: &str = "failure-domain.beta.kubernetes.io/zone";
-const SIZES: [&str; 5] = ["1Gi", "5Gi", "10G", "0.5Gi", "100Gi"];
+const VOLUME_SIZES: [&str; 8] = ["1Gi", "5Gi", "10G", "20Gi", "100Gi", "2e9", "7Gi", "50G"];
+const CLAIM_SIZES: [&str; 5] = ["1Gi", "0.5Gi", "5Gi", "3e9", "20Gi"];
 
 /// Claims that are bound, wait, are lost, or missing.
 pub(super) fn add_claims(draft: &mut Draft) {
@@ -29,11 +36,8 @@ pub(super) fn add_claims(draft: &mut Draft) {
         add_driver(draft, publishes);
         add_capacities(draft);
     }
-    for number in 0..draft.dice.below(6) {
-        let volume = free_volume(&mut draft.dice, number);
-        draft.others.push(volume);
-    }
-    for number in 0..draft.dice.pick(&[1, 1, 1, 2, 3]) {
+    add_free_volumes(draft);
+    for number in 0..draft.dice.pick(&[1, 1, 1, 1, 2, 3]) {
         if draft.dice.percent(15) {
             add_ephemeral_claim(draft, number);
         } else {
@@ -78,30 +82,59 @@ fn add_classes(draft: &mut Draft) {
     }
 }
 
-/// How much room the driver has where.
+/// How much room the driver has where. No two with enough room for a claim reach the same node: upstream scores by the
+/// one that it comes upon first, which may be any.
 fn add_capacities(draft: &mut Draft) {
-    let dice = &mut draft.dice;
-    for number in 0..dice.below(4) {
-        let class = dice.pick(&[LATE, LATE, LATE, IMMEDIATE]);
-        let mut capacity = json!({
-            "apiVersion": "storage.k8s.io/v1", "kind": "CSIStorageCapacity",
-            "metadata": metadata(&format!("capacity-{number}"), Some("storage")),
-            "storageClassName": class,
-        });
-        match dice.below(6) {
-            // Without a topology it is nowhere, with an empty one everywhere.
-            0 => {}
-            1 => capacity["nodeTopology"] = json!({}),
-            _ => capacity["nodeTopology"] = json!({"matchLabels": text_map([(ZONE, dice.pick(&ZONES))])}),
+    let everywhere = json!({});
+    let mut places = match draft.dice.below(6) {
+        0 => vec![],
+        1 => vec![everywhere.clone()],
+        _ => {
+            let zones = draft.dice.at_least_one(&ZONES, 60).into_iter();
+            zones
+                .map(|zone| json!({"matchLabels": text_map([(ZONE, zone)])}))
+                .collect()
         }
-        if dice.percent(85) {
-            capacity["capacity"] = json!(dice.pick(&["0", "2Gi", "20Gi", "1Ti", "999999999999999m"]));
-        }
-        if dice.percent(30) {
-            capacity["maximumVolumeSize"] = json!(dice.pick(&["1Gi", "6Gi", "1Ti"]));
+    };
+    // Without a topology it is nowhere.
+    if draft.dice.percent(20) {
+        places.push(Value::Null);
+    }
+    let full = places.len();
+    if draft.dice.percent(30) {
+        places.push(everywhere);
+    }
+    for (number, place) in places.into_iter().enumerate() {
+        let mut capacity = capacity(draft, number, number >= full);
+        if !place.is_null() {
+            capacity["nodeTopology"] = place;
         }
         draft.others.push(capacity);
     }
+}
+
+fn capacity(draft: &mut Draft, number: usize, is_full: bool) -> Value {
+    let dice = &mut draft.dice;
+    let mut capacity = json!({
+        "apiVersion": "storage.k8s.io/v1", "kind": "CSIStorageCapacity",
+        "metadata": metadata(&format!("capacity-{number}"), Some("storage")),
+        "storageClassName": dice.pick(&[LATE, LATE, LATE, IMMEDIATE]),
+    });
+    let room = dice.pick(&["2Gi", "8Gi", "20Gi", "50Gi", "1Ti", "999999999999999m"]);
+    let is_known = dice.percent(85);
+    if is_full {
+        capacity["capacity"] = json!("0");
+        return capacity;
+    }
+    // Where the room counts for the score, upstream panics when only the size of a volume is known.
+    let (has_most, most) = (dice.percent(30), dice.pick(&["1Gi", "6Gi", "1Ti"]));
+    if is_known || has_most && CAPACITY_COUNTS <= draft.minor {
+        capacity["capacity"] = json!(room);
+    }
+    if has_most {
+        capacity["maximumVolumeSize"] = json!(most);
+    }
+    capacity
 }
 
 fn add_driver(draft: &mut Draft, publishes_capacity: bool) {
@@ -109,24 +142,60 @@ fn add_driver(draft: &mut Draft, publishes_capacity: bool) {
         return;
     }
     let mut spec = json!({"attachRequired": true, "storageCapacity": publishes_capacity});
-    if draft.dice.percent(30) {
-        spec["preventPodSchedulingIfMissing"] = json!(draft.dice.percent(70));
+    let (is_said, is_needed) = (draft.dice.percent(30), draft.dice.percent(70));
+    if is_said && draft.minor >= DRIVER_MAY_BE_NEEDED {
+        spec["preventPodSchedulingIfMissing"] = json!(is_needed);
     }
     draft.others.push(
         json!({"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": metadata(DRIVER, None), "spec": spec}),
     );
 }
 
+/// Volumes that no claim has yet, of different sizes: of two equal ones upstream may take either.
+fn add_free_volumes(draft: &mut Draft) {
+    let first_size = draft.dice.below(VOLUME_SIZES.len());
+    let one_on_each_node = draft.dice.percent(40);
+    let count = if one_on_each_node {
+        draft.nodes.len()
+    } else {
+        draft.dice.below(VOLUME_SIZES.len())
+    };
+    for number in 0..count {
+        let mut volume = free_volume(&mut draft.dice, number);
+        volume["spec"]["capacity"] = json!({"storage": VOLUME_SIZES[(first_size + number) % VOLUME_SIZES.len()]});
+        if one_on_each_node && draft.dice.percent(90) {
+            make_local(&mut volume, &format!("n{}", number + 1));
+        }
+        draft.others.push(volume);
+    }
+}
+
+/// A disk of one node, as those that provision local volumes make them.
+fn make_local(volume: &mut Value, node: &str) {
+    if let Some(spec) = volume["spec"].as_object_mut() {
+        spec.remove("csi");
+    }
+    volume["spec"]["local"] = json!({"path": "/data"});
+    volume["spec"]["storageClassName"] = json!(LOCAL);
+    volume["spec"]["accessModes"] = json!(["ReadWriteOnce"]);
+    volume["spec"]["nodeAffinity"] = json!({"required": {"nodeSelectorTerms": [
+        {"matchExpressions": [{"key": HOSTNAME, "operator": "In", "values": [node]}]},
+    ]}});
+}
+
 /// A volume that no claim has yet, or one that is kept for a claim.
 fn free_volume(dice: &mut Dice, number: usize) -> Value {
-    let name = format!("free-{number}");
-    let class = dice.pick(&[LATE, LOCAL, LOCAL, IMMEDIATE, ""]);
-    let mut volume = volume(dice, &name, class);
-    if dice.percent(20) {
-        volume["spec"]["claimRef"] = json!({
-            "kind": "PersistentVolumeClaim", "apiVersion": "v1", "namespace": "default",
-            "name": dice.pick(&["claim-0", "claim-9"]),
-        });
+    let class = dice.pick(&[LATE, LATE, LOCAL, LOCAL, LOCAL, IMMEDIATE, ""]);
+    let mut volume = volume(dice, &format!("free-{number}"), class);
+    // No two are kept for the same claim.
+    let keeper = match number {
+        0 => Some("claim-0"),
+        1 => Some("claim-9"),
+        _ => None,
+    };
+    if let Some(keeper) = keeper.filter(|_| dice.percent(30)) {
+        volume["spec"]["claimRef"] =
+            json!({"kind": "PersistentVolumeClaim", "apiVersion": "v1", "namespace": "default", "name": keeper});
     }
     if dice.percent(10) {
         volume["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
@@ -147,8 +216,8 @@ fn volume(dice: &mut Dice, name: &str, class: &str) -> Value {
     }
     metadata["labels"] = labels;
     let mut spec = json!({
-        "accessModes": dice.pick(&[&["ReadWriteOnce"][..], &["ReadWriteOnce", "ReadOnlyMany"], &["ReadOnlyMany"]]),
-        "capacity": {"storage": dice.pick(&SIZES)},
+        "accessModes": dice.pick(&[&["ReadWriteOnce"][..], &["ReadWriteOnce", "ReadOnlyMany"], &["ReadWriteOncePod"]]),
+        "capacity": {"storage": dice.pick(&VOLUME_SIZES)},
         "persistentVolumeReclaimPolicy": "Retain",
         "volumeMode": if dice.percent(90) { "Filesystem" } else { "Block" },
     });
@@ -182,10 +251,17 @@ fn volume_affinity(dice: &mut Dice) -> Value {
 }
 
 fn claim(dice: &mut Dice, name: &str, namespace: &str) -> Value {
-    let modes = dice.pick(&["ReadWriteOnce", "ReadWriteOnce", "ReadOnlyMany", "ReadWriteOncePod"]);
+    let modes = dice.pick(&[
+        "ReadWriteOnce",
+        "ReadWriteOnce",
+        "ReadWriteOnce",
+        "ReadWriteOnce",
+        "ReadOnlyMany",
+        "ReadWriteOncePod",
+    ]);
     let mut spec = json!({
         "accessModes": [modes],
-        "resources": {"requests": {"storage": dice.pick(&SIZES)}},
+        "resources": {"requests": {"storage": dice.pick(&CLAIM_SIZES)}},
         "volumeMode": if dice.percent(92) { "Filesystem" } else { "Block" },
     });
     if dice.percent(10) {
@@ -204,7 +280,8 @@ fn add_claim(draft: &mut Draft, number: usize) {
     let wish = json!({"name": format!("v{number}"), "persistentVolumeClaim": {"claimName": name}});
     append(&mut draft.pod["spec"], "volumes", wish.clone());
     let mut claim = claim(&mut draft.dice, &name, &namespace);
-    if draft.dice.percent(12) {
+    let is_exclusive = claim["spec"]["accessModes"][0] == "ReadWriteOncePod";
+    if draft.dice.percent(if is_exclusive { 50 } else { 10 }) {
         // Somebody else has it already: of account when it is for one pod alone.
         let at = draft.dice.below(draft.pods.len());
         if let Some(other) = draft.pods.get_mut(at) {
@@ -222,7 +299,7 @@ fn add_claim(draft: &mut Draft, number: usize) {
 /// Mostly the states in which a pod can be placed.
 fn give_state(draft: &mut Draft, claim: &mut Value, name: &str) {
     let dice = &mut draft.dice;
-    match dice.below(20) {
+    match dice.below(24) {
         0 => claim["spec"]["storageClassName"] = json!(IMMEDIATE),
         1 => claim["spec"]["storageClassName"] = json!(dice.pick(&["", "unknown"])),
         2 => {
@@ -246,8 +323,8 @@ fn give_state(draft: &mut Draft, claim: &mut Value, name: &str) {
             let node = dice.pick(&["n1", "n2", "gone"]);
             claim["metadata"]["annotations"] = json!({"volume.kubernetes.io/selected-node": node});
         }
-        8..=10 => claim["spec"]["storageClassName"] = json!(LATE),
-        11..=13 => claim["spec"]["storageClassName"] = json!(LOCAL),
+        8..=11 => claim["spec"]["storageClassName"] = json!(LATE),
+        12..=15 => claim["spec"]["storageClassName"] = json!(LOCAL),
         _ => {
             let class = dice.pick(&[IMMEDIATE, LATE, LOCAL]);
             let volume = bound_volume(dice, claim, name, class);

@@ -200,7 +200,8 @@ impl CompiledPodTerm {
 }
 
 impl CompiledTerm {
-    fn compile(term: &NodeSelectorTerm, table: &mut NodeTable) -> CompiledTerm {
+    /// Compiles a term that states something.
+    pub fn compile(term: &NodeSelectorTerm, table: &mut NodeTable) -> CompiledTerm {
         let labels = term.match_expressions.iter().map(|requirement| CompiledRequirement {
             column: table.acquire_column(&requirement.key),
             requirement: requirement.clone(),

@@ -14,6 +14,7 @@ pub mod event;
 pub mod group;
 pub mod image;
 pub mod labels;
+pub mod lanes;
 pub mod node_match;
 pub mod node_set;
 pub mod plugin;
@@ -26,6 +27,7 @@ pub mod selection;
 pub mod selector;
 pub mod table;
 pub mod taint;
+pub mod utilization;
 pub mod view;
 pub mod volume;
 

@@ -63,6 +63,28 @@ impl NodeSet {
         self.0.ones().map(|at| NodeOrd(at as u32))
     }
 
+    /// The blocks that hold a node: the ordinal that each begins at, and the bits of its nodes, lowest first.
+    pub fn blocks(&self) -> impl Iterator<Item = (usize, Block)> {
+        let blocks = self.0.as_slice().iter().enumerate();
+        blocks
+            .filter(|(_, bits)| **bits != 0)
+            .map(|(at, bits)| (at * BLOCK_BITS, *bits))
+    }
+
+    /// The bits of the block that begins at `first`, lowest bit first.
+    pub fn block(&self, first: usize) -> Block {
+        self.0.as_slice().get(first / BLOCK_BITS).copied().unwrap_or(0)
+    }
+
+    /// The nodes that the bits of the block beginning at `first` stand for.
+    pub fn nodes_of_block(first: usize, mut bits: Block) -> impl Iterator<Item = NodeOrd> {
+        std::iter::from_fn(move || {
+            let at = (bits != 0).then(|| bits.trailing_zeros() as usize)?;
+            bits &= bits - 1;
+            Some(NodeOrd((first + at) as u32))
+        })
+    }
+
     /// Keeps the nodes for which `keep` has a bit, a block at a time; `removed` is told each node that falls out.
     ///
     /// `keep(first)` gives the bits of the nodes `first .. first + BLOCK_BITS`, lowest bit first. It is asked only for

@@ -31,6 +31,12 @@ pub const DEFAULT_MILLI_CPU_REQUEST: i64 = 100;
 /// Source: `pkg/scheduler/util.DefaultMemoryRequest`.
 pub const DEFAULT_MEMORY_REQUEST: i64 = 200 * 1024 * 1024;
 
+/// Whether a resource that is counted is an extended one: not one of Kubernetes' own, like huge pages.
+/// Source: `k8s.io/kubernetes/pkg/apis/core/v1/helper.IsExtendedResourceName`.
+pub fn is_extended(name: &str) -> bool {
+    name.contains('/') && !name.contains("kubernetes.io/")
+}
+
 /// Amounts by resource. CPU in thousandths of a core, all others in base units.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
 pub struct ResourceList {

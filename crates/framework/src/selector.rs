@@ -47,6 +47,20 @@ impl Requirement {
         }
     }
 
+    /// Whether a field of a node satisfies the requirement; a field that upstream does not know is empty. None: upstream
+    /// does not understand the requirement, for it knows `In` and `NotIn` here, with one value each. Its term then matches
+    /// nothing.
+    ///
+    /// Source: `k8s.io/component-helpers/scheduling/corev1/nodeaffinity.nodeSelectorRequirementsAsFieldSelector`.
+    pub fn matches_field(&self, field: &str) -> Option<bool> {
+        let [value] = &*self.values else { return None };
+        match self.operator {
+            Operator::In => Some(&**value == field),
+            Operator::NotIn => Some(&**value != field),
+            _ => None,
+        }
+    }
+
     fn compare(&self, value: Option<&str>) -> Option<(i64, i64)> {
         let [bound] = &*self.values else { return None };
         Some((value?.parse().ok()?, bound.parse().ok()?))
@@ -96,7 +110,7 @@ impl NodeSelectorTerm {
             && self
                 .match_fields
                 .iter()
-                .all(|r| r.matches((&*r.key == "metadata.name").then_some(name)))
+                .all(|r| r.matches_field(if &*r.key == "metadata.name" { name } else { "" }) == Some(true))
     }
 }
 
@@ -139,6 +153,25 @@ mod tests {
             assert_eq!(
                 (r.matches(Some("5")), r.matches(None)),
                 (present, absent),
+                "{operator:?} {values:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn fields_are_compared_with_one_value() {
+        for (operator, values, known, unknown) in [
+            (Operator::In, &["n"][..], Some(true), Some(false)),
+            (Operator::In, &[""], Some(false), Some(true)),
+            (Operator::NotIn, &["n"], Some(false), Some(true)),
+            (Operator::In, &["n", "m"], None, None),
+            (Operator::NotIn, &[], None, None),
+            (Operator::Exists, &[], None, None),
+        ] {
+            let r = requirement(operator, values);
+            assert_eq!(
+                (r.matches_field("n"), r.matches_field("")),
+                (known, unknown),
                 "{operator:?} {values:?}"
             );
         }

@@ -1,14 +1,28 @@
 //! NodeName: a pod that names its node runs there and nowhere else.
 
+use crate::registry::Recipe;
 use muster_framework::event::{ClusterEvent, Hint};
 use muster_framework::node_set::NodeSet;
 use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter};
 use muster_framework::rejection::{Code, Reason, Rejections};
+use muster_framework::rules::KubeMinor;
 use muster_framework::view::View;
 
 /// The plugin. Source: `pkg/scheduler/framework/plugins/nodename`.
 #[derive(Debug)]
-pub struct NodeName;
+pub struct NodeName {
+    /// Since 1.37 other nodes are not even looked at.
+    narrows: bool,
+}
+
+impl NodeName {
+    /// The plugin with the rules of its minor.
+    pub fn new(recipe: Recipe<'_>) -> NodeName {
+        NodeName {
+            narrows: recipe.minor >= KubeMinor::V1_37,
+        }
+    }
+}
 
 const REASON: Reason = Reason::Sentence("node(s) didn't match the requested node name");
 
@@ -23,11 +37,11 @@ impl Plugin for NodeName {
 }
 
 impl Filter for NodeName {
-    fn pre_filter(&self, pod: &PodToPlace<'_>, _view: &View<'_>) -> PreFilter {
-        if pod.spec.node_name.is_none() {
-            PreFilter::Skip
-        } else {
-            PreFilter::Judge
+    fn pre_filter(&self, pod: &PodToPlace<'_>, view: &View<'_>) -> PreFilter {
+        match &pod.spec.node_name {
+            None => PreFilter::Skip,
+            Some(name) if self.narrows => PreFilter::Narrow(view.table().by_name(name).into_iter().collect()),
+            Some(_) => PreFilter::Judge,
         }
     }
 

@@ -1,27 +1,80 @@
-//! NodeResourcesFit: what a pod asks for must be left on the node; emptier nodes are preferred (LeastAllocated).
+//! NodeResourcesFit: what a pod asks for must be left on the node; nodes are preferred by what is left, or by what is used.
 //!
-//! The filter compares whole columns, a block of nodes at a time; nodes that a delta touches are judged once more, one by
-//! one. Source: `pkg/scheduler/framework/plugins/noderesources`.
+//! Filter and score go over whole columns, a block of nodes at a time; nodes that a delta touches are judged once more, one
+//! by one. Source: `pkg/scheduler/framework/plugins/noderesources`.
 
+use crate::args::{NodeResourcesFitArgs, ShapePoint, StrategyType};
 use crate::registry::Recipe;
 use muster_framework::event::{ClusterEvent, Hint};
+use muster_framework::lanes;
 use muster_framework::node_set::{BLOCK_BITS, NodeSet};
 use muster_framework::plugin::{Filter, MAX_NODE_SCORE, Plugin, PodToPlace, Score};
 use muster_framework::rejection::{Code, Reason, Rejections};
-use muster_framework::resource::ResourceOrd;
-use muster_framework::table::NodeOrd;
+use muster_framework::resource::{ResourceOrd, is_extended};
+use muster_framework::table::{NodeOrd, NodeTable};
+use muster_framework::utilization::{Counted, ScoredResource};
 use muster_framework::view::View;
 use std::collections::BTreeMap;
 
-/// The plugin with its default arguments: LeastAllocated over CPU and memory, weight 1 each.
+/// The plugin.
 #[derive(Debug)]
-pub struct NodeResourcesFit;
+pub struct NodeResourcesFit {
+    args: NodeResourcesFitArgs,
+    /// The score of each utilization from 0 to 100, for `RequestedToCapacityRatio`.
+    by_utilization: Vec<i64>,
+}
 
 impl NodeResourcesFit {
     /// The plugin with the arguments of its profile.
-    pub fn new(_recipe: Recipe<'_>) -> NodeResourcesFit {
-        NodeResourcesFit
+    pub fn new(recipe: Recipe<'_>) -> NodeResourcesFit {
+        let args = recipe.args.node_resources_fit.clone();
+        NodeResourcesFit {
+            by_utilization: (0..=MAX_UTILIZATION).map(|p| broken_linear(&args.shape, p)).collect(),
+            args,
+        }
     }
+
+    /// Whether the filter leaves a resource out. Only extended ones can be left out.
+    fn ignores(&self, name: &str) -> bool {
+        let in_group = || {
+            name.split('/')
+                .next()
+                .is_some_and(|group| listed(&self.args.ignored_resource_groups, group))
+        };
+        is_extended(name) && (listed(&self.args.ignored_resources, name) || in_group())
+    }
+
+    /// What the filter asks for.
+    fn needs(&self, pod: &PodToPlace<'_>, table: &NodeTable) -> Needs {
+        let (known, unknown) = (&pod.compiled.needs, &pod.compiled.unknown_needs);
+        let minded = |resource: ResourceOrd| {
+            resource.index() < ResourceOrd::FIXED || !self.ignores(table.resource_name(resource))
+        };
+        Needs {
+            known: known
+                .iter()
+                .copied()
+                .filter(|(resource, _)| minded(*resource))
+                .collect(),
+            unknown: unknown
+                .iter()
+                .filter(|name| !self.ignores(name))
+                .cloned()
+                .map(Reason::InsufficientUnknown)
+                .collect(),
+        }
+    }
+}
+
+fn listed(names: &[muster_framework::Text], name: &str) -> bool {
+    names.iter().any(|n| &**n == name)
+}
+
+/// What the filter asks for.
+struct Needs {
+    known: Vec<(ResourceOrd, i64)>,
+    /// Amounts of resources that no node has.
+    unknown: Vec<Reason>,
 }
 
 impl Plugin for NodeResourcesFit {
@@ -38,19 +91,21 @@ impl Plugin for NodeResourcesFit {
     }
 }
 
+// ---- the filter --------------------------------------------------------------------------------------------------
+
 impl Filter for NodeResourcesFit {
     fn filter(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &mut NodeSet, rejections: &mut Rejections) {
-        let touched = Touched::judge(pod, view);
-        let hopeless = !pod.compiled.unknown_needs.is_empty();
+        let needs = self.needs(pod, view.table());
+        let touched = Touched::judge(&needs, view);
         nodes.retain_blocks(
             |first| {
-                if hopeless {
-                    0
+                if needs.unknown.is_empty() {
+                    touched.correct(first, base_bits(&needs, view.table(), first))
                 } else {
-                    touched.correct(first, base_bits(pod, view, first))
+                    0
                 }
             },
-            |node| reject(pod, view, node, rejections),
+            |node| reject(&needs, view, node, rejections),
         );
     }
 
@@ -66,34 +121,33 @@ impl Filter for NodeResourcesFit {
 }
 
 /// Which nodes of the block that begins at `first` have room for the pod, going by the base alone.
-fn base_bits(pod: &PodToPlace<'_>, view: &View<'_>, first: usize) -> usize {
-    let table = view.table();
-    let mut bits = usize::MAX;
-    for (resource, need) in &pod.compiled.needs {
+fn base_bits(needs: &Needs, table: &NodeTable, first: usize) -> usize {
+    let mut short = [false; BLOCK_BITS];
+    for (resource, need) in &needs.known {
         let allocatable = &table.allocatable(*resource)[first..first + BLOCK_BITS];
         let requested = &table.requested(*resource)[first..first + BLOCK_BITS];
-        let mut fits = 0;
-        for (at, (allocatable, requested)) in allocatable.iter().zip(requested).enumerate() {
-            fits |= usize::from(allocatable.wrapping_sub(*requested) >= *need) << at;
+        for (short, (allocatable, requested)) in short.iter_mut().zip(allocatable.iter().zip(requested)) {
+            *short |= allocatable.wrapping_sub(*requested) < *need;
         }
-        bits &= fits;
     }
-    bits
+    !short
+        .iter()
+        .enumerate()
+        .fold(0, |bits, (at, short)| bits | usize::from(*short) << at)
 }
 
 /// Verdicts on the nodes that the delta touches: by block, which nodes they are and which of them fit.
 struct Touched(BTreeMap<usize, (usize, usize)>);
 
 impl Touched {
-    fn judge(pod: &PodToPlace<'_>, view: &View<'_>) -> Touched {
+    fn judge(needs: &Needs, view: &View<'_>) -> Touched {
         let mut blocks: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
         for node in view.touched() {
             let (mask, fits) = blocks.entry(node.index() / BLOCK_BITS * BLOCK_BITS).or_default();
             let bit = 1 << (node.index() % BLOCK_BITS);
             *mask |= bit;
-            if pod
-                .compiled
-                .needs
+            if needs
+                .known
                 .iter()
                 .all(|(resource, need)| view.free(*node, *resource) >= *need)
             {
@@ -112,59 +166,225 @@ impl Touched {
 }
 
 /// All shortfalls of a node. More than the node has in all cannot be helped by taking pods off it.
-fn reject(pod: &PodToPlace<'_>, view: &View<'_>, node: NodeOrd, rejections: &mut Rejections) {
-    let mut code = Code::Unschedulable;
-    let mut reasons = Vec::new();
-    for (resource, need) in &pod.compiled.needs {
-        if view.free(node, *resource) < *need {
-            reasons.push(Reason::Insufficient(*resource));
-            // Upstream compares with allocatable for amounts, and not for the number of pods.
-            if *resource != ResourceOrd::PODS && view.table().allocatable(*resource)[node.index()] < *need {
-                code = Code::UnschedulableAndUnresolvable;
-            }
-        }
-    }
-    if !pod.compiled.unknown_needs.is_empty() {
-        code = Code::UnschedulableAndUnresolvable;
-        reasons.extend(
-            pod.compiled
-                .unknown_needs
-                .iter()
-                .cloned()
-                .map(Reason::InsufficientUnknown),
-        );
-    }
-    rejections.reject_all(node, code, reasons);
+///
+/// Source: `fitsRequest`. It compares with allocatable for amounts, and not for the number of pods.
+fn reject(needs: &Needs, view: &View<'_>, node: NodeOrd, rejections: &mut Rejections) {
+    let short = || {
+        needs
+            .known
+            .iter()
+            .filter(|(resource, need)| view.free(node, *resource) < *need)
+    };
+    let hopeless = |(resource, need): &(ResourceOrd, i64)| {
+        *resource != ResourceOrd::PODS && view.table().allocatable(*resource)[node.index()] < *need
+    };
+    let code = if needs.unknown.is_empty() && !short().any(hopeless) {
+        Code::Unschedulable
+    } else {
+        Code::UnschedulableAndUnresolvable
+    };
+    let known = short().map(|(resource, _)| Reason::Insufficient(*resource));
+    rejections.reject_all(node, code, known.chain(needs.unknown.iter().cloned()));
 }
+
+// ---- the score ---------------------------------------------------------------------------------------------------
+
+/// `config.MaxCustomPriorityScore` of upstream: scores of a shape go up to this.
+const MAX_SHAPE_SCORE: i64 = 10;
+const MAX_UTILIZATION: i64 = 100;
 
 impl Score for NodeResourcesFit {
-    /// LeastAllocated: the mean of `(allocatable − requested) · 100 / allocatable` over CPU and memory, in integers;
-    /// a resource that the node does not have is left out.
     fn score(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &NodeSet, scores: &mut [i64]) {
-        let wanted = [pod.spec.charge.scoring_milli_cpu, pod.spec.charge.scoring_memory];
-        let allocatable = [ResourceOrd::CPU, ResourceOrd::MEMORY].map(|r| view.table().allocatable(r));
-        for node in nodes.iter() {
-            let used = view.scoring_requested(node);
-            let (mut sum, mut weights) = (0, 0);
-            for at in 0..2 {
-                let allocatable = allocatable[at][node.index()];
-                if allocatable == 0 {
-                    continue;
-                }
-                sum += least_requested(used[at].wrapping_add(wanted[at]), allocatable);
-                weights += 1;
+        let resources = self.args.resources.iter();
+        let resources: Vec<ScoredResource<'_>> = resources
+            .filter_map(|r| ScoredResource::new(&r.name, r.weight, Counted::WithDefaults, pod, view))
+            .collect();
+        for (first, bits) in nodes.blocks() {
+            if self.score_block(&resources, first, &mut scores[first..first + BLOCK_BITS]) {
+                continue;
             }
-            scores[node.index()] = if weights == 0 { 0 } else { sum / weights };
+            for node in NodeSet::nodes_of_block(first, bits) {
+                let of_node = |resource: &ScoredResource<'_>| {
+                    let (allocatable, used) = resource.block(first);
+                    (allocatable[node.index() - first], used[node.index() - first])
+                };
+                scores[node.index()] = self.score_node(&resources, of_node);
+            }
+        }
+        for node in view.touched().iter().filter(|node| nodes.contains(**node)) {
+            scores[node.index()] = self.score_node(&resources, |resource| resource.on_node(view, *node));
         }
     }
 }
 
-fn least_requested(requested: i64, allocatable: i64) -> i64 {
-    if requested > allocatable {
-        return 0;
+impl NodeResourcesFit {
+    /// The score of one node: the mean over its resources, which a resource that the node does not have is left out of.
+    ///
+    /// Source: `leastResourceScorer`, `mostResourceScorer`, `buildRequestedToCapacityRatioScorerFunction`.
+    fn score_node(&self, resources: &[ScoredResource<'_>], of_node: impl Fn(&ScoredResource<'_>) -> (i64, i64)) -> i64 {
+        let (mut sum, mut weights) = (0i64, 0);
+        for resource in resources {
+            let (allocatable, used) = of_node(resource);
+            if allocatable == 0 {
+                continue;
+            }
+            let requested = used.wrapping_add(resource.wanted);
+            let score = self.score_amount(requested, allocatable);
+            if score > 0 || self.args.strategy != StrategyType::RequestedToCapacityRatio {
+                sum = sum.wrapping_add(score.wrapping_mul(resource.weight));
+                weights += resource.weight;
+            }
+        }
+        match self.args.strategy {
+            _ if weights == 0 => 0,
+            StrategyType::RequestedToCapacityRatio => (sum as f64 / weights as f64).round() as i64,
+            StrategyType::LeastAllocated | StrategyType::MostAllocated => sum / weights,
+        }
     }
-    allocatable
-        .wrapping_sub(requested)
-        .wrapping_mul(MAX_NODE_SCORE)
-        .wrapping_div(allocatable)
+
+    fn score_amount(&self, requested: i64, allocatable: i64) -> i64 {
+        let percent = |amount: i64| amount.wrapping_mul(MAX_NODE_SCORE).wrapping_div(allocatable);
+        match self.args.strategy {
+            StrategyType::LeastAllocated if requested > allocatable => 0,
+            StrategyType::LeastAllocated => percent(allocatable.wrapping_sub(requested)),
+            StrategyType::MostAllocated => percent(requested.min(allocatable)),
+            StrategyType::RequestedToCapacityRatio if requested > allocatable => self.by_utilization[100],
+            StrategyType::RequestedToCapacityRatio => {
+                let utilization = percent(requested);
+                let known = usize::try_from(utilization)
+                    .ok()
+                    .and_then(|at| self.by_utilization.get(at));
+                known
+                    .copied()
+                    .unwrap_or_else(|| broken_linear(&self.args.shape, utilization))
+            }
+        }
+    }
+
+    /// The scores of a block. False: amounts out of the ordinary stand in the way.
+    fn score_block(&self, resources: &[ScoredResource<'_>], first: usize, scores: &mut [i64]) -> bool {
+        let mut sums = Sums {
+            scores: [0.0; BLOCK_BITS],
+            weights: [0.0; BLOCK_BITS],
+            odd: 0,
+        };
+        for resource in resources {
+            match self.args.strategy {
+                StrategyType::LeastAllocated => sums.add(resource, resource.weight, first, |requested, allocatable| {
+                    let left = allocatable - requested;
+                    if left > 0.0 { left } else { 0.0 }
+                }),
+                StrategyType::MostAllocated => sums.add(resource, resource.weight, first, |requested, allocatable| {
+                    if requested > allocatable {
+                        allocatable
+                    } else {
+                        requested
+                    }
+                }),
+                StrategyType::RequestedToCapacityRatio => sums.add_shaped(resource, first, &self.by_utilization),
+            }
+        }
+        if self.args.strategy == StrategyType::RequestedToCapacityRatio {
+            sums.rounded_means(scores);
+        } else {
+            let full = resources.iter().map(|resource| resource.weight).sum();
+            sums.means(full, scores);
+        }
+        sums.odd == 0
+    }
+}
+
+/// Weighted scores of the nodes of a block, summed over resources.
+struct Sums {
+    scores: [f64; BLOCK_BITS],
+    weights: [f64; BLOCK_BITS],
+    /// Not 0 when an amount was out of the range in which the sums are exact.
+    odd: u64,
+}
+
+impl Sums {
+    /// Adds a resource whose score is `part` of what is allocatable, in percent.
+    #[inline(always)]
+    fn add(&mut self, resource: &ScoredResource<'_>, weight: i64, first: usize, part: impl Fn(f64, f64) -> f64) {
+        let (allocatable, used) = resource.block(first);
+        let weight = weight as f64;
+        let sums = self.scores.iter_mut().zip(&mut self.weights);
+        for ((score, weights), (allocatable, used)) in sums.zip(allocatable.iter().zip(used)) {
+            let requested = used.wrapping_add(resource.wanted);
+            self.odd |= *allocatable as u64 >> lanes::IN_RANGE | requested as u64 >> lanes::EXACT;
+            let allocatable = lanes::from_integer(*allocatable);
+            let percent = MAX_NODE_SCORE as f64 * part(lanes::from_integer(requested), allocatable) / allocatable;
+            let present = allocatable > 0.0;
+            *score += if present { weight * lanes::floor(percent) } else { 0.0 };
+            *weights += if present { weight } else { 0.0 };
+        }
+    }
+
+    /// Adds a resource whose utilization has a score of its own; where that is 0, the resource does not count.
+    fn add_shaped(&mut self, resource: &ScoredResource<'_>, first: usize, by_utilization: &[i64]) {
+        let mut utilization = Sums {
+            scores: [0.0; BLOCK_BITS],
+            weights: [0.0; BLOCK_BITS],
+            odd: self.odd,
+        };
+        utilization.add(resource, 1, first, |requested, allocatable| {
+            if requested > allocatable {
+                allocatable
+            } else {
+                requested
+            }
+        });
+        self.odd = utilization.odd;
+        for at in 0..BLOCK_BITS {
+            let present = utilization.weights[at] > 0.0;
+            let score = by_utilization
+                .get(utilization.scores[at] as usize)
+                .copied()
+                .unwrap_or(0);
+            if present && score > 0 {
+                self.scores[at] += (score * resource.weight) as f64;
+                self.weights[at] += resource.weight as f64;
+            }
+        }
+    }
+
+    /// The whole parts of the means; 0 where nothing counts. `full` is the weight of all resources together.
+    fn means(&self, full: i64, scores: &mut [i64]) {
+        let full = full as f64;
+        let all_full = self.weights.iter().all(|weights| *weights == full);
+        let sums = self.scores.iter().zip(&self.weights);
+        for (score, (sum, weights)) in scores.iter_mut().zip(sums) {
+            let weights = if all_full { full } else { *weights };
+            let mean = lanes::floor(sum / if weights > 0.0 { weights } else { 1.0 });
+            *score = lanes::to_integer(mean);
+        }
+    }
+
+    fn rounded_means(&self, scores: &mut [i64]) {
+        let sums = self.scores.iter().zip(&self.weights);
+        for (score, (sum, weights)) in scores.iter_mut().zip(sums) {
+            *score = if *weights > 0.0 {
+                (sum / weights).round() as i64
+            } else {
+                0
+            };
+        }
+    }
+}
+
+/// The score of a utilization: linear between the points of the shape, and level outside them.
+///
+/// Source: `pkg/scheduler/framework/plugins/helper.BuildBrokenLinearFunction`.
+fn broken_linear(shape: &[ShapePoint], utilization: i64) -> i64 {
+    let scaled = |point: &ShapePoint| point.score * (MAX_NODE_SCORE / MAX_SHAPE_SCORE);
+    let Some(last) = shape.last() else { return 0 };
+    match shape.iter().position(|point| utilization <= point.utilization) {
+        None => scaled(last),
+        Some(0) => scaled(&shape[0]),
+        Some(at) => {
+            let (low, high) = (&shape[at - 1], &shape[at]);
+            let rise = scaled(high) - scaled(low);
+            scaled(low) + rise * (utilization - low.utilization) / (high.utilization - low.utilization)
+        }
+    }
 }

@@ -6,10 +6,18 @@ use muster_framework::plugin::{Filter, Plugin, PodToPlace};
 use muster_framework::rejection::{Code, Reason, Rejections};
 use muster_framework::taint::{Taint, TaintEffect, tolerated};
 use muster_framework::view::View;
+use std::sync::LazyLock;
 
 /// The plugin. Source: `pkg/scheduler/framework/plugins/nodeunschedulable`.
 #[derive(Debug)]
 pub struct NodeUnschedulable;
+
+/// The taint that stands for a cordon: a pod that tolerates it does not mind.
+static CORDON: LazyLock<Taint> = LazyLock::new(|| Taint {
+    key: "node.kubernetes.io/unschedulable".into(),
+    value: "".into(),
+    effect: TaintEffect::NoSchedule,
+});
 
 const REASON: Reason = Reason::Sentence("node(s) were unschedulable");
 
@@ -29,12 +37,7 @@ impl Filter for NodeUnschedulable {
         if cordoned.is_empty() {
             return;
         }
-        let taint = Taint {
-            key: "node.kubernetes.io/unschedulable".into(),
-            value: "".into(),
-            effect: TaintEffect::NoSchedule,
-        };
-        if tolerated(&pod.spec.tolerations, &taint) {
+        if tolerated(&pod.spec.tolerations, &CORDON) {
             return;
         }
         for node in cordoned.iter() {

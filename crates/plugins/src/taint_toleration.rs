@@ -3,10 +3,10 @@
 //! Taints are judged once per distinct taint set.
 
 use muster_framework::event::{ClusterEvent, Hint};
+use muster_framework::node_match::bits_by_code;
 use muster_framework::node_set::NodeSet;
 use muster_framework::plugin::{Filter, Plugin, PodToPlace, Score, default_normalize};
 use muster_framework::rejection::{Code, Reason, Rejections};
-use muster_framework::table::NodeOrd;
 use muster_framework::taint::{Taint, TaintEffect, Toleration, tolerated};
 use muster_framework::view::View;
 
@@ -34,10 +34,11 @@ impl Filter for TaintToleration {
     fn filter(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &mut NodeSet, rejections: &mut Rejections) {
         let table = view.table();
         let keeps_off = |taint: &Taint| taint.effect.keeps_off() && !tolerated(&pod.spec.tolerations, taint);
-        let bad: Vec<bool> = table.taint_sets().map(|taints| taints.iter().any(keeps_off)).collect();
-        if bad.iter().any(|bad| *bad) {
-            nodes.retain(
-                |node| !bad[table.taint_set(node)],
+        let sets = table.taint_sets();
+        let good: Vec<bool> = sets.map(|taints| !taints.iter().any(keeps_off)).collect();
+        if good.iter().any(|good| !good) {
+            nodes.retain_blocks(
+                |first| bits_by_code(table.taint_set_ids(), &good, first),
                 |node| rejections.reject(node, Code::UnschedulableAndUnresolvable, REASON),
             );
         }
@@ -53,7 +54,7 @@ impl Filter for TaintToleration {
 }
 
 impl Score for TaintToleration {
-    fn score(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &NodeSet, scores: &mut [i64]) {
+    fn score(&self, pod: &PodToPlace<'_>, view: &View<'_>, _nodes: &NodeSet, scores: &mut [i64]) {
         let table = view.table();
         let soft = |t: &Toleration| t.effect.is_none_or(|effect| effect == TaintEffect::PreferNoSchedule);
         let tolerated = |taint: &Taint| pod.spec.tolerations.iter().any(|t| soft(t) && t.tolerates(taint));
@@ -62,9 +63,12 @@ impl Score for TaintToleration {
             .taint_sets()
             .map(|taints| taints.iter().filter(intolerable).count() as i64)
             .collect();
-        for node in nodes.iter() {
-            let NodeOrd(at) = node;
-            scores[at as usize] = counts[table.taint_set(node)];
+        if counts.iter().all(|count| *count == 0) {
+            scores.fill(0);
+            return;
+        }
+        for (score, id) in scores.iter_mut().zip(table.taint_set_ids()) {
+            *score = counts[*id as usize];
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! One file for each subcommand. Exit codes: 0 well, 1 failed while running, 2 wrong usage or configuration.
 
+mod evaluate;
 mod observe;
 mod probes;
 mod run;
@@ -29,6 +30,7 @@ struct Cli {
 enum Command {
     Run(Box<run::Args>),
     Simulate(simulate::Args),
+    Evaluate(evaluate::Args),
     Version(version::Args),
 }
 
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Run(args) => run::run(*args),
         Command::Simulate(args) => simulate::run(args),
+        Command::Evaluate(args) => evaluate::run(&args),
         Command::Version(args) => version::run(&args),
     };
     ended.unwrap_or_else(|error| {
@@ -88,5 +91,10 @@ mod tests {
     #[test]
     fn help_of_run() {
         insta::assert_snapshot!(help("run"));
+    }
+
+    #[test]
+    fn help_of_evaluate() {
+        insta::assert_snapshot!(help("evaluate"));
     }
 }

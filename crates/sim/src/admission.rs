@@ -51,22 +51,26 @@ pub enum Refusal {
     Gated(String),
 }
 
-/// Priority of a class that every cluster has.
-pub(crate) const SYSTEM_CLASSES: [(&str, i64); 2] = [
+/// The priority classes that every cluster has, with their values.
+pub const SYSTEM_CLASSES: [(&str, i64); 2] = [
     ("system-cluster-critical", 2_000_000_000),
     ("system-node-critical", 2_000_001_000),
 ];
 
 /// What a pod asks of the priority classes, and what the kinds fill in.
-pub(crate) trait Classes {
+pub trait Classes {
     /// The value of a priority class.
     fn priority(&self, class: &str) -> Option<i64>;
     /// The class for pods that name none.
     fn default_class(&self) -> Option<String>;
 }
 
-/// Fills in what the API server, and the controllers that are always there, would.
-pub(crate) fn admit(key: &Key, object: &mut Value, scheduler: &str, classes: &impl Classes) -> Result<(), Refusal> {
+/// Fills in what the API server, and the controllers that are always there, would. `scheduler` is given to pods that name
+/// none.
+///
+/// # Errors
+/// The pod names a priority class that does not exist, and states no priority either.
+pub fn admit(key: &Key, object: &mut Value, scheduler: &str, classes: &impl Classes) -> Result<(), Refusal> {
     match key.kind {
         ObjectKind::Pod => admit_pod(key, object, scheduler, classes)?,
         ObjectKind::Node => complete_node(key, object),

@@ -15,20 +15,24 @@ pub struct Source {
 
 /// One YAML document of a file.
 #[derive(Debug, Clone)]
-pub(crate) struct Document<'s> {
-    pub(crate) place: Place,
-    pub(crate) text: &'s str,
-    pub(crate) value: Value,
+pub struct Document<'s> {
+    /// Where it stands.
+    pub place: Place,
+    /// As it is written.
+    pub text: &'s str,
+    /// What it says.
+    pub value: Value,
 }
 
 /// Where a document stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) file: String,
+pub struct Place {
+    /// The file.
+    pub file: String,
     /// Counted from 1; documents without content do not count.
-    pub(crate) number: usize,
+    pub number: usize,
     /// The line of the file on which its text begins, counted from 1.
-    pub(crate) first_line: usize,
+    pub first_line: usize,
 }
 
 /// What is wrong with a scenario, in one sentence with its place.
@@ -58,7 +62,7 @@ impl std::error::Error for InputError {}
 
 /// A step of the path to a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
     /// Into the field of this name.
     Field(String),
     /// Into the element of this number.
@@ -66,7 +70,7 @@ pub(crate) enum Step {
 }
 
 /// The steps of a path that is written out, like `spec.containers[0].limits[nvidia.com/gpu]`.
-pub(crate) fn steps(path: &str) -> Vec<Step> {
+pub fn steps(path: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut rest = path;
     while !rest.is_empty() {
@@ -90,7 +94,7 @@ pub(crate) fn steps(path: &str) -> Vec<Step> {
 
 impl Document<'_> {
     /// An error about the field at `path`, or about the whole document when the path is empty.
-    pub(crate) fn error(&self, path: &[Step], message: impl Into<String>) -> InputError {
+    pub fn error(&self, path: &[Step], message: impl Into<String>) -> InputError {
         let line = line_of(self.text, path).map(|line| line + self.place.first_line);
         self.place.error(line.or(Some(self.place.first_line)), message)
     }
@@ -108,7 +112,10 @@ impl Place {
 }
 
 /// The documents of a file that have content. Only a line of its own can part two documents.
-pub(crate) fn documents(source: &Source) -> Result<Vec<Document<'_>>, InputError> {
+///
+/// # Errors
+/// The first one that is not YAML, or holds a key twice.
+pub fn documents(source: &Source) -> Result<Vec<Document<'_>>, InputError> {
     let mut found = Vec::new();
     for (first_line, text) in cut(&source.text) {
         let place = Place {

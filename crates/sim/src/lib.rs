@@ -25,10 +25,10 @@ mod span;
 mod table;
 mod timing;
 
-pub use admission::Refusal;
+pub use admission::{Classes, Refusal, SYSTEM_CLASSES, admit};
 pub use check::{Violation, check, check_at_rest, violations_at_rest};
 pub use cluster::{Binding, Change, Cluster, Stored};
-pub use document::{InputError, Source};
+pub use document::{Document, InputError, Place, Source, Step, documents, steps};
 pub use object::{Key, ObjectKind};
 pub use random::Random;
 pub use report::{Amount, Entry, GroupRow, Moment, NodeRow, PodRow, Refused, Report, State, Totals};

@@ -178,14 +178,13 @@ impl Cluster {
     }
 
     /// Compiles the pod's spec and finds what it is spread with, if that has not been done; whatever it asks of placed
-    /// pods is counted afterwards.
+    /// pods is counted from then on.
     pub(crate) fn compile(&mut self, id: PodId) {
         let Some(shape) = self.pods.get(id).map(|pod| pod.shape) else {
             return;
         };
         self.shapes.compile(shape, &mut self.table);
         self.find_default_selection(id);
-        self.fill_selections();
     }
 
     fn find_default_selection(&mut self, id: PodId) {
@@ -215,24 +214,6 @@ impl Cluster {
         if let Some(selection) = old.selection {
             self.table.release_selection(selection);
         }
-    }
-
-    /// Counts the placed pods for every question about them that is new.
-    fn fill_selections(&mut self) {
-        if !self.table.has_unfilled_selections() {
-            return;
-        }
-        let Cluster {
-            table,
-            pods,
-            namespaces,
-            ..
-        } = self;
-        let placed = pods.iter().filter_map(|(_, pod)| {
-            let node = pod.place.as_ref()?.charged?;
-            Some((node, pod.identity(namespaces.get(&pod.record.namespace))))
-        });
-        table.fill_selections(placed);
     }
 
     /// The pod as plugins see it; compile it before.
@@ -449,28 +430,24 @@ impl Cluster {
     /// Takes in a namespace; says whether its labels changed.
     pub(crate) fn apply_namespace(&mut self, record: NamespaceRecord, seen: u32) -> bool {
         let changed = self.namespaces.get(&record.name) != Some(&record.labels);
+        let name = record.name;
         let applied = self
             .namespaces
-            .apply(&record.name, record.resource_version, seen, record.labels)
+            .apply(&name, record.resource_version, seen, record.labels)
             && changed;
         if applied {
-            self.recount_by_namespace_label();
+            self.table.set_namespace_labels(&name, self.namespaces.get(&name));
         }
         applied
     }
 
-    /// Forgets a namespace; says whether it had labels.
+    /// Forgets a namespace; says whether there was one. Selectors find the pods that it leaves by its name only.
     pub(crate) fn remove_namespace(&mut self, name: &Text) -> bool {
-        let labelled = self.namespaces.remove(name).is_some_and(|labels| !labels.is_empty());
-        if labelled {
-            self.recount_by_namespace_label();
+        let known = self.namespaces.remove(name).is_some();
+        if known {
+            self.table.set_namespace_labels(name, None);
         }
-        labelled
-    }
-
-    fn recount_by_namespace_label(&mut self) {
-        self.table.unfill_selections_by_namespace_label();
-        self.fill_selections();
+        known
     }
 
     /// Takes in a service or a controller; says whether its selector is another than before.

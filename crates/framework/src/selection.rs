@@ -1,10 +1,11 @@
 //! Pods that terms speak of, counted by node and by domain, and the terms that placed pods bring along.
 //!
 //! A [`Selection`] is a question about placed pods that some pod to be placed asks: "how many are selected by this, on this
-//! node, in this zone?". It is interned, filled once from the pods that are there, and kept up to date from then on: a
+//! node, in this zone?". It is interned, counted once over the pods that are there, and kept up to date from then on: a
 //! known selection costs a pod nothing. A *placed term* is the reverse: an (anti-)affinity term of a pod that is placed,
 //! interned with the number of its bearers by node and by domain.
 
+use crate::Text;
 use crate::counts::Counts;
 use crate::labels::Labels;
 use crate::record::{NamespaceScope, PodAffinityTerm, PodSpec};
@@ -185,15 +186,21 @@ impl Tally {
             .map(|(_, counts)| counts)
     }
 
-    fn add(&mut self, node: NodeOrd, columns: &[LabelColumn], n_nodes: usize) {
-        self.on_node.add(node.0, 1, n_nodes);
+    fn add(&mut self, node: NodeOrd, pods: u32, columns: &[LabelColumn], n_nodes: usize) {
+        self.on_node.add(node.0, pods, n_nodes);
         for (column, counts) in &mut self.by_domain {
             let column = &columns[column.index()];
             match column.code(node) {
                 0 => {}
-                code => counts.add(code, 1, column.n_codes()),
+                code => counts.add(code, pods, column.n_codes()),
             }
         }
+    }
+
+    fn clear(&mut self) {
+        self.on_node = Counts::default();
+        let by_domain = self.by_domain.iter_mut();
+        by_domain.for_each(|(_, counts)| *counts = Counts::default());
     }
 
     fn sub(&mut self, node: NodeOrd, columns: &[LabelColumn]) {
@@ -298,15 +305,117 @@ fn hash_label(key: &str, value: &str) -> u64 {
     hasher.finish()
 }
 
+// ---- placed pods -------------------------------------------------------------------------------------------------
+
+/// What selectors see of placed pods: replicas of one template are one kin.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Kin {
+    namespace: Text,
+    labels: Labels,
+    terminating: bool,
+}
+
+/// A namespace that pods are placed from.
+#[derive(Debug, Default)]
+struct Namespace {
+    labels: Option<Labels>,
+    n_pods: u32,
+}
+
+/// Where pods are, by what selectors see of them: a selection that is new is judged once per kin, not per pod.
+#[derive(Debug, Default)]
+struct Placed {
+    /// Nodes in the order of their ordinals, with how many of the kin are there.
+    nodes: FxHashMap<Kin, SmallVec<[(NodeOrd, u32); 2]>>,
+    namespaces: FxHashMap<Text, Namespace>,
+}
+
+impl Placed {
+    fn add(&mut self, node: NodeOrd, pod: &PodIdentity<'_>) {
+        let namespace = match self.namespaces.get_key_value(pod.namespace) {
+            Some((name, _)) => name.clone(),
+            None => Text::from(pod.namespace),
+        };
+        let known = self.namespaces.entry(namespace.clone()).or_default();
+        known.n_pods += 1;
+        if known.n_pods == 1 {
+            known.labels = pod.namespace_labels.cloned();
+        }
+        let kin = Kin {
+            namespace,
+            labels: pod.labels.clone(),
+            terminating: pod.terminating,
+        };
+        let nodes = self.nodes.entry(kin).or_default();
+        match nodes.binary_search_by_key(&node, |(node, _)| *node) {
+            Ok(at) => nodes[at].1 += 1,
+            Err(at) => nodes.insert(at, (node, 1)),
+        }
+    }
+
+    fn remove(&mut self, node: NodeOrd, pod: &PodIdentity<'_>) {
+        let Some((name, _)) = self.namespaces.get_key_value(pod.namespace) else {
+            return;
+        };
+        let kin = Kin {
+            namespace: name.clone(),
+            labels: pod.labels.clone(),
+            terminating: pod.terminating,
+        };
+        let Some(nodes) = self.nodes.get_mut(&kin) else { return };
+        let Ok(at) = nodes.binary_search_by_key(&node, |(node, _)| *node) else {
+            return;
+        };
+        nodes[at].1 -= 1;
+        if nodes[at].1 == 0 {
+            nodes.remove(at);
+        }
+        if nodes.is_empty() {
+            self.nodes.remove(&kin);
+        }
+        if let Some(known) = self.namespaces.get_mut(pod.namespace) {
+            known.n_pods -= 1;
+            if known.n_pods == 0 {
+                self.namespaces.remove(pod.namespace);
+            }
+        }
+    }
+
+    /// The labels that the namespace had when its pods were counted.
+    fn namespace_labels(&self, namespace: &str) -> Option<&Labels> {
+        self.namespaces.get(namespace)?.labels.as_ref()
+    }
+
+    fn kins(&self) -> impl Iterator<Item = (PodIdentity<'_>, &[(NodeOrd, u32)])> {
+        self.nodes.iter().map(|(kin, nodes)| {
+            let identity = PodIdentity {
+                namespace: &kin.namespace,
+                namespace_labels: self.namespace_labels(&kin.namespace),
+                labels: &kin.labels,
+                terminating: kin.terminating,
+            };
+            (identity, &**nodes)
+        })
+    }
+}
+
 // ---- selections --------------------------------------------------------------------------------------------------
 
 #[derive(Debug)]
 struct SelectionEntry {
     selection: Arc<Selection>,
     users: u32,
-    /// Whether the pods that are placed have been counted.
-    filled: bool,
     tally: Tally,
+}
+
+impl SelectionEntry {
+    /// Counts what is placed.
+    fn count(&mut self, placed: &Placed, columns: &[LabelColumn], n_nodes: usize) {
+        let kins = placed.kins().filter(|(kin, _)| self.selection.selects(kin));
+        for (node, pods) in kins.flat_map(|(_, nodes)| nodes) {
+            self.tally.add(*node, *pods, columns, n_nodes);
+        }
+    }
 }
 
 /// All selections that are kept up to date.
@@ -317,7 +426,7 @@ pub(crate) struct Selections {
     free: Vec<SelectionOrd>,
     idle: VecDeque<SelectionOrd>,
     index: LabelIndex,
-    n_unfilled: usize,
+    placed: Placed,
     /// Namespace selectors are read as before Kubernetes 1.37.
     widens: bool,
 }
@@ -328,7 +437,12 @@ impl Selections {
     }
 
     /// The selection, interned, with one user more.
-    pub(crate) fn acquire(&mut self, mut selection: Selection) -> SelectionOrd {
+    pub(crate) fn acquire(
+        &mut self,
+        mut selection: Selection,
+        columns: &[LabelColumn],
+        n_nodes: usize,
+    ) -> SelectionOrd {
         if self.widens {
             selection.all_of.iter_mut().for_each(PodSelector::widen);
         }
@@ -341,25 +455,22 @@ impl Selections {
             }
             return ord;
         }
+        let ord = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            SelectionOrd((self.entries.len() - 1) as u32)
+        });
+        if let Some(selector) = selection.indexed() {
+            self.index.insert(selector, ord.0);
+        }
         let selection = Arc::new(selection);
-        let entry = SelectionEntry {
-            selection: selection.clone(),
+        self.by_content.insert(selection.clone(), ord);
+        let mut entry = SelectionEntry {
+            selection,
             users: 1,
-            filled: false,
             tally: Tally::default(),
         };
-        self.n_unfilled += 1;
-        let ord = match self.free.pop() {
-            Some(ord) => {
-                self.entries[ord.0 as usize] = Some(entry);
-                ord
-            }
-            None => {
-                self.entries.push(Some(entry));
-                SelectionOrd((self.entries.len() - 1) as u32)
-            }
-        };
-        self.by_content.insert(selection, ord);
+        entry.count(&self.placed, columns, n_nodes);
+        self.entries[ord.0 as usize] = Some(entry);
         ord
     }
 
@@ -383,19 +494,12 @@ impl Selections {
         let Some(entry) = self.entries[ord.0 as usize].take() else {
             return SmallVec::new();
         };
-        self.unindex(&entry, ord);
-        self.n_unfilled -= usize::from(!entry.filled);
+        if let Some(selector) = entry.selection.indexed() {
+            self.index.remove(selector, ord.0);
+        }
         self.by_content.remove(&entry.selection);
         self.free.push(ord);
         entry.tally.by_domain.iter().map(|(column, _)| *column).collect()
-    }
-
-    fn unindex(&mut self, entry: &SelectionEntry, ord: SelectionOrd) {
-        if entry.filled
-            && let Some(selector) = entry.selection.indexed()
-        {
-            self.index.remove(selector, ord.0);
-        }
     }
 
     pub(crate) fn watches(&self, ord: SelectionOrd, column: ColumnOrd) -> bool {
@@ -419,60 +523,23 @@ impl Selections {
         self.idle.len() == self.by_content.len()
     }
 
-    pub(crate) fn is_unfilled(&self) -> bool {
-        self.n_unfilled > 0
-    }
-
-    /// Selections that read namespace labels have to be filled anew.
-    pub(crate) fn unfill_namespaced(&mut self) {
-        for at in 0..self.entries.len() {
-            let Some(mut entry) = self.entries[at].take() else {
-                continue;
-            };
-            if entry.filled && entry.selection.reads_namespace_labels() {
-                self.unindex(&entry, SelectionOrd(at as u32));
-                entry.filled = false;
-                self.n_unfilled += 1;
-                entry.tally.on_node = Counts::default();
-                entry
-                    .tally
-                    .by_domain
-                    .iter_mut()
-                    .for_each(|(_, counts)| *counts = Counts::default());
-            }
-            self.entries[at] = Some(entry);
-        }
-    }
-
-    /// Counts the placed pods for every selection that has not been filled.
-    pub(crate) fn fill<'a>(
+    /// A namespace has been seen with these labels, or is gone: what reads labels of namespaces is counted anew.
+    pub(crate) fn set_namespace_labels(
         &mut self,
-        pods: impl Iterator<Item = (NodeOrd, PodIdentity<'a>)>,
+        namespace: &str,
+        labels: Option<&Labels>,
         columns: &[LabelColumn],
         n_nodes: usize,
     ) {
-        let unfilled = |entry: &Option<SelectionEntry>| entry.as_ref().is_some_and(|entry| !entry.filled);
-        let ords: Vec<usize> = (0..self.entries.len())
-            .filter(|at| unfilled(&self.entries[*at]))
-            .collect();
-        for (node, pod) in pods {
-            for at in &ords {
-                if let Some(entry) = &mut self.entries[*at]
-                    && entry.selection.selects(&pod)
-                {
-                    entry.tally.add(node, columns, n_nodes);
-                }
-            }
+        match self.placed.namespaces.get_mut(namespace) {
+            Some(known) if known.labels.as_ref() != labels => known.labels = labels.cloned(),
+            _ => return,
         }
-        for at in ords {
-            if let Some(entry) = &mut self.entries[at] {
-                entry.filled = true;
-                if let Some(selector) = entry.selection.indexed() {
-                    self.index.insert(selector, at as u32);
-                }
-            }
+        let entries = self.entries.iter_mut().flatten();
+        for entry in entries.filter(|entry| entry.selection.reads_namespace_labels()) {
+            entry.tally.clear();
+            entry.count(&self.placed, columns, n_nodes);
         }
-        self.n_unfilled = 0;
     }
 
     /// The selections that count the pod.
@@ -487,19 +554,26 @@ impl Selections {
     }
 
     pub(crate) fn add_pod(&mut self, node: NodeOrd, pod: &PodIdentity<'_>, columns: &[LabelColumn], n_nodes: usize) {
+        self.set_namespace_labels(pod.namespace, pod.namespace_labels, columns, n_nodes);
+        self.placed.add(node, pod);
         for ord in self.selecting(pod) {
             if let Some(entry) = &mut self.entries[ord.0 as usize] {
-                entry.tally.add(node, columns, n_nodes);
+                entry.tally.add(node, 1, columns, n_nodes);
             }
         }
     }
 
     pub(crate) fn remove_pod(&mut self, node: NodeOrd, pod: &PodIdentity<'_>, columns: &[LabelColumn]) {
-        for ord in self.selecting(pod) {
+        let counted = PodIdentity {
+            namespace_labels: self.placed.namespace_labels(pod.namespace),
+            ..*pod
+        };
+        for ord in self.selecting(&counted) {
             if let Some(entry) = &mut self.entries[ord.0 as usize] {
                 entry.tally.sub(node, columns);
             }
         }
+        self.placed.remove(node, pod);
     }
 
     pub(crate) fn move_node(&mut self, column: ColumnOrd, node: NodeOrd, from: u32, to: u32, n_codes: usize) {
@@ -610,7 +684,7 @@ impl PlacedTerms {
 
     pub(crate) fn add_bearer(&mut self, ord: TermOrd, node: NodeOrd, columns: &[LabelColumn], n_nodes: usize) {
         if let Some(entry) = &mut self.entries[ord.0 as usize] {
-            entry.tally.add(node, columns, n_nodes);
+            entry.tally.add(node, 1, columns, n_nodes);
             self.n_anti_affinity += u64::from(entry.kind == TermKind::RequiredAntiAffinity);
         }
     }
@@ -656,5 +730,103 @@ impl PlacedTerms {
         for entry in self.entries.iter_mut().flatten() {
             entry.tally.move_node(column, node, from, to, n_codes);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::selector::Requirement;
+
+    fn one_of(key: &str, operator: Operator, value: &str) -> Option<LabelSelector> {
+        Some(LabelSelector {
+            requirements: Box::new([Requirement {
+                key: key.into(),
+                operator,
+                values: Box::new([value.into()]),
+            }]),
+        })
+    }
+
+    fn in_namespaces(selector: Option<LabelSelector>) -> Selection {
+        Selection {
+            all_of: Box::new([PodSelector {
+                selector: Some(LabelSelector::default()),
+                namespaces: NamespaceScope {
+                    names: Box::new(["named".into()]),
+                    selector,
+                },
+            }]),
+            count_terminating: true,
+        }
+    }
+
+    /// Selections that nobody uses are kept for a while: the oldest go first.
+    #[test]
+    fn idle_selections_are_bounded() {
+        let mut selections = Selections::default();
+        for at in 0..300 {
+            let ord = selections.acquire(in_namespaces(one_of("a", Operator::In, &at.to_string())), &[], 0);
+            selections.release(ord);
+        }
+        let known = |at: usize| {
+            let selection = in_namespaces(one_of("a", Operator::In, &at.to_string()));
+            selections.by_content.contains_key(&selection)
+        };
+        assert!((44..300).all(known) && !(0..44).any(known));
+        assert!(selections.is_idle() && selections.entries.len() == 257);
+    }
+
+    /// A namespace that has not been seen is found by its name, or by a selector that states nothing. Before 1.37 a
+    /// selector that the absence of labels satisfies finds every namespace.
+    #[test]
+    fn namespaces_are_found_by_name_and_by_label() {
+        let red: Labels = [("team", "red")].into_iter().collect();
+        let is_red = one_of("team", Operator::In, "red");
+        let not_red = one_of("team", Operator::NotIn, "red");
+        let everywhere = Some(LabelSelector::default());
+        for (selector, namespace, labels, before, since) in [
+            (&None, "named", None, true, true),
+            (&None, "red", Some(&red), false, false),
+            (&is_red, "red", Some(&red), true, true),
+            (&is_red, "red", None, false, false),
+            (&not_red, "red", Some(&red), true, false),
+            (&not_red, "red", None, true, false),
+            (&not_red, "bare", Some(&Labels::default()), true, true),
+            (&everywhere, "red", None, true, true),
+        ] {
+            for (minor, expected) in [(KubeMinor::V1_36, before), (KubeMinor::V1_37, since)] {
+                let mut selections = Selections::default();
+                selections.follow(minor);
+                let ord = selections.acquire(in_namespaces(selector.clone()), &[], 0);
+                let pod = PodIdentity {
+                    namespace,
+                    namespace_labels: labels,
+                    labels: &Labels::default(),
+                    terminating: false,
+                };
+                let found = selections.selecting(&pod).contains(&ord);
+                assert_eq!(found, expected, "{minor} {selector:?} {namespace} {labels:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn spreading_counts_nothing_for_a_selector_that_states_nothing_and_no_pod_on_its_way_out() {
+        let pod = |labels, terminating| PodIdentity {
+            namespace: "named",
+            namespace_labels: None,
+            labels,
+            terminating,
+        };
+        let (bare, web) = (Labels::default(), [("app", "web")].into_iter().collect());
+        let spread = |selector| {
+            let namespaces = in_namespaces(None).all_of[0].namespaces.clone();
+            Selection::of_spread(PodSelector { selector, namespaces })
+        };
+        assert!(spread(one_of("app", Operator::In, "web")).selects(&pod(&web, false)));
+        assert!(!spread(one_of("app", Operator::In, "web")).selects(&pod(&web, true)));
+        assert!(!spread(Some(LabelSelector::default())).selects(&pod(&bare, false)));
+        assert!(!spread(None).selects(&pod(&bare, false)));
     }
 }

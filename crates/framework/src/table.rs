@@ -743,9 +743,8 @@ impl NodeTable {
     }
 
     /// Makes sure that a selection is counted by node and by the domains of `columns`, and counts one more user of it.
-    /// What is new has to be filled: see [`NodeTable::has_unfilled_selections`].
     pub fn acquire_selection(&mut self, selection: Selection, columns: &[ColumnOrd]) -> SelectionOrd {
-        let ord = self.selections.acquire(selection);
+        let ord = self.selections.acquire(selection, &self.columns, self.names.len());
         for column in columns {
             if !self.selections.watches(ord, *column) {
                 // The counts by domain live as long as the selection, so it is a user of the column itself.
@@ -763,20 +762,12 @@ impl NodeTable {
         }
     }
 
-    /// Whether selections wait for [`NodeTable::fill_selections`].
-    pub fn has_unfilled_selections(&self) -> bool {
-        self.selections.is_unfilled()
-    }
-
-    /// Labels of a namespace have changed: selections that read them have to be filled anew.
-    pub fn unfill_selections_by_namespace_label(&mut self) {
-        self.selections.unfill_namespaced();
-    }
-
-    /// Counts `pods`, which are all that are placed, for selections that are new.
-    pub fn fill_selections<'a>(&mut self, pods: impl Iterator<Item = (NodeOrd, PodIdentity<'a>)>) {
+    /// A namespace has been seen with these labels, or is gone (None): what speaks of pods by the labels of their
+    /// namespace is counted anew.
+    pub fn set_namespace_labels(&mut self, namespace: &str, labels: Option<&Labels>) {
         let n_nodes = self.names.len();
-        self.selections.fill(pods, &self.columns, n_nodes);
+        self.selections
+            .set_namespace_labels(namespace, labels, &self.columns, n_nodes);
     }
 
     /// The term, interned: it exists from now on, borne or not, until its last user and bearer are gone.

@@ -302,8 +302,8 @@ impl World {
             }
             Step::Replace(node, labels) => self.replace(node, labels),
             Step::Namespace(at, labels) => {
+                self.table.set_namespace_labels(NAMESPACES[at], labels.as_ref());
                 self.namespaces[at] = labels;
-                self.table.unfill_selections_by_namespace_label();
             }
             Step::Check | Step::TakeOff(_) | Step::Forget(_) | Step::Release(_) => {}
         }
@@ -317,15 +317,6 @@ impl World {
         self.table.remove(ord);
         self.table.apply(&record(node, &labels));
         self.node_labels[node] = labels;
-    }
-
-    fn fill(&mut self) {
-        if self.table.has_unfilled_selections() {
-            let nodes: Vec<NodeOrd> = self.pods.iter().map(|pod| self.node(pod.node)).collect();
-            let placed = nodes.into_iter().zip(&self.pods);
-            let placed = placed.map(|(node, pod)| (node, identity(pod, &self.namespaces)));
-            self.table.fill_selections(placed);
-        }
     }
 }
 
@@ -445,7 +436,6 @@ impl World {
         let specs: Vec<CompiledSpec> = (0..N_TEMPLATES)
             .map(|at| CompiledSpec::compile(&self.templates[at], &mut self.table))
             .collect();
-        self.fill();
         let mut delta = Delta::default();
         let mut pods: Vec<(&Pod, i64)> = self.pods.iter().map(|pod| (pod, 1)).collect();
         self.check(&delta, &pods);
@@ -487,33 +477,10 @@ proptest! {
             let check = matches!(step, Step::Check);
             world.take(step);
             if check {
-                world.fill();
                 let pods: Vec<(&Pod, i64)> = world.pods.iter().map(|pod| (pod, 1)).collect();
                 world.check(&Delta::default(), &pods);
             }
         }
         world.check_with_delta(&added, &removed);
     }
-}
-
-/// Selections that nobody uses are kept for a while: the oldest go first.
-#[test]
-fn idle_selections_are_bounded() {
-    let mut table = NodeTable::new();
-    let column = table.acquire_column(&"zone".into());
-    let ask = |at: usize, table: &mut NodeTable| {
-        let app = requirement("app", Operator::In, &[&at.to_string()]);
-        let selection = Selection::of_terms([&term(selector(&[app]), scope(&["blue"], None), "zone")]);
-        let ord = table.acquire_selection(selection, &[column]);
-        let is_new = table.has_unfilled_selections();
-        table.fill_selections(std::iter::empty());
-        table.release_selection(ord);
-        is_new
-    };
-    assert!((0..300).all(|at| ask(at, &mut table)));
-    assert!(
-        !ask(299, &mut table) && !ask(44, &mut table),
-        "the last ones are still known"
-    );
-    assert!(ask(0, &mut table), "the first one is not");
 }

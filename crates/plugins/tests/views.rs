@@ -565,9 +565,6 @@ fn build(nodes: &[NodeRecord], spec: &(KubeMinor, u8), placed: &[(NodeOrd, &Pod)
         };
         table.acquire_selection(Selection::of_spread(pods), &[])
     });
-    let namespaces: Vec<Option<Labels>> = placed.iter().map(|(_, pod)| namespace_labels(pod.namespace)).collect();
-    let identities = placed.iter().zip(&namespaces);
-    table.fill_selections(identities.map(|((node, pod), labels)| (*node, footprint(pod, labels).identity)));
     World {
         table,
         profile,

@@ -1,0 +1,246 @@
+//! Extenders: asked by effects, heard by inputs; nothing waits in place, and every question has an end.
+
+mod world;
+
+use muster_engine::{Effect, EffectKind, Engine, ExtenderAnswer, ExtenderSettings, ExtenderVerb, Input, Outcome};
+use muster_framework::Text;
+use muster_framework::record::{Kind, PodRecord};
+use std::time::Duration;
+use world::{World, gang, member, node, pod, settings, workload};
+
+fn extender(name: &str) -> ExtenderSettings {
+    ExtenderSettings {
+        name: name.into(),
+        filters: true,
+        prioritizes: false,
+        binds: false,
+        weight: 1,
+        ignorable: false,
+        managed_resources: vec![],
+        timeout: Duration::from_secs(5),
+    }
+}
+
+fn world_with(extenders: Vec<ExtenderSettings>, nodes: usize) -> World {
+    let mut world = World::unsynced();
+    world.engine = Engine::new(&muster_engine::Settings { extenders, ..settings() });
+    for n in 1..=nodes {
+        world.node(node(&format!("n{n}"), 1000));
+    }
+    world.sync();
+    world
+}
+
+/// Questions that came out since the last call, in order.
+fn questions(world: &mut World) -> Vec<(muster_engine::EffectId, u32, ExtenderVerb, Vec<String>)> {
+    world.run();
+    let effects: Vec<Effect> = std::mem::take(&mut world.effects);
+    effects
+        .into_iter()
+        .filter_map(|effect| match effect.kind {
+            EffectKind::AskExtender { extender, verb, nodes, .. } => {
+                Some((effect.id, extender, verb, nodes.iter().map(ToString::to_string).collect()))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+fn filtered(nodes: &[&str], failed: &[(&str, &str)]) -> Outcome {
+    Outcome::Extender(ExtenderAnswer::Filtered {
+        nodes: nodes.iter().map(|name| Text::from(*name)).collect(),
+        failed: failed.iter().map(|(name, why)| (Text::from(*name), Text::from(*why))).collect(),
+        unresolvable: vec![],
+    })
+}
+
+fn failed() -> Outcome {
+    Outcome::Extender(ExtenderAnswer::Failed {
+        message: "connection refused".into(),
+    })
+}
+
+#[test]
+fn filters_are_asked_one_after_the_other_and_only_what_all_leave_is_chosen() {
+    let mut world = world_with(vec![extender("http://a"), extender("http://b")], 3);
+    world.pod(pod("web", 100));
+    let asked = questions(&mut world);
+    assert_eq!(asked.len(), 1);
+    assert_eq!((asked[0].1, &asked[0].3[..]), (0, &["n1".to_owned(), "n2".into(), "n3".into()][..]));
+    world.done(asked[0].0, filtered(&["n2", "n3"], &[("n1", "full")]));
+    let asked = questions(&mut world);
+    assert_eq!((asked[0].1, &asked[0].3[..]), (1, &["n2".to_owned(), "n3".into()][..]));
+    assert!(world.bound().is_empty(), "it is not bound before everybody has spoken");
+    world.done(asked[0].0, filtered(&["n3"], &[]));
+    world.run();
+    assert_eq!(world.bound()["web"], "n3");
+}
+
+#[test]
+fn scores_of_extenders_count_ten_times_their_weight() {
+    let scorer = ExtenderSettings {
+        filters: false,
+        prioritizes: true,
+        weight: 20,
+        ..extender("http://s")
+    };
+    let mut world = world_with(vec![scorer], 3);
+    world.pod(PodRecord {
+        node_name: Some("n2".into()),
+        scheduler_name: "other".into(),
+        ..pod("there", 500)
+    });
+    world.pod(pod("web", 100));
+    let asked = questions(&mut world);
+    assert_eq!(asked[0].2, ExtenderVerb::Prioritize);
+    let scores = vec![("n2".into(), 10), ("n1".into(), 0)];
+    world.done(asked[0].0, Outcome::Extender(ExtenderAnswer::Prioritized { scores }));
+    world.run();
+    assert_eq!(world.bound()["web"], "n2", "although it is the fullest");
+}
+
+#[test]
+fn an_extender_that_fails_is_an_error_unless_it_may_be_ignored() {
+    let mut world = world_with(vec![extender("http://a")], 1);
+    world.pod(pod("web", 100));
+    let asked = questions(&mut world);
+    world.done(asked[0].0, failed());
+    world.run();
+    let (reason, message) = world.condition("web").expect("it is told");
+    assert_eq!(reason, "SchedulerError");
+    assert_eq!(message, "extender http://a: connection refused");
+    world.advance(Duration::from_secs(2));
+    let asked = questions(&mut world);
+    assert_eq!(asked.len(), 1, "it is asked again after a backoff");
+
+    let ignorable = ExtenderSettings {
+        ignorable: true,
+        ..extender("http://a")
+    };
+    let mut world = world_with(vec![ignorable], 1);
+    world.pod(pod("web", 100));
+    let asked = questions(&mut world);
+    world.done(asked[0].0, failed());
+    world.run();
+    assert_eq!(world.bound()["web"], "n1");
+}
+
+
+#[test]
+fn a_question_that_nobody_answers_has_an_end() {
+    let mut world = world_with(vec![extender("http://a")], 1);
+    world.pod(pod("web", 100));
+    assert_eq!(questions(&mut world).len(), 1);
+    world.advance(Duration::from_secs(10));
+    let (reason, message) = world.condition("web").expect("it is told");
+    assert_eq!((&*reason, &*message), ("SchedulerError", "extender http://a: no answer came in time"));
+}
+
+#[test]
+fn an_answer_is_held_against_what_has_changed_since() {
+    let mut world = world_with(vec![extender("http://a")], 2);
+    world.pod(pod("web", 800));
+    let asked = questions(&mut world);
+    // While the extender thinks, somebody takes the room on n1, and n3 appears.
+    world.pod(PodRecord {
+        node_name: Some("n1".into()),
+        scheduler_name: "other".into(),
+        ..pod("rival", 800)
+    });
+    world.node(node("n3", 1000));
+    world.done(asked[0].0, filtered(&["n1"], &[("n2", "no")]));
+    let asked = questions(&mut world);
+    assert_eq!(asked.len(), 1, "nothing is left of what was asked about: it is asked about what is there now");
+    assert_eq!(asked[0].3, ["n2", "n3"]);
+    world.done(asked[0].0, filtered(&["n3"], &[("n2", "no")]));
+    world.run();
+    assert_eq!(world.bound()["web"], "n3");
+}
+
+#[test]
+fn what_extenders_reject_is_said_and_any_event_may_change_their_mind() {
+    let mut world = world_with(vec![extender("http://a")], 1);
+    world.pod(pod("web", 100));
+    let asked = questions(&mut world);
+    world.done(asked[0].0, filtered(&[], &[("n1", "no licence left")]));
+    world.run();
+    let (reason, message) = world.condition("web").expect("it is told");
+    assert_eq!(reason, "Unschedulable");
+    assert_eq!(
+        message,
+        "0/1 nodes are available: 1 no licence left. Nodes by the first plugin that rejects them: 1 Extender."
+    );
+    world.pod(PodRecord {
+        node_name: Some("n1".into()),
+        scheduler_name: "other".into(),
+        ..pod("x", 1)
+    });
+    world.delete(Kind::Pod, "x");
+    world.advance(Duration::from_secs(2));
+    assert_eq!(questions(&mut world).len(), 1);
+}
+
+#[test]
+fn only_pods_that_ask_for_its_resources_concern_an_extender_and_it_binds_them() {
+    let binder = ExtenderSettings {
+        filters: false,
+        binds: true,
+        managed_resources: vec!["example.com/gpu".into()],
+        ..extender("http://g")
+    };
+    let mut world = World::unsynced();
+    world.engine = Engine::new(&muster_engine::Settings {
+        extenders: vec![binder],
+        ..settings()
+    });
+    let mut with_gpu = node("n1", 1000);
+    with_gpu.allocatable.scalars = vec![("example.com/gpu".into(), 4)];
+    world.node(with_gpu);
+    world.sync();
+    world.pod(pod("plain", 100));
+    let mut gpu = pod("gpu", 100);
+    gpu.charge.requests.scalars = vec![("example.com/gpu".into(), 1)];
+    std::sync::Arc::make_mut(&mut gpu.spec).charge = gpu.charge.clone();
+    world.pod(gpu);
+    world.run();
+    let by: Vec<(String, Option<u32>)> = world
+        .effects
+        .iter()
+        .filter_map(|effect| match &effect.kind {
+            EffectKind::Bind { pod, by, .. } => Some((pod.name.to_string(), *by)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(by, [("plain".to_owned(), None), ("gpu".to_owned(), Some(0))]);
+}
+
+#[test]
+fn twins_of_a_gang_are_asked_about_once() {
+    let mut world = world_with(vec![extender("http://a")], 4);
+    world.workload(workload("train", &[("w", gang(3))]));
+    for n in 0..3 {
+        world.pod(member(&format!("m{n}"), 400, "train", "w", ""));
+    }
+    let asked = questions(&mut world);
+    assert_eq!(asked.len(), 1);
+    world.done(asked[0].0, filtered(&["n1", "n2"], &[]));
+    world.run();
+    let bound = world.bound();
+    assert_eq!(bound.len(), 3);
+    assert!(bound.values().all(|node| node == "n1" || node == "n2"), "{bound:?}");
+}
+
+#[test]
+fn a_pod_that_goes_while_an_extender_thinks_leaves_nothing_behind() {
+    let mut world = world_with(vec![extender("http://a")], 1);
+    world.pod(pod("web", 100));
+    let asked = questions(&mut world);
+    world.delete(Kind::Pod, "web");
+    world.input(Input::EffectDone {
+        id: asked[0].0,
+        outcome: filtered(&["n1"], &[]),
+    });
+    world.run();
+    assert_eq!(world.engine.stats().in_flight, 0);
+    assert!(world.bound().is_empty());
+}

@@ -16,5 +16,5 @@ pub mod http_status;
 pub mod paths;
 pub mod write;
 
-pub use decode::{DecodeError, decode, object_key};
+pub use decode::{DecodeError, decode, decode_for, object_key};
 pub use http_status::{StatusMessage, status_message};

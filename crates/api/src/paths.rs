@@ -8,15 +8,36 @@ pub fn list_path(kind: Kind) -> &'static str {
         Kind::Node => "/api/v1/nodes",
         Kind::Pod => "/api/v1/pods",
         Kind::Namespace => "/api/v1/namespaces",
+        Kind::Service => "/api/v1/services",
+        Kind::ReplicationController => "/api/v1/replicationcontrollers",
+        Kind::PersistentVolume => "/api/v1/persistentvolumes",
+        Kind::PersistentVolumeClaim => "/api/v1/persistentvolumeclaims",
         Kind::PriorityClass => "/apis/scheduling.k8s.io/v1/priorityclasses",
         Kind::Workload => "/apis/scheduling.k8s.io/v1alpha1/workloads",
+        Kind::ReplicaSet => "/apis/apps/v1/replicasets",
+        Kind::StatefulSet => "/apis/apps/v1/statefulsets",
+        Kind::StorageClass => "/apis/storage.k8s.io/v1/storageclasses",
+        Kind::CsiNode => "/apis/storage.k8s.io/v1/csinodes",
+        Kind::CsiDriver => "/apis/storage.k8s.io/v1/csidrivers",
+        Kind::CsiStorageCapacity => "/apis/storage.k8s.io/v1/csistoragecapacities",
+        Kind::VolumeAttachment => "/apis/storage.k8s.io/v1/volumeattachments",
     }
 }
 
 /// What objects of a kind carry as `apiVersion` and `kind`.
 pub fn api_version_kind(kind: Kind) -> (&'static str, &'static str) {
     let api_version = match kind {
-        Kind::Node | Kind::Pod | Kind::Namespace => "v1",
+        Kind::Node
+        | Kind::Pod
+        | Kind::Namespace
+        | Kind::Service
+        | Kind::ReplicationController
+        | Kind::PersistentVolume
+        | Kind::PersistentVolumeClaim => "v1",
+        Kind::ReplicaSet | Kind::StatefulSet => "apps/v1",
+        Kind::StorageClass | Kind::CsiNode | Kind::CsiDriver | Kind::CsiStorageCapacity | Kind::VolumeAttachment => {
+            "storage.k8s.io/v1"
+        }
         Kind::PriorityClass => "scheduling.k8s.io/v1",
         Kind::Workload => "scheduling.k8s.io/v1alpha1",
     };

@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 use muster_engine::{PodRef, Severity};
+use muster_framework::record::{ClaimKey, ResourceVersion};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// The HTTP method of a request.
@@ -42,6 +44,12 @@ pub struct Request {
 
 const JSON: &str = "application/json";
 const STRATEGIC_MERGE_PATCH: &str = "application/strategic-merge-patch+json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// On a volume: whoever bound it was a machine. Its value does not matter; upstream writes this one.
+const BOUND_BY_CONTROLLER: (&str, &str) = ("pv.kubernetes.io/bound-by-controller", "yes");
+/// On a claim: where the scheduler wants its volume to be made.
+const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 
 /// Longest note of an event, in bytes. Source: `k8s.io/kubernetes/pkg/apis/core/validation.NoteLengthLimit`.
 const NOTE_BYTES_MAX: usize = 1024;
@@ -230,6 +238,121 @@ pub fn event(
     }
 }
 
+/// An object as it was seen. A patch that names it is refused (409) if another object has its name now, or if it has been
+/// changed since: who decided on what stood there is to look again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AsSeen<'a> {
+    /// Its uid; empty: its version says enough, for no two objects of a kind have the same.
+    pub uid: &'a str,
+    /// Its version.
+    pub resource_version: ResourceVersion,
+}
+
+/// Binds the volume of this name to a claim: the controller of volumes does the rest. `mark` unless somebody had reserved
+/// the volume for the claim before.
+/// Source: `volume.GetBindVolumeToClaim` of component-helpers and `volumeBinder.bindAPIUpdate`, which send whole objects.
+pub fn bind_volume(
+    volume: &str,
+    volume_seen: AsSeen<'_>,
+    claim: &ClaimKey,
+    claim_seen: AsSeen<'_>,
+    mark: bool,
+) -> Request {
+    #[derive(Serialize)]
+    struct Patch<'a> {
+        metadata: PatchedMetadata<'a>,
+        spec: Spec<'a>,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Spec<'a> {
+        claim_ref: ClaimReference<'a>,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct ClaimReference<'a> {
+        api_version: &'static str,
+        kind: &'static str,
+        namespace: &'a str,
+        name: &'a str,
+        uid: &'a str,
+        resource_version: String,
+    }
+    let (annotation, value) = BOUND_BY_CONTROLLER;
+    let annotations = mark.then(|| (annotation, Some(value))).into_iter().collect();
+    let patch = Patch {
+        metadata: PatchedMetadata::new(volume_seen, annotations),
+        spec: Spec {
+            claim_ref: ClaimReference {
+                api_version: "v1",
+                kind: "PersistentVolumeClaim",
+                namespace: &claim.namespace,
+                name: &claim.name,
+                uid: claim_seen.uid,
+                resource_version: claim_seen.resource_version.to_string(),
+            },
+        },
+    };
+    Request {
+        method: Method::Patch,
+        path: format!("/api/v1/persistentvolumes/{}", segment(volume)),
+        content_type: MERGE_PATCH,
+        body: body_of(&patch),
+    }
+}
+
+/// Asks whoever provisions volumes to make one for the claim, for pods on `node`.
+/// Source: `volumeBinder.AssumePodVolumes` and `bindAPIUpdate`, which send whole objects.
+pub fn select_node(claim: &ClaimKey, seen: AsSeen<'_>, node: &str) -> Request {
+    annotate_claim(claim, seen, (SELECTED_NODE, Some(node)))
+}
+
+/// Takes [`select_node`] back.
+pub fn deselect_node(claim: &ClaimKey, seen: AsSeen<'_>) -> Request {
+    annotate_claim(claim, seen, (SELECTED_NODE, None))
+}
+
+/// Sets an annotation of a claim, or removes it.
+fn annotate_claim(claim: &ClaimKey, seen: AsSeen<'_>, annotation: (&'static str, Option<&str>)) -> Request {
+    #[derive(Serialize)]
+    struct Patch<'a> {
+        metadata: PatchedMetadata<'a>,
+    }
+    Request {
+        method: Method::Patch,
+        path: format!(
+            "/api/v1/namespaces/{}/persistentvolumeclaims/{}",
+            segment(&claim.namespace),
+            segment(&claim.name)
+        ),
+        content_type: MERGE_PATCH,
+        body: body_of(&Patch {
+            metadata: PatchedMetadata::new(seen, [annotation].into_iter().collect()),
+        }),
+    }
+}
+
+/// Metadata in a patch of an object as it was seen; an annotation without a value is removed.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PatchedMetadata<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    uid: &'a str,
+    resource_version: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<&'static str, Option<&'a str>>,
+}
+
+impl<'a> PatchedMetadata<'a> {
+    fn new(seen: AsSeen<'a>, annotations: BTreeMap<&'static str, Option<&'a str>>) -> PatchedMetadata<'a> {
+        PatchedMetadata {
+            uid: seen.uid,
+            resource_version: seen.resource_version.to_string(),
+            annotations,
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Metadata<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -357,6 +480,47 @@ mod tests {
         "#);
         let without = pod_condition(&pod(), 0, "Unschedulable", "", now);
         assert!(!String::from_utf8_lossy(&without.body).contains("observedGeneration"));
+    }
+
+    fn claim() -> ClaimKey {
+        ClaimKey {
+            namespace: "shop".into(),
+            name: "data-web-0".into(),
+        }
+    }
+
+    const SEEN: AsSeen<'static> = AsSeen {
+        uid: "bb22",
+        resource_version: 81,
+    };
+
+    #[test]
+    fn a_volume_is_bound_by_a_patch_of_what_was_seen() {
+        let volume = AsSeen {
+            uid: "aa11",
+            resource_version: 77,
+        };
+        insta::assert_snapshot!(shown(&bind_volume("pv-1", volume, &claim(), SEEN, true)), @r#"
+        PATCH /api/v1/persistentvolumes/pv-1
+        application/merge-patch+json
+        {"metadata":{"uid":"aa11","resourceVersion":"77","annotations":{"pv.kubernetes.io/bound-by-controller":"yes"}},"spec":{"claimRef":{"apiVersion":"v1","kind":"PersistentVolumeClaim","namespace":"shop","name":"data-web-0","uid":"bb22","resourceVersion":"81"}}}
+        "#);
+        let reserved = bind_volume("pv-1", volume, &claim(), SEEN, false);
+        assert!(!String::from_utf8_lossy(&reserved.body).contains("annotations"));
+    }
+
+    #[test]
+    fn a_node_is_selected_and_deselected() {
+        insta::assert_snapshot!(shown(&select_node(&claim(), SEEN, "node-1")), @r#"
+        PATCH /api/v1/namespaces/shop/persistentvolumeclaims/data-web-0
+        application/merge-patch+json
+        {"metadata":{"uid":"bb22","resourceVersion":"81","annotations":{"volume.kubernetes.io/selected-node":"node-1"}}}
+        "#);
+        insta::assert_snapshot!(shown(&deselect_node(&claim(), SEEN)), @r#"
+        PATCH /api/v1/namespaces/shop/persistentvolumeclaims/data-web-0
+        application/merge-patch+json
+        {"metadata":{"uid":"bb22","resourceVersion":"81","annotations":{"volume.kubernetes.io/selected-node":null}}}
+        "#);
     }
 
     fn event_with(note: &str, name: &str) -> Request {

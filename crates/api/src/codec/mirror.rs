@@ -89,6 +89,35 @@ macro_rules! mirror_enum {
 }
 pub(super) use mirror_enum;
 
+/// Declares the image of an enum whose variants have named fields. All of them are written; the names are part of the format.
+macro_rules! mirror_fields {
+    ($(#[$doc:meta])* $image:ident of $record:ident { $($variant:ident { $($field:ident: $type:ty),* $(,)? }),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "camelCase", rename_all_fields = "camelCase")]
+        pub(super) enum $image {
+            $($variant { $($field: $type),* },)*
+        }
+
+        impl Mirror for $image {
+            type Record = $record;
+
+            fn write(record: &$record) -> $image {
+                match record {
+                    $($record::$variant { $($field),* } => $image::$variant { $($field: Mirror::write($field)),* },)*
+                }
+            }
+
+            fn read(self) -> $record {
+                match self {
+                    $($image::$variant { $($field),* } => $record::$variant { $($field: $field.read()),* },)*
+                }
+            }
+        }
+    };
+}
+pub(super) use mirror_fields;
+
 macro_rules! mirror_itself {
     ($($type:ty),*) => {
         $(impl Mirror for $type {

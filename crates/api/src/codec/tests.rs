@@ -2,17 +2,22 @@
 
 use super::{CodecError, decode, encode};
 use crate::decode::decode as decode_json;
-use muster_engine::{BindOutcome, EffectId, Input, Object, ObjectKey, Outcome, PodRead, Time};
+use muster_engine::{BindOutcome, EffectId, ExtenderAnswer, Input, Object, ObjectKey, Outcome, PodRead, Time};
 use muster_framework::Text;
 use muster_framework::group::{GroupLink, GroupPolicy};
 use muster_framework::labels::Labels;
 use muster_framework::record::{
-    HostPort, Kind, NamespaceRecord, NamespaceScope, NodeRecord, PodAffinityTerm, PodPhase, PodRecord,
-    PodScheduledCondition, PodSpec, PriorityClassRecord, Protocol, Unsupported, WorkloadRecord,
+    ClaimKey, ControllerRef, HostPort, Kind, NamespaceRecord, NamespaceScope, NodeImage, NodeRecord, PodAffinityTerm,
+    PodPhase, PodRecord, PodScheduledCondition, PodSpec, PodVolume, PriorityClassRecord, Protocol, SelectorOwnerRecord,
+    SpreadConstraint, Unsupported, WeightedPodAffinityTerm, WhenUnsatisfiable, WorkloadRecord,
 };
-use muster_framework::resource::{Charge, ResourceList};
+use muster_framework::resource::{Charge, ResourceList, ScoringRequest};
 use muster_framework::selector::{LabelSelector, NodeSelectorTerm, Operator, PreferredTerm, Requirement};
 use muster_framework::taint::{Taint, TaintEffect, Toleration, TolerationOperator};
+use muster_framework::volume::{
+    AccessModes, AttachmentRecord, ClaimPhase, ClaimRecord, CsiDriverRecord, CsiNodeDriver, CsiNodeRecord,
+    StorageCapacityRecord, StorageClassRecord, StorageObject, VolumeClaimRef, VolumePhase, VolumeRecord, VolumeSource,
+};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -33,22 +38,92 @@ fn charge() -> Charge {
     }
 }
 
-/// A pod that leaves nothing out.
-fn full_pod() -> PodRecord {
-    let requirement = |operator, values: &[&str]| Requirement {
+fn requirement(operator: Operator, values: &[&str]) -> Requirement {
+    Requirement {
         key: "zone".into(),
         operator,
         values: values.iter().map(|v| Text::from(*v)).collect(),
-    };
-    let selector = |r: Requirement| LabelSelector {
-        requirements: Box::new([r]),
-    };
-    let term = NodeSelectorTerm {
+    }
+}
+
+fn selector(requirement: Requirement) -> LabelSelector {
+    LabelSelector {
+        requirements: Box::new([requirement]),
+    }
+}
+
+fn node_term() -> NodeSelectorTerm {
+    NodeSelectorTerm {
         match_expressions: Box::new([
             requirement(Operator::NotIn, &["a", "b"]),
             requirement(Operator::Gt, &["5"]),
         ]),
         match_fields: Box::new([requirement(Operator::In, &["node-1"])]),
+    }
+}
+
+fn pod_term() -> PodAffinityTerm {
+    PodAffinityTerm {
+        selector: Some(selector(requirement(Operator::Exists, &[]))),
+        namespaces: NamespaceScope {
+            names: Box::new(["shop".into()]),
+            selector: Some(selector(requirement(Operator::DoesNotExist, &[]))),
+        },
+        topology_key: "kubernetes.io/hostname".into(),
+    }
+}
+
+/// One volume of each sort.
+fn pod_volumes() -> Box<[PodVolume]> {
+    let text = Text::from;
+    Box::new([
+        PodVolume::Claim {
+            claim: claim_key(),
+            ephemeral: true,
+        },
+        PodVolume::GcePersistentDisk {
+            name: text("disk"),
+            read_only: true,
+        },
+        PodVolume::AwsElasticBlockStore {
+            id: text("vol-1"),
+            read_only: false,
+        },
+        PodVolume::AzureDisk {
+            name: text("disk"),
+            uri: text("/subscriptions/1"),
+        },
+        PodVolume::Iscsi {
+            iqn: text("iqn.2001-04.com.example:storage"),
+            read_only: false,
+        },
+        PodVolume::Rbd {
+            monitors: Box::new([text("10.0.0.1")]),
+            pool: text("rbd"),
+            image: text("data"),
+            read_only: true,
+        },
+        PodVolume::InTree {
+            plugin: text("kubernetes.io/cinder"),
+            driver: text("cinder.csi.openstack.org"),
+            handle: text("v-1"),
+        },
+    ])
+}
+
+fn claim_key() -> ClaimKey {
+    ClaimKey {
+        namespace: "shop".into(),
+        name: "web-0-data".into(),
+    }
+}
+
+/// A pod that leaves nothing out.
+fn full_pod() -> PodRecord {
+    let term = node_term();
+    let weighted = WeightedPodAffinityTerm {
+        weight: 7,
+        term: pod_term(),
     };
     let spec = PodSpec {
         node_name: Some("node-9".into()),
@@ -67,14 +142,26 @@ fn full_pod() -> PodRecord {
             port: 53,
         }]),
         charge: charge(),
-        anti_affinity: Box::new([PodAffinityTerm {
-            selector: Some(selector(requirement(Operator::Exists, &[]))),
-            namespaces: NamespaceScope {
-                names: Box::new(["shop".into()]),
-                selector: Some(selector(requirement(Operator::DoesNotExist, &[]))),
-            },
-            topology_key: "kubernetes.io/hostname".into(),
+        scoring: Some(ScoringRequest {
+            milli_cpu: 700,
+            memory: 1 << 20,
+        }),
+        affinity: Box::new([pod_term()]),
+        anti_affinity: Box::new([pod_term()]),
+        preferred_affinity: Box::new([weighted.clone()]),
+        preferred_anti_affinity: Box::new([weighted]),
+        spread: Box::new([SpreadConstraint {
+            pods: pod_term(),
+            max_skew: 2,
+            when_unsatisfiable: WhenUnsatisfiable::DoNotSchedule,
+            min_domains: Some(3),
+            honor_node_affinity: true,
+            honor_node_taints: true,
         }]),
+        images: Box::new(["nginx:1.27".into()]),
+        volume_images: Box::new(["model:latest".into()]),
+        required_features: Box::new(["RestartAllContainersOnContainerExits".into()]),
+        volumes: pod_volumes(),
         unsupported: Box::new([Unsupported {
             field: "spec.resourceClaims".into(),
             problem: "not yet".into(),
@@ -99,6 +186,10 @@ fn full_pod() -> PodRecord {
             workload: "train".into(),
             pod_group: "workers".into(),
             replica_key: "r1".into(),
+        }),
+        controller: Some(ControllerRef {
+            kind: Kind::StatefulSet,
+            name: "web".into(),
         }),
         spec: spec.into(),
         charge: charge(),
@@ -149,6 +240,11 @@ fn objects() -> Vec<Input> {
         unschedulable: true,
         allocatable: charge().requests,
         allowed_pods: 110,
+        images: Box::new([NodeImage {
+            names: Box::new(["nginx:1.27".into(), "nginx@sha256:4f21".into()]),
+            size: 70_000_000,
+        }]),
+        declared_features: Box::new(["UserNamespacesHostNetworkSupport".into()]),
     };
     let workload = WorkloadRecord {
         namespace: "shop".into(),
@@ -175,16 +271,154 @@ fn objects() -> Vec<Input> {
         resource_version: 2,
         labels: [("team", "x")].into_iter().collect(),
     };
-    [
+    let service = SelectorOwnerRecord {
+        kind: Kind::Service,
+        namespace: "shop".into(),
+        name: "web".into(),
+        resource_version: 6,
+        selector: Some(selector(requirement(Operator::In, &["a"]))),
+    };
+    let others = [Kind::ReplicationController, Kind::ReplicaSet, Kind::StatefulSet];
+    let others = others.map(|kind| {
+        Object::SelectorOwner(SelectorOwnerRecord {
+            kind,
+            selector: None,
+            ..service.clone()
+        })
+    });
+    let first = [
         Object::Node(node),
         Object::Pod(Box::new(full_pod())),
         Object::Pod(Box::new(plain_pod())),
         Object::Namespace(namespace),
         Object::PriorityClass(class),
         Object::Workload(workload),
+        Object::SelectorOwner(service),
+    ];
+    let storage = storage_objects().into_iter().map(Object::Storage);
+    first
+        .into_iter()
+        .chain(others)
+        .chain(storage)
+        .map(Input::Applied)
+        .collect()
+}
+
+fn full_volume() -> VolumeRecord {
+    VolumeRecord {
+        name: "pv-1".into(),
+        uid: "aa11".into(),
+        resource_version: 31,
+        labels: [("topology.kubernetes.io/zone", "a")].into_iter().collect(),
+        terminating: true,
+        capacity: 10 << 30,
+        access_modes: AccessModes {
+            read_write_once: true,
+            read_only_many: true,
+            read_write_many: true,
+            read_write_once_pod: true,
+        },
+        block: true,
+        storage_class: "fast".into(),
+        attributes_class: "gold".into(),
+        node_affinity: Some(Box::new([node_term()])),
+        migrated_node_affinity: Some(Box::new([node_term()])),
+        claim: Some(VolumeClaimRef {
+            claim: claim_key(),
+            uid: "bb22".into(),
+        }),
+        phase: VolumePhase::Bound,
+        source: VolumeSource::Csi {
+            driver: "ebs.csi.aws.com".into(),
+            handle: "vol-1".into(),
+        },
+        in_tree: "kubernetes.io/aws-ebs".into(),
+        bound_by_controller: true,
+    }
+}
+
+fn full_claim() -> ClaimRecord {
+    ClaimRecord {
+        key: claim_key(),
+        uid: "bb22".into(),
+        resource_version: 32,
+        terminating: true,
+        owner_pod: "6c1f".into(),
+        volume: "pv-1".into(),
+        storage_class: Some("fast".into()),
+        attributes_class: "gold".into(),
+        access_modes: AccessModes {
+            read_write_once_pod: true,
+            ..AccessModes::default()
+        },
+        block: true,
+        request: 8 << 30,
+        selector: Some(selector(requirement(Operator::Exists, &[]))),
+        phase: ClaimPhase::Bound,
+        bind_completed: true,
+        selected_node: "node-1".into(),
+    }
+}
+
+/// One object of each storage kind, and a bare volume.
+fn storage_objects() -> Vec<StorageObject> {
+    let bare = VolumeRecord {
+        terminating: false,
+        access_modes: AccessModes::default(),
+        block: false,
+        node_affinity: None,
+        migrated_node_affinity: None,
+        claim: None,
+        phase: VolumePhase::Available,
+        source: VolumeSource::Other,
+        in_tree: "".into(),
+        bound_by_controller: false,
+        ..full_volume()
+    };
+    vec![
+        StorageObject::Volume(Box::new(full_volume())),
+        StorageObject::Volume(Box::new(bare)),
+        StorageObject::Claim(Box::new(full_claim())),
+        StorageObject::Class(StorageClassRecord {
+            name: "fast".into(),
+            resource_version: 33,
+            provisioner: "ebs.csi.aws.com".into(),
+            wait_for_first_consumer: Some(true),
+            allowed_topologies: Box::new([node_term()]),
+        }),
+        StorageObject::CsiNode(CsiNodeRecord {
+            name: "node-1".into(),
+            resource_version: 34,
+            drivers: Box::new([CsiNodeDriver {
+                name: "ebs.csi.aws.com".into(),
+                limit: Some(25),
+            }]),
+            migrated_plugins: Box::new(["kubernetes.io/aws-ebs".into()]),
+        }),
+        StorageObject::CsiDriver(CsiDriverRecord {
+            name: "ebs.csi.aws.com".into(),
+            resource_version: 35,
+            storage_capacity: true,
+            prevent_scheduling_if_missing: true,
+        }),
+        StorageObject::Capacity(StorageCapacityRecord {
+            namespace: "kube-system".into(),
+            name: "csisc-1".into(),
+            resource_version: 36,
+            storage_class: "fast".into(),
+            node_topology: Some(selector(requirement(Operator::In, &["a"]))),
+            capacity: Some(100 << 30),
+            maximum_volume_size: Some(50 << 30),
+        }),
+        StorageObject::Attachment(AttachmentRecord {
+            name: "csi-4f".into(),
+            resource_version: 37,
+            attacher: "ebs.csi.aws.com".into(),
+            node_name: "node-1".into(),
+            volume: "pv-1".into(),
+            inline: VolumeSource::Other,
+        }),
     ]
-    .map(Input::Applied)
-    .into()
 }
 
 /// Inputs about lists and deletions.
@@ -218,6 +452,16 @@ fn outcomes() -> Vec<Input> {
         Outcome::Bind(BindOutcome::Refused { message: message() }),
         Outcome::Bind(BindOutcome::Unknown { message: message() }),
         Outcome::PodRead(PodRead::Found(Box::new(plain_pod()))),
+        Outcome::Extender(ExtenderAnswer::Filtered {
+            nodes: vec!["node-1".into()],
+            failed: vec![("node-2".into(), "no licence".into())],
+            unresolvable: vec![("node-3".into(), "too old".into())],
+        }),
+        Outcome::Extender(ExtenderAnswer::Prioritized {
+            scores: vec![("node-1".into(), 7)],
+        }),
+        Outcome::Extender(ExtenderAnswer::Failed { message: message() }),
+        Outcome::Patched { resource_version: 9 },
         Outcome::PodRead(PodRead::Gone),
         Outcome::PodRead(PodRead::Failed { message: message() }),
         Outcome::Written,
@@ -287,6 +531,10 @@ fn variants(input: &Input) -> Vec<&'static str> {
             Outcome::Bind(BindOutcome::Unknown { .. }) => vec!["Unknown"],
             Outcome::PodRead(PodRead::Found(_)) => vec!["Found"],
             Outcome::PodRead(PodRead::Gone) => vec!["Gone"],
+            Outcome::Extender(ExtenderAnswer::Filtered { .. }) => vec!["Filtered"],
+            Outcome::Extender(ExtenderAnswer::Prioritized { .. }) => vec!["Prioritized"],
+            Outcome::Extender(ExtenderAnswer::Failed { .. }) => vec!["ExtenderFailed"],
+            Outcome::Patched { .. } => vec!["Patched"],
             Outcome::PodRead(PodRead::Failed { .. }) => vec!["Failed"],
             Outcome::Written => vec!["Written"],
             Outcome::ObjectGone => vec!["ObjectGone"],
@@ -299,30 +547,30 @@ fn variants(input: &Input) -> Vec<&'static str> {
 fn the_golden_files_leave_no_variant_out() {
     let inputs: Vec<Input> = [objects(), lists(), outcomes()].concat();
     let seen: BTreeSet<&str> = inputs.iter().flat_map(variants).collect();
-    assert_eq!(seen.len(), 6 + Kind::ALL.len() + 10, "{seen:?}");
+    assert_eq!(seen.len(), 6 + Kind::ALL.len() + 14, "{seen:?}");
 }
 
 #[test]
 fn what_is_not_known_is_an_error_that_names_it() {
     let error = |line: &str| decode(line).expect_err(line).to_string();
     let lines = [
-        r#"{"v":2,"now":0,"input":{"applied":{"pod":{"new":1}}}}"#,
-        r#"{"v":1,"now":0,"input":{"listDone":"Pod"},"extra":1}"#,
-        r#"{"v":1,"now":0,"input":{"listEnded":"Pod"}}"#,
-        r#"{"v":1,"now":0,"input":{"listDone":"Secret"}}"#,
-        r#"{"v":1,"now":0,"input":{"applied":{"namespace":{"name":"a","resourceVersion":1,"colour":"red"}}}}"#,
-        r#"{"v":1,"now":0,"input":{"applied":{"namespace":{"name":"a"}}}}"#,
-        r#"{"v":1,"now":0,"input":{"applied":{"namespace":{"name":"a","resourceVersion":1,"labels":{"a":"","a":""}}}}}"#,
-        r#"{"v":1,"now":-1,"input":{"listDone":"Pod"}}"#,
-        r#"{"v":1,"now":0,"input":{"listDone":"Pod"}} {}"#,
+        r#"{"v":3,"now":0,"input":{"applied":{"pod":{"new":1}}}}"#,
+        r#"{"v":2,"now":0,"input":{"listDone":"Pod"},"extra":1}"#,
+        r#"{"v":2,"now":0,"input":{"listEnded":"Pod"}}"#,
+        r#"{"v":2,"now":0,"input":{"listDone":"Secret"}}"#,
+        r#"{"v":2,"now":0,"input":{"applied":{"namespace":{"name":"a","resourceVersion":1,"colour":"red"}}}}"#,
+        r#"{"v":2,"now":0,"input":{"applied":{"namespace":{"name":"a"}}}}"#,
+        r#"{"v":2,"now":0,"input":{"applied":{"namespace":{"name":"a","resourceVersion":1,"labels":{"a":"","a":""}}}}}"#,
+        r#"{"v":2,"now":-1,"input":{"listDone":"Pod"}}"#,
+        r#"{"v":2,"now":0,"input":{"listDone":"Pod"}} {}"#,
         r#"{"now":0}"#,
         "",
     ];
     insta::assert_snapshot!(lines.map(error).join("\n"), @r#"
-    the recording has version 2, this Muster reads version 1
+    the recording has version 3, this Muster reads version 2
     extra: unknown field `extra`, expected one of `v`, `now`, `input` at line 1 column 49
     input: unknown variant `listEnded`, expected one of `applied`, `deleted`, `undecodable`, `listBegun`, `listDone`, `kindNotServed`, `effectDone` at line 1 column 35
-    input.listDone: unknown variant `Secret`, expected one of `Node`, `Pod`, `Namespace`, `PriorityClass`, `Workload` at line 1 column 43
+    input.listDone: unknown variant `Secret`, expected one of `Node`, `Pod`, `Namespace`, `PriorityClass`, `Workload`, `Service`, `ReplicationController`, `ReplicaSet`, `StatefulSet`, `PersistentVolume`, `PersistentVolumeClaim`, `StorageClass`, `CsiNode`, `CsiDriver`, `CsiStorageCapacity`, `VolumeAttachment` at line 1 column 43
     input.applied.namespace.colour: unknown field `colour`, expected one of `name`, `resourceVersion`, `labels` at line 1 column 87
     input.applied.namespace: missing field `resourceVersion` at line 1 column 59
     input.applied.namespace.labels: "a" stands there twice at line 1 column 103
@@ -331,7 +579,7 @@ fn what_is_not_known_is_an_error_that_names_it() {
     not a line of a recording: missing field `v` at line 1 column 9
     not a line of a recording: EOF while parsing a value at line 1 column 0
     "#);
-    assert_eq!(decode(lines[0]), Err(CodecError::UnknownVersion { found: 2 }));
+    assert_eq!(decode(lines[0]), Err(CodecError::UnknownVersion { found: 3 }));
 }
 
 fn text() -> impl Strategy<Value = Text> {
@@ -433,6 +681,28 @@ fn affinity_terms() -> impl Strategy<Value = PodAffinityTerm> {
         })
 }
 
+fn weighted_terms() -> impl Strategy<Value = Box<[WeightedPodAffinityTerm]>> {
+    let term = (any::<i32>(), affinity_terms());
+    slice(term.prop_map(|(weight, term)| WeightedPodAffinityTerm { weight, term }))
+}
+
+fn spread_constraints() -> impl Strategy<Value = SpreadConstraint> {
+    let when = select(&[WhenUnsatisfiable::DoNotSchedule, WhenUnsatisfiable::ScheduleAnyway][..]);
+    let policies = (any::<bool>(), any::<bool>());
+    (affinity_terms(), any::<i32>(), when, option::of(any::<i32>()), policies).prop_map(
+        |(pods, max_skew, when_unsatisfiable, min_domains, (honor_node_affinity, honor_node_taints))| {
+            SpreadConstraint {
+                pods,
+                max_skew,
+                when_unsatisfiable,
+                min_domains,
+                honor_node_affinity,
+                honor_node_taints,
+            }
+        },
+    )
+}
+
 prop_compose! {
     fn pod_specs()(
         node_name in option::of(text()),
@@ -441,8 +711,12 @@ prop_compose! {
         preferred in slice((any::<i32>(), terms())),
         tolerations in slice(tolerations()),
         host_ports in slice(host_ports()),
-        charge in charges(),
-        anti_affinity in slice(affinity_terms()),
+        (charge, scoring) in (charges(), option::of((any::<i64>(), any::<i64>()))),
+        (affinity, anti_affinity) in (slice(affinity_terms()), slice(affinity_terms())),
+        (preferred_affinity, preferred_anti_affinity) in (weighted_terms(), weighted_terms()),
+        spread in slice(spread_constraints()),
+        (images, volume_images, required_features) in (slice(text()), slice(text()), slice(text())),
+        volumes in slice(select(pod_volumes().into_vec())),
         unsupported in slice((text(), text())),
     ) -> PodSpec {
         let preferred = preferred.into_iter().map(|(weight, term)| PreferredTerm { weight, term });
@@ -455,7 +729,16 @@ prop_compose! {
             tolerations,
             host_ports,
             charge,
+            scoring: scoring.map(|(milli_cpu, memory)| ScoringRequest { milli_cpu, memory }),
+            affinity,
             anti_affinity,
+            preferred_affinity,
+            preferred_anti_affinity,
+            spread,
+            images,
+            volume_images,
+            required_features,
+            volumes,
             unsupported: unsupported.collect(),
         }
     }
@@ -478,16 +761,17 @@ prop_compose! {
         phase in select(&[PodPhase::Active, PodPhase::Succeeded, PodPhase::Failed][..]),
         (priority, priority_class_name) in (option::of(any::<i32>()), option::of(text())),
         scheduling_gates in slice(text()),
-        group in option::of(links()),
+        (group, controller) in (option::of(links()), option::of((kind(), text()))),
         spec in pod_specs(),
         charge in charges(),
         condition in option::of((text(), text())),
     ) -> PodRecord {
         let condition = condition.map(|(reason, message)| PodScheduledCondition { reason, message });
+        let controller = controller.map(|(kind, name)| ControllerRef { kind, name });
         PodRecord {
             uid, namespace, name, resource_version, generation, labels, scheduler_name, node_name, nominated_node_name,
-            phase, terminating, priority, priority_class_name, scheduling_gates, group, spec: spec.into(), charge,
-            condition,
+            phase, terminating, priority, priority_class_name, scheduling_gates, group, controller, spec: spec.into(),
+            charge, condition,
         }
     }
 }
@@ -499,9 +783,14 @@ prop_compose! {
         taints in vec((text(), text(), taint_effects()), 0..3),
         (unschedulable, allowed_pods) in (any::<bool>(), any::<i64>()),
         allocatable in resources(),
+        images in slice((slice(text()), any::<i64>())),
+        declared_features in slice(text()),
     ) -> NodeRecord {
         let taints = taints.into_iter().map(|(key, value, effect)| Taint { key, value, effect }).collect();
-        NodeRecord { name, resource_version, labels, taints, unschedulable, allocatable, allowed_pods }
+        let images = images.into_iter().map(|(names, size)| NodeImage { names, size }).collect();
+        NodeRecord {
+            name, resource_version, labels, taints, unschedulable, allocatable, allowed_pods, images, declared_features,
+        }
     }
 }
 
@@ -518,6 +807,18 @@ fn workloads() -> impl Strategy<Value = WorkloadRecord> {
             uid,
             resource_version,
             pod_groups,
+        },
+    )
+}
+
+fn selector_owners() -> impl Strategy<Value = SelectorOwnerRecord> {
+    (kind(), text(), text(), any::<u64>(), option::of(label_selectors())).prop_map(
+        |(kind, namespace, name, resource_version, selector)| SelectorOwnerRecord {
+            kind,
+            namespace,
+            name,
+            resource_version,
+            selector,
         },
     )
 }
@@ -556,6 +857,8 @@ fn some_objects() -> impl Strategy<Value = Object> {
             })
         }),
         workloads().prop_map(Object::Workload),
+        selector_owners().prop_map(Object::SelectorOwner),
+        select(storage_objects()).prop_map(Object::Storage),
     ]
 }
 

@@ -1,20 +1,25 @@
-//! Version 1 of the format: what stands in a line. Each name here is part of the format; see [`mirror_struct`].
+//! Version 2 of the format: what stands in a line. Each name here is part of the format; see [`mirror_struct`].
 
-use super::mirror::{Mirror, Pairs, Shared, Slice, mirror_enum, mirror_struct};
+use super::mirror::{Mirror, Pairs, Shared, Slice, mirror_enum, mirror_fields, mirror_struct};
+use super::storage::StorageImage;
 use muster_engine::{self as engine, EffectId, ObjectKey};
 use muster_framework::Text;
 use muster_framework::group;
 use muster_framework::record::{
-    HostPort, Kind, NamespaceRecord, NamespaceScope, NodeRecord, PodAffinityTerm, PodPhase, PodRecord,
-    PodScheduledCondition, PodSpec, PriorityClassRecord, Protocol, Unsupported, WorkloadRecord,
+    ClaimKey, ControllerRef, HostPort, Kind, NamespaceRecord, NamespaceScope, NodeImage as ImageOnNode, NodeRecord,
+    PodAffinityTerm, PodPhase, PodRecord, PodScheduledCondition, PodSpec, PodVolume, PriorityClassRecord, Protocol,
+    SelectorOwnerRecord, SpreadConstraint, Unsupported, WeightedPodAffinityTerm, WhenUnsatisfiable, WorkloadRecord,
 };
-use muster_framework::resource::{Charge, ResourceList};
+use muster_framework::resource::{Charge, ResourceList, ScoringRequest};
 use muster_framework::selector::{LabelSelector, NodeSelectorTerm, Operator, PreferredTerm, Requirement};
 use muster_framework::taint::{Taint, TaintEffect, Toleration, TolerationOperator};
 use serde::{Deserialize, Serialize};
 
 mirror_enum! {
-    KindImage of Kind { Node, Pod, Namespace, PriorityClass, Workload }
+    KindImage of Kind {
+        Node, Pod, Namespace, PriorityClass, Workload, Service, ReplicationController, ReplicaSet, StatefulSet,
+        PersistentVolume, PersistentVolumeClaim, StorageClass, CsiNode, CsiDriver, CsiStorageCapacity, VolumeAttachment,
+    }
 }
 
 mirror_enum! {
@@ -55,6 +60,13 @@ mirror_struct! {
         requests: ResourcesImage,
         scoring_milli_cpu: i64,
         scoring_memory: i64,
+    }
+}
+
+mirror_struct! {
+    ScoringRequestImage of ScoringRequest {
+        milli_cpu: i64,
+        memory: i64;
     }
 }
 
@@ -131,6 +143,54 @@ mirror_struct! {
 }
 
 mirror_struct! {
+    WeightedTermImage of WeightedPodAffinityTerm {
+        weight: i32,
+        term: PodAffinityTermImage;
+    }
+}
+
+mirror_enum! {
+    WhenUnsatisfiableImage of WhenUnsatisfiable { DoNotSchedule, ScheduleAnyway }
+}
+
+mirror_struct! {
+    SpreadConstraintImage of SpreadConstraint {
+        pods: PodAffinityTermImage,
+        max_skew: i32,
+        when_unsatisfiable: WhenUnsatisfiableImage;
+        min_domains: Option<i32>,
+        honor_node_affinity: bool,
+        honor_node_taints: bool,
+    }
+}
+
+mirror_struct! {
+    ControllerImage of ControllerRef {
+        kind: KindImage,
+        name: Text;
+    }
+}
+
+mirror_struct! {
+    ClaimKeyImage of ClaimKey {
+        namespace: Text,
+        name: Text;
+    }
+}
+
+mirror_fields! {
+    VolumeImage of PodVolume {
+        Claim { claim: ClaimKeyImage, ephemeral: bool },
+        GcePersistentDisk { name: Text, read_only: bool },
+        AwsElasticBlockStore { id: Text, read_only: bool },
+        AzureDisk { name: Text, uri: Text },
+        Iscsi { iqn: Text, read_only: bool },
+        Rbd { monitors: Slice<Text>, pool: Text, image: Text, read_only: bool },
+        InTree { plugin: Text, driver: Text, handle: Text },
+    }
+}
+
+mirror_struct! {
     UnsupportedImage of Unsupported {
         field: Text,
         problem: Text;
@@ -148,7 +208,16 @@ mirror_struct! {
         tolerations: Slice<TolerationImage>,
         host_ports: Slice<HostPortImage>,
         charge: ChargeImage,
+        scoring: Option<ScoringRequestImage>,
+        affinity: Slice<PodAffinityTermImage>,
         anti_affinity: Slice<PodAffinityTermImage>,
+        preferred_affinity: Slice<WeightedTermImage>,
+        preferred_anti_affinity: Slice<WeightedTermImage>,
+        spread: Slice<SpreadConstraintImage>,
+        images: Slice<Text>,
+        volume_images: Slice<Text>,
+        required_features: Slice<Text>,
+        volumes: Slice<VolumeImage>,
         unsupported: Slice<UnsupportedImage>,
     }
 }
@@ -179,7 +248,15 @@ mirror_struct! {
         priority_class_name: Option<Text>,
         scheduling_gates: Slice<Text>,
         group: Option<GroupLink>,
+        controller: Option<ControllerImage>,
         condition: Option<ConditionImage>,
+    }
+}
+
+mirror_struct! {
+    ImageOnNodeImage of ImageOnNode {
+        names: Slice<Text>,
+        size: i64;
     }
 }
 
@@ -192,6 +269,8 @@ mirror_struct! {
         labels: Pairs<Text>,
         taints: Vec<TaintImage>,
         unschedulable: bool,
+        images: Slice<ImageOnNodeImage>,
+        declared_features: Slice<Text>,
     }
 }
 
@@ -209,6 +288,16 @@ mirror_struct! {
         resource_version: u64,
         value: i32;
         global_default: bool,
+    }
+}
+
+mirror_struct! {
+    SelectorOwnerImage of SelectorOwnerRecord {
+        kind: KindImage,
+        namespace: Text,
+        name: Text,
+        resource_version: u64;
+        selector: Option<LabelSelectorImage>,
     }
 }
 
@@ -377,6 +466,8 @@ pub(super) enum Object {
     Namespace(NamespaceImage),
     PriorityClass(PriorityClassImage),
     Workload(WorkloadImage),
+    SelectorOwner(SelectorOwnerImage),
+    Storage(StorageImage),
 }
 
 impl Mirror for Object {
@@ -389,6 +480,8 @@ impl Mirror for Object {
             engine::Object::Namespace(namespace) => Object::Namespace(Mirror::write(namespace)),
             engine::Object::PriorityClass(class) => Object::PriorityClass(Mirror::write(class)),
             engine::Object::Workload(workload) => Object::Workload(Mirror::write(workload)),
+            engine::Object::SelectorOwner(owner) => Object::SelectorOwner(Mirror::write(owner)),
+            engine::Object::Storage(object) => Object::Storage(Mirror::write(object)),
         }
     }
 
@@ -399,16 +492,20 @@ impl Mirror for Object {
             Object::Namespace(namespace) => engine::Object::Namespace(namespace.read()),
             Object::PriorityClass(class) => engine::Object::PriorityClass(class.read()),
             Object::Workload(workload) => engine::Object::Workload(workload.read()),
+            Object::SelectorOwner(owner) => engine::Object::SelectorOwner(owner.read()),
+            Object::Storage(object) => engine::Object::Storage(object.read()),
         }
     }
 }
 
 /// The image of an [`engine::Outcome`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub(super) enum Outcome {
     Bind(BindOutcome),
     PodRead(PodRead),
+    Extender(ExtenderAnswer),
+    Patched { resource_version: u64 },
     Written,
     ObjectGone,
     WriteFailed { message: Text },
@@ -421,6 +518,10 @@ impl Mirror for Outcome {
         match record {
             engine::Outcome::Bind(outcome) => Outcome::Bind(Mirror::write(outcome)),
             engine::Outcome::PodRead(read) => Outcome::PodRead(Mirror::write(read)),
+            engine::Outcome::Extender(answer) => Outcome::Extender(Mirror::write(answer)),
+            engine::Outcome::Patched { resource_version } => Outcome::Patched {
+                resource_version: *resource_version,
+            },
             engine::Outcome::Written => Outcome::Written,
             engine::Outcome::ObjectGone => Outcome::ObjectGone,
             engine::Outcome::WriteFailed { message } => Outcome::WriteFailed {
@@ -433,9 +534,66 @@ impl Mirror for Outcome {
         match self {
             Outcome::Bind(outcome) => engine::Outcome::Bind(outcome.read()),
             Outcome::PodRead(read) => engine::Outcome::PodRead(read.read()),
+            Outcome::Extender(answer) => engine::Outcome::Extender(answer.read()),
+            Outcome::Patched { resource_version } => engine::Outcome::Patched { resource_version },
             Outcome::Written => engine::Outcome::Written,
             Outcome::ObjectGone => engine::Outcome::ObjectGone,
             Outcome::WriteFailed { message } => engine::Outcome::WriteFailed { message },
+        }
+    }
+}
+
+/// The image of an [`engine::ExtenderAnswer`]. Nodes stand in the order of the answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) enum ExtenderAnswer {
+    Filtered {
+        nodes: Vec<Text>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        failed: Vec<(Text, Text)>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unresolvable: Vec<(Text, Text)>,
+    },
+    Prioritized {
+        scores: Vec<(Text, i64)>,
+    },
+    Failed {
+        message: Text,
+    },
+}
+
+impl Mirror for ExtenderAnswer {
+    type Record = engine::ExtenderAnswer;
+
+    fn write(record: &engine::ExtenderAnswer) -> ExtenderAnswer {
+        match record.clone() {
+            engine::ExtenderAnswer::Filtered {
+                nodes,
+                failed,
+                unresolvable,
+            } => ExtenderAnswer::Filtered {
+                nodes,
+                failed,
+                unresolvable,
+            },
+            engine::ExtenderAnswer::Prioritized { scores } => ExtenderAnswer::Prioritized { scores },
+            engine::ExtenderAnswer::Failed { message } => ExtenderAnswer::Failed { message },
+        }
+    }
+
+    fn read(self) -> engine::ExtenderAnswer {
+        match self {
+            ExtenderAnswer::Filtered {
+                nodes,
+                failed,
+                unresolvable,
+            } => engine::ExtenderAnswer::Filtered {
+                nodes,
+                failed,
+                unresolvable,
+            },
+            ExtenderAnswer::Prioritized { scores } => engine::ExtenderAnswer::Prioritized { scores },
+            ExtenderAnswer::Failed { message } => engine::ExtenderAnswer::Failed { message },
         }
     }
 }

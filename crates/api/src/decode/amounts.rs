@@ -1,50 +1,58 @@
 //! What the containers of a pod ask for, added up to what the pod takes from a node.
 //!
-//! Source: `k8s.io/component-helpers/resource.PodRequests`, `PodInfo.CalculateResource` of kube-scheduler, and the
-//! defaults of the API server (`SetDefaults_Pod`), which objects that never met one lack. Amounts are rounded up per
-//! container, where upstream rounds the sum: the difference is below 1m and one byte a container.
+//! Source: `k8s.io/component-helpers/resource.PodRequests` of each minor, `PodInfo.CalculateResource` and
+//! `resourceAllocationScorer.calculatePodResourceRequest` of kube-scheduler, and the defaults of the API server
+//! (`SetDefaults_Pod`), which objects that never met one lack. As upstream, quantities are added up exactly, and the sum
+//! is rounded up.
 
+use super::brief;
 use super::intern::intern;
-use super::json::{Map, QuantityText};
+use super::json::{Map, QuantityText, Str};
+use super::names::is_scalar_resource;
 use super::path::{Path, Problems};
-use muster_framework::Text;
 use muster_framework::quantity::Quantity;
-use muster_framework::resource::{Charge, DEFAULT_MEMORY_REQUEST, DEFAULT_MILLI_CPU_REQUEST, ResourceList};
+use muster_framework::resource::{
+    Charge, DEFAULT_MEMORY_REQUEST, DEFAULT_MILLI_CPU_REQUEST, ResourceList, ScoringRequest,
+};
+use muster_framework::rules::KubeMinor;
 use serde::Deserialize;
 
 /// Quantities by the names of resources.
 pub(super) type ResourceMap<'a> = Map<'a, QuantityText<'a>>;
+
+/// One of them.
+pub(super) type Stated<'a> = (Str<'a>, QuantityText<'a>);
 
 /// `resources` of a container or of a pod.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub(super) struct ResourcesJson<'a> {
     #[serde(borrow)]
-    pub(super) requests: ResourceMap<'a>,
+    pub(super) requests: Option<ResourceMap<'a>>,
     #[serde(borrow)]
-    pub(super) limits: ResourceMap<'a>,
+    pub(super) limits: Option<ResourceMap<'a>>,
+}
+
+impl<'a> ResourcesJson<'a> {
+    /// The requests; without any, none is stated.
+    pub(super) fn requests(&self) -> &[Stated<'a>] {
+        self.requests.as_deref().unwrap_or_default()
+    }
+
+    fn limits(&self) -> &[Stated<'a>] {
+        self.limits.as_deref().unwrap_or_default()
+    }
 }
 
 /// Sets the amount of the resource `name`.
 pub(super) fn apply(list: &mut ResourceList, name: &str, quantity: Quantity) {
-    set(list, name, amount_of(name, quantity));
-}
-
-/// A quantity in the unit in which a resource is counted: thousandths for CPU.
-fn amount_of(name: &str, quantity: Quantity) -> i64 {
-    if name == "cpu" {
-        quantity.milli_value()
-    } else {
-        quantity.value()
-    }
-}
-
-fn set(list: &mut ResourceList, name: &str, amount: i64) {
     match name {
-        "cpu" => list.milli_cpu = amount,
-        "memory" => list.memory = amount,
-        "ephemeral-storage" => list.ephemeral_storage = amount,
+        "cpu" => list.milli_cpu = quantity.milli_value(),
+        "memory" => list.memory = quantity.value(),
+        "ephemeral-storage" => list.ephemeral_storage = quantity.value(),
+        _ if !is_scalar_resource(name) => {}
         _ => {
+            let amount = quantity.value();
             let at = list.scalars.binary_search_by(|(n, _)| (**n).cmp(name));
             // What is not listed is 0: so zeros are not listed, and equal demands are equal.
             match (at, amount) {
@@ -57,93 +65,99 @@ fn set(list: &mut ResourceList, name: &str, amount: i64) {
     }
 }
 
-/// Amounts that remember whether CPU and memory were stated at all: a stated zero gets no default for scoring.
+/// Quantities as they are stated, by resource: a stated zero is something else than nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Amounts {
-    list: ResourceList,
-    states_cpu: bool,
-    states_memory: bool,
-}
+pub(super) struct Requests<'s>(Vec<(&'s str, Quantity)>);
 
-impl Amounts {
-    fn set(&mut self, name: &str, amount: i64) {
-        set(&mut self.list, name, amount);
-        self.states_cpu |= name == "cpu";
-        self.states_memory |= name == "memory";
+impl<'s> Requests<'s> {
+    fn get(&self, name: &str) -> Option<Quantity> {
+        self.0.iter().find(|(n, _)| *n == name).map(|(_, quantity)| *quantity)
     }
 
-    fn join(&mut self, other: &Amounts, combine: impl Fn(&mut ResourceList, &ResourceList)) {
-        combine(&mut self.list, &other.list);
-        self.states_cpu |= other.states_cpu;
-        self.states_memory |= other.states_memory;
+    fn states(&self, name: &str) -> bool {
+        self.get(name).is_some()
     }
 
-    fn add(&mut self, other: &Amounts) {
-        self.join(other, ResourceList::add);
-    }
-
-    pub(super) fn raise_to(&mut self, other: &Amounts) {
-        self.join(other, ResourceList::raise_to);
-    }
-
-    /// With the amounts put in that scoring assumes where none is stated.
-    fn with_defaults(&self, defaults: ScoringDefaults) -> Amounts {
-        let mut amounts = self.clone();
-        if defaults.cpu && !self.states_cpu {
-            amounts.set("cpu", DEFAULT_MILLI_CPU_REQUEST);
+    fn set(&mut self, name: &'s str, quantity: Quantity) {
+        match self.0.iter_mut().find(|(n, _)| *n == name) {
+            Some((_, known)) => *known = quantity,
+            None => self.0.push((name, quantity)),
         }
-        if defaults.memory && !self.states_memory {
-            amounts.set("memory", DEFAULT_MEMORY_REQUEST);
-        }
-        amounts
     }
 
-    /// Reads quantities and notes those that are none; pods, which are counted otherwise, are left out.
-    pub(super) fn read(resources: &ResourceMap<'_>, path: Path<'_>, problems: &Problems) -> Amounts {
-        let mut amounts = Amounts::default();
-        for (name, text) in resources.iter().filter(|(name, _)| **name != *"pods") {
-            if let Some(amount) = read_amount(name, text, path, problems) {
-                amounts.set(name, amount);
+    fn join(&mut self, other: &Requests<'s>, combine: impl Fn(Quantity, Quantity) -> Quantity) {
+        for (name, quantity) in &other.0 {
+            let joined = self.get(name).map_or(*quantity, |known| combine(known, *quantity));
+            self.set(name, joined);
+        }
+    }
+
+    fn add(&mut self, other: &Requests<'s>) {
+        self.join(other, Quantity::plus);
+    }
+
+    fn raise_to(&mut self, other: &Requests<'s>) {
+        self.join(other, Quantity::max);
+    }
+
+    /// States what is stated nowhere yet.
+    fn complete_with(&mut self, defaults: &Requests<'s>) {
+        for (name, quantity) in &defaults.0 {
+            if !self.states(name) {
+                self.0.push((name, *quantity));
             }
         }
-        amounts
+    }
+
+    /// What `keep` lets through.
+    fn filtered(mut self, keep: impl Fn(&str) -> bool) -> Requests<'s> {
+        self.0.retain(|(name, _)| keep(name));
+        self
+    }
+
+    /// Reads quantities and notes those that are none, or negative.
+    pub(super) fn read<'a: 's>(
+        resources: impl IntoIterator<Item = &'s Stated<'a>>,
+        path: Path<'_>,
+        problems: &Problems,
+    ) -> Requests<'s> {
+        let mut requests = Requests::default();
+        for (name, text) in resources {
+            match Quantity::parse(text) {
+                Ok(quantity) if quantity.is_negative() => {
+                    problems.add(path.field(name), format_args!("{:?} is negative", brief(text)));
+                }
+                Ok(quantity) => requests.set(name, quantity),
+                Err(problem) => problems.add(path.field(name), problem),
+            }
+        }
+        requests
     }
 
     /// What a container asks for: its requests, and its limits where it states only those.
-    pub(super) fn requested(resources: &ResourcesJson<'_>, path: Path<'_>, problems: &Problems) -> Amounts {
-        let mut amounts = Amounts::read(&resources.requests, path.field("requests"), problems);
-        let limits = path.field("limits");
-        for (name, text) in resources.limits.iter() {
-            if **name == *"pods" || resources.requests.get(name).is_some() {
-                continue;
-            }
-            if let Some(amount) = read_amount(name, text, limits, problems) {
-                amounts.set(name, amount);
-            }
-        }
-        amounts
+    pub(super) fn of_container(resources: &'s ResourcesJson<'_>, path: Path<'_>, problems: &Problems) -> Requests<'s> {
+        let stated = |name: &str| resources.requests().iter().any(|(n, _)| **n == *name);
+        let missing = resources.limits().iter().filter(|(name, _)| !stated(name));
+        let mut requests = Requests::read(resources.requests(), path.field("requests"), problems);
+        requests.complete_with(&Requests::read(missing, path.field("limits"), problems));
+        requests
     }
-}
 
-fn read_amount(name: &str, text: &str, path: Path<'_>, problems: &Problems) -> Option<i64> {
-    match Quantity::parse(text) {
-        Ok(quantity) if quantity.milli_value() < 0 => {
-            problems.add(path.field(name), format_args!("{text:?} is negative"));
-            None
+    fn list(&self) -> ResourceList {
+        let mut list = ResourceList::default();
+        for (name, quantity) in &self.0 {
+            apply(&mut list, name, *quantity);
         }
-        Ok(quantity) => Some(amount_of(name, quantity)),
-        Err(problem) => {
-            problems.add(path.field(name), problem);
-            None
-        }
+        list
     }
-}
 
-/// For which resources containers without a request count the default, in scoring.
-#[derive(Clone, Copy)]
-struct ScoringDefaults {
-    cpu: bool,
-    memory: bool,
+    fn milli_cpu(&self) -> i64 {
+        self.get("cpu").unwrap_or_default().milli_value()
+    }
+
+    fn memory(&self) -> i64 {
+        self.get("memory").unwrap_or_default().value()
+    }
 }
 
 /// When a container runs.
@@ -157,133 +171,253 @@ pub(super) enum Role {
     Init,
 }
 
-/// Everything that a pod asks for, not yet added up.
+/// What a kubelet reports of a container, or of a pod as a whole.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Demand {
-    /// All containers; the init containers among them in their order.
-    pub(super) containers: Vec<(Role, Amounts)>,
-    /// Requests of the pod as a whole, each instead of what its containers add up to.
-    pod_level: Vec<(Text, i64)>,
-    overhead: Amounts,
+pub(super) struct Reported<'s> {
+    /// `resources` is there.
+    pub(super) states_resources: bool,
+    /// `resources.requests`: what is in force.
+    pub(super) actuated: Option<Requests<'s>>,
+    /// `allocatedResources`: what the node has granted.
+    pub(super) allocated: Option<Requests<'s>>,
 }
 
-impl Demand {
-    pub(super) fn new(
-        containers: Vec<(Role, Amounts)>,
-        pod_level: &ResourcesJson<'_>,
-        overhead: &ResourceMap<'_>,
-        problems: &Problems,
-    ) -> Demand {
-        let overhead = Amounts::read(overhead, Path::Root("spec.overhead"), problems);
-        let mut demand = Demand {
-            containers,
-            pod_level: Vec::new(),
-            overhead,
-        };
-        demand.pod_level = demand.pod_level_requests(pod_level, problems);
-        demand
-    }
+/// A container and what it asks for.
+#[derive(Debug, Clone)]
+pub(super) struct ContainerDemand<'s> {
+    pub(super) role: Role,
+    pub(super) spec: Requests<'s>,
+    /// None: nothing is reported of it.
+    pub(super) reported: Option<Reported<'s>>,
+}
 
-    /// Requests of the pod as a whole. Where it states limits, the rest is defaulted as `defaultPodRequests` of the API
-    /// server does: from what the containers ask for, else from the limits.
-    fn pod_level_requests(&self, resources: &ResourcesJson<'_>, problems: &Problems) -> Vec<(Text, i64)> {
+/// Everything that a pod asks for and is reported to have, not yet added up.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Demand<'s> {
+    /// All containers; the init containers among them in their order.
+    pub(super) containers: Vec<ContainerDemand<'s>>,
+    /// Requests of the pod as a whole, each instead of what its containers add up to.
+    pub(super) pod_level: Requests<'s>,
+    pub(super) overhead: Requests<'s>,
+    /// What is reported of the pod as a whole.
+    pub(super) reported: Reported<'s>,
+    /// The node has said that it can never do the resize that the spec asks for.
+    pub(super) resize_is_infeasible: bool,
+}
+
+/// What is added up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Basis {
+    /// The spec alone: of a pod that is to be placed.
+    Spec,
+    /// The spec and what is reported, by the rules of a minor: of a pod on a node.
+    Placed(KubeMinor),
+}
+
+impl<'s> Demand<'s> {
+    /// Takes up requests of the pod as a whole. Where it states limits, the rest is defaulted as `defaultPodRequests` of the
+    /// API server does: from what the containers ask for, else from the limits.
+    pub(super) fn set_pod_level(&mut self, resources: &'s ResourcesJson<'_>, problems: &Problems) {
         let path = Path::Root("spec.resources");
-        let mut requests = Vec::new();
-        read_missing(&mut requests, &resources.requests, path.field("requests"), problems);
-        if resources.limits.is_empty() {
-            return requests;
+        let requests = Requests::read(resources.requests(), path.field("requests"), problems);
+        self.pod_level = requests.filtered(counts_for_pods);
+        if resources.limits().is_empty() {
+            return;
         }
-        let total = self.aggregate(ScoringDefaults {
-            cpu: false,
-            memory: false,
-        });
-        for (name, stated, amount) in [
-            ("cpu", total.states_cpu, total.list.milli_cpu),
-            ("memory", total.states_memory, total.list.memory),
-        ] {
-            if stated && !states(&requests, name) {
-                requests.push((intern(name), amount));
-            }
-        }
-        read_missing(&mut requests, &resources.limits, path.field("limits"), problems);
-        requests
+        let total = self.aggregate(&Requests::default(), |container| container.spec.clone());
+        // Huge pages cannot be overcommitted, and have their limit for a request anyway.
+        let defaults = total.filtered(|name| matches!(name, "cpu" | "memory"));
+        self.pod_level.complete_with(&defaults);
+        let limits = Requests::read(resources.limits(), path.field("limits"), problems);
+        self.pod_level.complete_with(&limits.filtered(counts_for_pods));
     }
 
-    /// What the pod takes from its node.
+    /// What the pod asks for when it is placed.
     pub(super) fn charge(&self) -> Charge {
-        let total = self.total(ScoringDefaults {
-            cpu: false,
-            memory: false,
-        });
-        // Upstream: with requests of the pod as a whole, only a resource that nobody states at all gets its defaults.
-        let defaults = if self.pod_level.is_empty() {
-            ScoringDefaults {
-                cpu: true,
-                memory: true,
-            }
+        self.charge_on(Basis::Spec)
+    }
+
+    /// What the pod takes from the node that it is on: what is asked for, granted and in force differ during a resize.
+    pub(super) fn charge_on_node(&self, minor: KubeMinor) -> Charge {
+        let nothing_reported = self.containers.iter().all(|container| container.reported.is_none())
+            && !self.reported.states_resources
+            && !self.resize_is_infeasible;
+        self.charge_on(if nothing_reported {
+            Basis::Spec
         } else {
-            ScoringDefaults {
-                cpu: !total.states_cpu,
-                memory: !total.states_memory,
-            }
+            Basis::Placed(minor)
+        })
+    }
+
+    /// What the pod counts for when nodes are scored for it, where that is not what its charge says: then every container
+    /// has its defaults, whatever the pod states for itself.
+    /// Source: `resourceAllocationScorer.calculatePodResourceRequest`.
+    pub(super) fn scoring_request(&self) -> Option<ScoringRequest> {
+        if self.pod_level.0.is_empty() {
+            return None;
+        }
+        let total = self.total(Basis::Spec, &defaults(|_| true));
+        let request = ScoringRequest {
+            milli_cpu: total.milli_cpu(),
+            memory: total.memory(),
         };
-        let scoring = self.total(defaults).list;
+        let charge = self.charge();
+        let same = request.milli_cpu == charge.scoring_milli_cpu && request.memory == charge.scoring_memory;
+        (!same).then_some(request)
+    }
+
+    /// Source: `PodInfo.CalculateResource` and `getNonMissingContainerRequests`. Where the pod states requests of its own,
+    /// only a resource that nobody states at all gets its defaults.
+    fn charge_on(&self, basis: Basis) -> Charge {
+        let total = self.total(basis, &Requests::default());
+        let defaults = defaults(|name| self.pod_level.0.is_empty() || !total.states(name));
+        let scoring = self.total(basis, &defaults);
         Charge {
-            scoring_milli_cpu: scoring.milli_cpu,
-            scoring_memory: scoring.memory,
-            requests: total.list,
+            scoring_milli_cpu: scoring.milli_cpu(),
+            scoring_memory: scoring.memory(),
+            requests: total.list(),
         }
     }
 
-    fn total(&self, defaults: ScoringDefaults) -> Amounts {
-        let mut total = self.aggregate(defaults);
-        for (name, amount) in &self.pod_level {
-            total.set(name, *amount);
+    /// Source: `resource.PodRequests`.
+    fn total(&self, basis: Basis, defaults: &Requests<'s>) -> Requests<'s> {
+        let mut total = match basis {
+            Basis::Spec => self.aggregate(defaults, |container| container.spec.clone()),
+            Basis::Placed(KubeMinor::V1_35 | KubeMinor::V1_36) => {
+                self.aggregate(defaults, |container| self.effective(container))
+            }
+            Basis::Placed(_) => self.aggregate_by_state(defaults),
+        };
+        if !self.pod_level.0.is_empty() {
+            for (name, quantity) in self.effective_pod_level(basis).0 {
+                total.set(name, quantity);
+            }
         }
         total.add(&self.overhead);
         total
     }
 
     /// The most that the containers use at any time: all that keep running, or an init container in its turn beside the
-    /// sidecars that were started before it.
-    fn aggregate(&self, defaults: ScoringDefaults) -> Amounts {
-        let mut running = Amounts::default();
-        let mut sidecars = Amounts::default();
-        let mut peak = Amounts::default();
-        for (role, amounts) in &self.containers {
-            let amounts = amounts.with_defaults(defaults);
-            match role {
-                Role::Main => running.add(&amounts),
+    /// sidecars that were started before it. Source: `resource.AggregateContainerRequests`.
+    fn aggregate(
+        &self,
+        defaults: &Requests<'s>,
+        requests_of: impl Fn(&ContainerDemand<'s>) -> Requests<'s>,
+    ) -> Requests<'s> {
+        let mut running = Requests::default();
+        let mut sidecars = Requests::default();
+        let mut peak = Requests::default();
+        for container in &self.containers {
+            let mut requests = requests_of(container);
+            requests.complete_with(defaults);
+            match container.role {
+                Role::Main => running.add(&requests),
                 Role::Sidecar => {
-                    running.add(&amounts);
-                    sidecars.add(&amounts);
+                    running.add(&requests);
+                    sidecars.add(&requests);
                 }
                 Role::Init => {
-                    let mut turn = sidecars.clone();
-                    turn.add(&amounts);
-                    peak.raise_to(&turn);
+                    requests.add(&sidecars);
+                    peak.raise_to(&requests);
                 }
             }
         }
         running.raise_to(&peak);
         running
     }
-}
 
-/// Adds those requests of a pod as a whole that are not there yet.
-fn read_missing(requests: &mut Vec<(Text, i64)>, map: &ResourceMap<'_>, path: Path<'_>, problems: &Problems) {
-    for (name, text) in map.iter().filter(|(name, _)| counts_for_pods(name)) {
-        if states(requests, name) {
-            continue;
+    /// Up to 1.36, per container that reports its resources: the most of what it asks for, has and was granted.
+    /// Source: `determineEffectiveRequests`.
+    fn effective(&self, container: &ContainerDemand<'s>) -> Requests<'s> {
+        match &container.reported {
+            Some(reported) if reported.states_resources && container.role != Role::Init => {
+                self.most(&container.spec, reported)
+            }
+            _ => container.spec.clone(),
         }
-        if let Some(amount) = read_amount(name, text, path, problems) {
-            requests.push((intern(name), amount));
+    }
+
+    /// The most of what is asked for, in force and granted; without what is asked for if the node can never do it.
+    fn most(&self, spec: &Requests<'s>, reported: &Reported<'s>) -> Requests<'s> {
+        let mut most = if self.resize_is_infeasible {
+            Requests::default()
+        } else {
+            spec.clone()
+        };
+        for state in [&reported.actuated, &reported.allocated].into_iter().flatten() {
+            most.raise_to(state);
+        }
+        most
+    }
+
+    /// From 1.37 on: what is asked for, granted and in force is added up each by itself, and the most of the three sums
+    /// counts. What is not reported of a container is what it has otherwise.
+    /// Source: `AggregateContainerRequests`, `containerAllocatedRequests`, `containerActuatedRequests` of 1.37.
+    fn aggregate_by_state(&self, defaults: &Requests<'s>) -> Requests<'s> {
+        let fallback = |container: &ContainerDemand<'s>| {
+            if self.resize_is_infeasible {
+                Requests::default()
+            } else {
+                container.spec.clone()
+            }
+        };
+        let allocated_of = |container: &ContainerDemand<'s>| {
+            let allocated = container.reported.as_ref().and_then(|r| r.allocated.clone());
+            allocated.unwrap_or_else(|| fallback(container))
+        };
+        let actuated_of = |container: &ContainerDemand<'s>| {
+            let actuated = container.reported.as_ref().and_then(|r| r.actuated.clone());
+            actuated.unwrap_or_else(|| allocated_of(container))
+        };
+        let states = match (&self.reported.allocated, &self.reported.actuated) {
+            (Some(allocated), Some(actuated)) => [allocated.clone(), actuated.clone()],
+            _ => [
+                self.aggregate(defaults, allocated_of),
+                self.aggregate(defaults, actuated_of),
+            ],
+        };
+        let mut most = if self.resize_is_infeasible {
+            Requests::default()
+        } else {
+            self.aggregate(defaults, |container| container.spec.clone())
+        };
+        for state in &states {
+            most.raise_to(state);
+        }
+        most
+    }
+
+    /// Requests of the pod as a whole. On a node they may be resized too from 1.36 on (InPlacePodLevelResourcesVerticalScaling):
+    /// in 1.36 only resources that the spec states count, from 1.37 on all that are reported.
+    /// Source: `resource.PodRequests` and `effectivePodLevelResources`.
+    fn effective_pod_level(&self, basis: Basis) -> Requests<'s> {
+        let minor = match basis {
+            Basis::Placed(minor) if self.reported.states_resources => minor,
+            _ => return self.pod_level.clone(),
+        };
+        match minor {
+            KubeMinor::V1_35 => self.pod_level.clone(),
+            KubeMinor::V1_36 => {
+                let most = self.most(&self.pod_level, &self.reported);
+                let stated = self.pod_level.0.iter();
+                Requests(
+                    stated
+                        .map(|(name, _)| (*name, most.get(name).unwrap_or_default()))
+                        .collect(),
+                )
+            }
+            _ => self.most(&self.pod_level, &self.reported).filtered(counts_for_pods),
         }
     }
 }
 
-fn states(requests: &[(Text, i64)], name: &str) -> bool {
-    requests.iter().any(|(n, _)| **n == *name)
+/// What a container without a request is taken to use, in scoring.
+fn defaults(wanted: impl Fn(&str) -> bool) -> Requests<'static> {
+    let all = [
+        ("cpu", Quantity::millis(DEFAULT_MILLI_CPU_REQUEST)),
+        ("memory", Quantity::units(DEFAULT_MEMORY_REQUEST)),
+    ];
+    Requests(all.into_iter().filter(|(name, _)| wanted(name)).collect())
 }
 
 /// Which resources can be requested for a pod as a whole. Source: `resource.IsSupportedPodLevelResource`.
@@ -296,33 +430,43 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn amounts(cpu: Option<i64>, memory: Option<i64>, gpus: i64) -> Amounts {
-        let mut amounts = Amounts::default();
+    fn requests(cpu: Option<i64>, memory: Option<i64>, gpus: i64) -> Requests<'static> {
+        let mut requests = Requests::default();
         if let Some(cpu) = cpu {
-            amounts.set("cpu", cpu);
+            requests.set("cpu", Quantity::millis(cpu));
         }
         if let Some(memory) = memory {
-            amounts.set("memory", memory);
+            requests.set("memory", Quantity::units(memory));
         }
-        amounts.set("example.com/gpu", gpus);
-        amounts
+        requests.set("example.com/gpu", Quantity::units(gpus));
+        requests
     }
 
-    fn some_amounts() -> impl Strategy<Value = Amounts> {
+    fn some_requests() -> impl Strategy<Value = Requests<'static>> {
         (prop::option::of(0i64..5_000), prop::option::of(0i64..1 << 34), 0i64..8)
-            .prop_map(|(cpu, memory, gpus)| amounts(cpu, memory, gpus))
+            .prop_map(|(cpu, memory, gpus)| requests(cpu, memory, gpus))
     }
 
-    fn some_containers(roles: &'static [Role]) -> impl Strategy<Value = Vec<(Role, Amounts)>> {
-        prop::collection::vec((prop::sample::select(roles), some_amounts()), 0..6)
+    type Containers = Vec<(Role, Requests<'static>)>;
+
+    fn some_containers(roles: &'static [Role]) -> impl Strategy<Value = Containers> {
+        prop::collection::vec((prop::sample::select(roles), some_requests()), 0..6)
     }
 
-    fn charge(containers: Vec<(Role, Amounts)>) -> Charge {
+    fn demand(containers: Containers) -> Demand<'static> {
+        let containers = containers.into_iter().map(|(role, spec)| ContainerDemand {
+            role,
+            spec,
+            reported: None,
+        });
         Demand {
-            containers,
+            containers: containers.collect(),
             ..Demand::default()
         }
-        .charge()
+    }
+
+    fn charge(containers: Containers) -> Charge {
+        demand(containers).charge()
     }
 
     proptest! {
@@ -355,12 +499,13 @@ mod tests {
         ) {
             let total = charge(containers.clone());
             let lasting = containers.iter().filter(|(role, _)| *role != Role::Init);
-            let sum: i64 = lasting.map(|(_, a)| a.list.milli_cpu).sum();
+            let sum: i64 = lasting.map(|(_, requests)| requests.milli_cpu()).sum();
             prop_assert!(total.requests.milli_cpu >= sum);
             for (_, one) in &containers {
-                prop_assert!(total.requests.milli_cpu >= one.list.milli_cpu);
-                prop_assert!(total.requests.memory >= one.list.memory);
-                prop_assert!(total.requests.scalar("example.com/gpu") >= one.list.scalar("example.com/gpu"));
+                let one = one.list();
+                prop_assert!(total.requests.milli_cpu >= one.milli_cpu);
+                prop_assert!(total.requests.memory >= one.memory);
+                prop_assert!(total.requests.scalar("example.com/gpu") >= one.scalar("example.com/gpu"));
             }
             prop_assert!(total.scoring_milli_cpu >= total.requests.milli_cpu);
             prop_assert!(total.scoring_memory >= total.requests.memory);
@@ -369,7 +514,7 @@ mod tests {
         #[test]
         fn another_container_never_makes_a_pod_smaller(
             containers in some_containers(&[Role::Main, Role::Sidecar, Role::Init]),
-            more in some_amounts(),
+            more in some_requests(),
             role in prop::sample::select(&[Role::Main, Role::Sidecar, Role::Init][..]),
         ) {
             let before = charge(containers.clone());
@@ -378,15 +523,37 @@ mod tests {
             prop_assert!(before.requests.memory <= after.requests.memory);
             prop_assert!(before.scoring_milli_cpu <= after.scoring_milli_cpu);
         }
+
+        #[test]
+        fn what_reports_nothing_is_charged_as_it_asks_by_every_minor(
+            containers in some_containers(&[Role::Main, Role::Sidecar, Role::Init]),
+        ) {
+            let demand = demand(containers);
+            for minor in [KubeMinor::V1_35, KubeMinor::V1_36, KubeMinor::V1_37] {
+                prop_assert_eq!(demand.charge_on(Basis::Placed(minor)), demand.charge());
+            }
+        }
     }
 
     #[test]
     fn zeros_are_not_listed() {
         let mut list = ResourceList::default();
-        set(&mut list, "example.com/gpu", 0);
+        apply(&mut list, "example.com/gpu", Quantity::ZERO);
         assert!(list.scalars.is_empty());
-        set(&mut list, "example.com/gpu", 2);
-        set(&mut list, "example.com/gpu", 0);
+        apply(&mut list, "example.com/gpu", Quantity::units(2));
+        apply(&mut list, "example.com/gpu", Quantity::ZERO);
         assert_eq!(list, ResourceList::default());
+    }
+
+    #[test]
+    fn sums_are_rounded_once() {
+        let third = || {
+            let mut requests = Requests::default();
+            requests.set("cpu", Quantity::parse("100100u").expect("valid"));
+            requests.set("memory", Quantity::parse("100m").expect("valid"));
+            (Role::Main, requests)
+        };
+        let charge = charge(vec![third(), third(), third()]);
+        assert_eq!((charge.requests.milli_cpu, charge.requests.memory), (301, 1));
     }
 }

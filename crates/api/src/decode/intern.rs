@@ -8,8 +8,8 @@ use std::collections::HashSet;
 
 /// How many strings are kept. A cluster of 5,000 nodes needs a node's name each, and some hundred keys.
 const KEPT_MAX: usize = 1 << 16;
-/// Longer strings are hardly repeated.
-const LENGTH_MAX: usize = 128;
+/// Longer strings are hardly repeated. Names of images by their digest are, and have some 150 characters.
+const LENGTH_MAX: usize = 256;
 
 thread_local! {
     static KEPT: RefCell<HashSet<Text>> = RefCell::new(HashSet::new());

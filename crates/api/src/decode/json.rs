@@ -102,6 +102,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for QuantityText<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Struct<T>(T);
 
+impl<T> Struct<T> {
+    /// What was read.
+    pub(super) fn into_inner(self) -> T {
+        self.0
+    }
+}
+
 impl<T> Deref for Struct<T> {
     type Target = T;
 

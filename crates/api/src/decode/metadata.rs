@@ -1,7 +1,7 @@
-//! What all objects have: name, namespace, uid, version, labels.
+//! What all objects have: name, namespace, uid, version, labels, owners, annotations.
 
 use super::intern::intern;
-use super::json::{Map, Presence, Str};
+use super::json::{List, Map, Presence, Str, Struct};
 use muster_engine::ObjectKey;
 use muster_framework::Text;
 use muster_framework::labels::Labels;
@@ -26,9 +26,50 @@ pub(super) struct Metadata<'a> {
     #[serde(borrow)]
     pub(super) labels: Map<'a, Str<'a>>,
     pub(super) deletion_timestamp: Presence,
+    #[serde(borrow)]
+    owner_references: List<Struct<OwnerReference<'a>>>,
+    #[serde(borrow)]
+    pub(super) annotations: Struct<Annotations<'a>>,
+}
+
+/// An entry of `metadata.ownerReferences`.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct OwnerReference<'a> {
+    #[serde(borrow)]
+    pub(super) api_version: Str<'a>,
+    #[serde(borrow)]
+    pub(super) kind: Str<'a>,
+    #[serde(borrow)]
+    pub(super) name: Str<'a>,
+    #[serde(borrow)]
+    pub(super) uid: Str<'a>,
+    controller: Option<bool>,
+}
+
+/// The annotations that matter. All others are skipped: people keep whole objects in them.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct Annotations<'a> {
+    #[serde(borrow, rename = "volume.beta.kubernetes.io/storage-class")]
+    pub(super) beta_storage_class: Option<Str<'a>>,
+    #[serde(rename = "pv.kubernetes.io/bound-by-controller")]
+    pub(super) bound_by_controller: Presence,
+    #[serde(rename = "pv.kubernetes.io/bind-completed")]
+    pub(super) bind_completed: Presence,
+    #[serde(borrow, rename = "volume.kubernetes.io/selected-node")]
+    pub(super) selected_node: Str<'a>,
+    #[serde(borrow, rename = "storage.alpha.kubernetes.io/migrated-plugins")]
+    pub(super) migrated_plugins: Str<'a>,
 }
 
 impl Metadata<'_> {
+    /// The owner that controls the object. Source: `metav1.GetControllerOfNoCopy`.
+    pub(super) fn controller(&self) -> Option<&OwnerReference<'_>> {
+        let mut owners = self.owner_references.iter().map(|owner| &**owner);
+        owners.find(|owner| owner.controller == Some(true))
+    }
+
     /// The namespace of a namespaced object. The API server always states it; what people write by hand means `default`.
     pub(super) fn namespace(&self) -> Text {
         intern(if self.namespace.is_empty() {

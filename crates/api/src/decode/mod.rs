@@ -7,17 +7,22 @@
 
 mod amounts;
 mod cluster;
+mod features;
+mod in_tree;
 mod intern;
 mod json;
 mod metadata;
+mod names;
 mod node;
 mod path;
 mod placement;
 mod pod;
+mod pod_volume;
 mod selector;
+mod selector_owner;
+mod storage;
 #[cfg(test)]
 mod tests;
-mod volume;
 mod workload;
 
 use crate::paths::api_version_kind;
@@ -25,6 +30,8 @@ use json::{Str, Struct};
 use metadata::Metadata;
 use muster_engine::{Object, ObjectKey};
 use muster_framework::record::Kind;
+use muster_framework::rules::KubeMinor;
+use muster_framework::volume::StorageObject;
 use serde::Deserialize;
 use std::fmt;
 
@@ -76,32 +83,64 @@ impl Fault {
     }
 }
 
-/// Makes a record of an object of this kind, alone or as an item of a list (where `apiVersion` and `kind` are missing).
+/// Makes a record of an object of this kind, alone or as an item of a list (where `apiVersion` and `kind` are missing), by
+/// the rules of the newest minor that is known.
 ///
 /// # Errors
 /// The JSON has the wrong shape, is of another kind, or lacks what every such object has.
 pub fn decode(kind: Kind, json: &[u8]) -> Result<Object, DecodeError> {
-    let object = match kind {
-        Kind::Pod => read::<pod::Pod>(kind, json)
-            .and_then(|pod| pod.record())
-            .map(|pod| Object::Pod(Box::new(pod))),
-        Kind::Node => read::<node::Node>(kind, json)
-            .and_then(|node| node.record())
-            .map(Object::Node),
-        Kind::Namespace => read::<cluster::Namespace>(kind, json)
-            .and_then(|n| n.record())
-            .map(Object::Namespace),
-        Kind::PriorityClass => read::<cluster::PriorityClass>(kind, json)
-            .and_then(|class| class.record())
-            .map(Object::PriorityClass),
-        Kind::Workload => read::<workload::Workload>(kind, json)
-            .and_then(|w| w.record())
-            .map(Object::Workload),
-    };
-    object.map_err(|Fault { field, problem }| DecodeError {
+    decode_for(KubeMinor::default(), kind, json)
+}
+
+/// As [`decode`], by the rules of `minor`: what a pod takes from its node while it is resized, and which features it needs,
+/// are not the same in all.
+///
+/// # Errors
+/// As those of [`decode`].
+pub fn decode_for(minor: KubeMinor, kind: Kind, json: &[u8]) -> Result<Object, DecodeError> {
+    record(minor, kind, json).map_err(|Fault { field, problem }| DecodeError {
         key: object_key(kind, json),
         field,
         problem,
+    })
+}
+
+fn record(minor: KubeMinor, kind: Kind, json: &[u8]) -> Result<Object, Fault> {
+    Ok(match kind {
+        Kind::Pod => Object::Pod(Box::new(read::<pod::Pod>(kind, json)?.record(minor)?)),
+        Kind::Node => Object::Node(read::<node::Node>(kind, json)?.record()?),
+        Kind::Namespace => Object::Namespace(read::<cluster::Namespace>(kind, json)?.record()?),
+        Kind::PriorityClass => Object::PriorityClass(read::<cluster::PriorityClass>(kind, json)?.record()?),
+        Kind::Workload => Object::Workload(read::<workload::Workload>(kind, json)?.record()?),
+        Kind::Service | Kind::ReplicationController => {
+            Object::SelectorOwner(read::<selector_owner::MapSelectorOwner>(kind, json)?.record(kind)?)
+        }
+        Kind::ReplicaSet | Kind::StatefulSet => {
+            Object::SelectorOwner(read::<selector_owner::LabelSelectorOwner>(kind, json)?.record(kind)?)
+        }
+        Kind::PersistentVolume => {
+            let volume = read::<storage::Volume>(kind, json)?.record()?;
+            Object::Storage(StorageObject::Volume(Box::new(volume)))
+        }
+        Kind::PersistentVolumeClaim => {
+            let claim = read::<storage::Claim>(kind, json)?.record()?;
+            Object::Storage(StorageObject::Claim(Box::new(claim)))
+        }
+        Kind::StorageClass => Object::Storage(StorageObject::Class(
+            read::<storage::StorageClass>(kind, json)?.record()?,
+        )),
+        Kind::CsiNode => Object::Storage(StorageObject::CsiNode(read::<storage::CsiNode>(kind, json)?.record()?)),
+        Kind::CsiDriver => Object::Storage(StorageObject::CsiDriver(
+            read::<storage::CsiDriver>(kind, json)?.record()?,
+        )),
+        Kind::CsiStorageCapacity => {
+            let capacity = read::<storage::StorageCapacity>(kind, json)?.record()?;
+            Object::Storage(StorageObject::Capacity(capacity))
+        }
+        Kind::VolumeAttachment => {
+            let attachment = read::<storage::Attachment>(kind, json)?.record()?;
+            Object::Storage(StorageObject::Attachment(attachment))
+        }
     })
 }
 

@@ -5,8 +5,9 @@ use super::intern::intern;
 use super::json::{List, Str, Struct};
 use super::path::Path;
 use super::{Fault, brief, kube_object};
+use muster_framework::Text;
 use muster_framework::quantity::Quantity;
-use muster_framework::record::NodeRecord;
+use muster_framework::record::{NodeImage, NodeRecord};
 use muster_framework::resource::ResourceList;
 use muster_framework::taint::{Taint, TaintEffect};
 use serde::Deserialize;
@@ -41,12 +42,24 @@ struct TaintJson<'a> {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct NodeStatus<'a> {
     #[serde(borrow)]
     allocatable: Option<ResourceMap<'a>>,
     #[serde(borrow)]
     capacity: ResourceMap<'a>,
+    #[serde(borrow)]
+    images: List<Struct<ImageJson<'a>>>,
+    #[serde(borrow)]
+    declared_features: List<Str<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct ImageJson<'a> {
+    #[serde(borrow)]
+    names: List<Str<'a>>,
+    size_bytes: Option<i64>,
 }
 
 impl Node<'_> {
@@ -67,11 +80,29 @@ impl Node<'_> {
             unschedulable: self.spec.unschedulable.unwrap_or(false),
             allocatable,
             allowed_pods,
+            images: self.status.images.iter().map(|image| image.record()).collect(),
+            declared_features: self.status.declared_features(),
         })
     }
 }
 
+impl ImageJson<'_> {
+    fn record(&self) -> NodeImage {
+        NodeImage {
+            names: self.names.iter().map(|name| intern(name)).collect(),
+            size: self.size_bytes.unwrap_or(0),
+        }
+    }
+}
+
 impl NodeStatus<'_> {
+    fn declared_features(&self) -> Box<[Text]> {
+        let mut features: Vec<Text> = self.declared_features.iter().map(|feature| intern(feature)).collect();
+        features.sort();
+        features.dedup();
+        features.into()
+    }
+
     /// Amounts, and pod slots. Without `allocatable` the capacity counts, as the API server defaults it.
     fn allocatable(&self) -> Result<(ResourceList, i64), Fault> {
         let (resources, path) = match &self.allocatable {

@@ -1,14 +1,18 @@
-//! What a pod says about where it may run: tolerations, affinity, spreading.
+//! What a pod says about where it may run: tolerations, affinity to nodes and to other pods, spreading.
 
 use super::brief;
 use super::intern::intern;
 use super::json::{List, Str, Struct};
+use super::names::is_label_key;
 use super::node::taint_effect;
 use super::path::{Path, Problems};
-use super::selector::{LabelSelectorJson, NodeSelectorTermJson};
+use super::selector::{LabelSelectorJson, NodeSelectorTermJson, equality};
 use muster_framework::Text;
-use muster_framework::record::{NamespaceScope, PodAffinityTerm};
-use muster_framework::selector::{NodeSelectorTerm, PreferredTerm};
+use muster_framework::labels::Labels;
+use muster_framework::record::{
+    NamespaceScope, PodAffinityTerm, SpreadConstraint, WeightedPodAffinityTerm, WhenUnsatisfiable,
+};
+use muster_framework::selector::{LabelSelector, NodeSelectorTerm, PreferredTerm};
 use muster_framework::taint::{Toleration, TolerationOperator};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -33,9 +37,10 @@ pub(super) struct TolerationJson<'a> {
 pub(super) struct Affinity<'a> {
     #[serde(borrow)]
     node_affinity: Struct<NodeAffinity<'a>>,
-    pod_affinity: Struct<PodAffinity>,
     #[serde(borrow)]
-    pod_anti_affinity: Struct<PodAntiAffinity<'a>>,
+    pod_affinity: Struct<PodAffinity<'a>>,
+    #[serde(borrow)]
+    pod_anti_affinity: Struct<PodAffinity<'a>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -62,24 +67,27 @@ struct PreferredTermJson<'a> {
     preference: Struct<NodeSelectorTermJson<'a>>,
 }
 
+/// Of either sign.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct PodAffinity {
-    #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution")]
-    required: List<Skipped>,
-    #[serde(rename = "preferredDuringSchedulingIgnoredDuringExecution")]
-    preferred: List<Skipped>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct PodAntiAffinity<'a> {
+struct PodAffinity<'a> {
     #[serde(borrow, rename = "requiredDuringSchedulingIgnoredDuringExecution")]
     required: List<Struct<PodAffinityTermJson<'a>>>,
-    #[serde(rename = "preferredDuringSchedulingIgnoredDuringExecution")]
-    preferred: List<Skipped>,
+    #[serde(borrow, rename = "preferredDuringSchedulingIgnoredDuringExecution")]
+    preferred: List<Struct<WeightedTermJson<'a>>>,
 }
 
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct WeightedTermJson<'a> {
+    weight: Option<i64>,
+    #[serde(borrow)]
+    pod_affinity_term: Struct<PodAffinityTermJson<'a>>,
+}
+
+/// A term. Its `matchLabelKeys` and `mismatchLabelKeys` are not read: the API server joins their values to the selector
+/// when the pod is made, and the scheduler reads nothing but the selector.
+/// Source: `applyMatchLabelKeysAndMismatchLabelKeys` of the API server, `newAffinityTerm` of kube-scheduler.
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct PodAffinityTermJson<'a> {
@@ -91,6 +99,26 @@ struct PodAffinityTermJson<'a> {
     namespace_selector: Option<Struct<LabelSelectorJson<'a>>>,
     #[serde(borrow)]
     topology_key: Str<'a>,
+}
+
+/// An entry of `spec.topologySpreadConstraints`.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct SpreadConstraintJson<'a> {
+    max_skew: Option<i64>,
+    #[serde(borrow)]
+    topology_key: Str<'a>,
+    #[serde(borrow)]
+    when_unsatisfiable: Str<'a>,
+    #[serde(borrow)]
+    label_selector: Option<Struct<LabelSelectorJson<'a>>>,
+    min_domains: Option<i64>,
+    #[serde(borrow)]
+    node_affinity_policy: Option<Str<'a>>,
+    #[serde(borrow)]
+    node_taints_policy: Option<Str<'a>>,
+    #[serde(borrow)]
+    match_label_keys: List<Str<'a>>,
 }
 
 /// An item that is only counted.
@@ -177,85 +205,104 @@ impl Affinity<'_> {
             .collect()
     }
 
-    /// The required anti-affinity: it bars other pods once this one runs, even if Muster could not have placed this one.
-    pub(super) fn anti_affinity(&self, namespace: &Text, problems: &Problems) -> Box<[PodAffinityTerm]> {
-        let path = Self::PATH.field("podAntiAffinity");
-        let path = path.field(REQUIRED);
-        let terms = self.pod_anti_affinity.required.iter().enumerate();
-        terms
-            .filter_map(|(at, term)| term.read(path.item(at), namespace, problems))
-            .collect()
+    /// The required affinity.
+    pub(super) fn required_pods(&self, namespace: &Text, problems: &Problems) -> Box<[PodAffinityTerm]> {
+        let path = Self::PATH.field("podAffinity");
+        self.pod_affinity.required(path, namespace, problems)
     }
 
-    /// Notes what relates the pod to other pods: Muster cannot honour it yet.
-    pub(super) fn note_unsupported(&self, problems: &Problems) {
-        for (parent, list, len, problem) in [
-            (
-                "podAffinity",
-                REQUIRED,
-                self.pod_affinity.required.len(),
-                "pod affinity is not supported yet",
-            ),
-            (
-                "podAffinity",
-                PREFERRED,
-                self.pod_affinity.preferred.len(),
-                "pod affinity is not supported yet",
-            ),
-            (
-                "podAntiAffinity",
-                REQUIRED,
-                self.pod_anti_affinity.required.len(),
-                "pod anti-affinity is not supported yet",
-            ),
-            (
-                "podAntiAffinity",
-                PREFERRED,
-                self.pod_anti_affinity.preferred.len(),
-                "pod anti-affinity is not supported yet",
-            ),
-        ] {
-            if len > 0 {
-                problems.add(Self::PATH.field(parent).field(list), problem);
-            }
-        }
+    /// The required anti-affinity: it bars other pods once this one runs, even if Muster could not have placed this one.
+    pub(super) fn required_without_pods(&self, namespace: &Text, problems: &Problems) -> Box<[PodAffinityTerm]> {
+        let path = Self::PATH.field("podAntiAffinity");
+        self.pod_anti_affinity.required(path, namespace, problems)
+    }
+
+    /// The preferred affinity.
+    pub(super) fn preferred_pods(&self, namespace: &Text, problems: &Problems) -> Box<[WeightedPodAffinityTerm]> {
+        let path = Self::PATH.field("podAffinity");
+        self.pod_affinity.preferred(path, namespace, problems)
+    }
+
+    /// The preferred anti-affinity.
+    pub(super) fn preferred_without_pods(
+        &self,
+        namespace: &Text,
+        problems: &Problems,
+    ) -> Box<[WeightedPodAffinityTerm]> {
+        let path = Self::PATH.field("podAntiAffinity");
+        self.pod_anti_affinity.preferred(path, namespace, problems)
+    }
+}
+
+impl PodAffinity<'_> {
+    /// All required terms. As upstream, none where one cannot be read: a pod that waits for it says so, and of a pod that
+    /// runs already the list is as good as not there. Source: `framework.GetAffinityTerms`.
+    fn required(&self, path: Path<'_>, namespace: &Text, problems: &Problems) -> Box<[PodAffinityTerm]> {
+        let path = path.field(REQUIRED);
+        let terms = self.required.iter().enumerate();
+        all_or_none(terms.map(|(at, term)| term.read(path.item(at), namespace, problems)))
+    }
+
+    /// All preferred terms, likewise. Source: `framework.GetWeightedAffinityTerms`.
+    fn preferred(&self, path: Path<'_>, namespace: &Text, problems: &Problems) -> Box<[WeightedPodAffinityTerm]> {
+        let path = path.field(PREFERRED);
+        let terms = self.preferred.iter().enumerate();
+        all_or_none(terms.map(|(at, term)| term.read(path.item(at), namespace, problems)))
+    }
+}
+
+/// Reads to the end, so that every problem is noted.
+fn all_or_none<T>(items: impl Iterator<Item = Option<T>>) -> Box<[T]> {
+    let items: Vec<Option<T>> = items.collect();
+    items.into_iter().collect::<Option<_>>().unwrap_or_default()
+}
+
+/// The weight of a preference, or None after a problem was noted.
+/// Source: `k8s.io/kubernetes/pkg/apis/core/validation.validateWeightedPodAffinityTerms`.
+fn weight(weight: Option<i64>, path: Path<'_>, problems: &Problems) -> Option<i32> {
+    let weight = weight.unwrap_or(0);
+    let in_range = i32::try_from(weight).ok().filter(|weight| (1..=100).contains(weight));
+    if in_range.is_none() {
+        problems.add(path.field("weight"), format_args!("{weight} is not between 1 and 100"));
+    }
+    in_range
+}
+
+impl WeightedTermJson<'_> {
+    fn read(&self, path: Path<'_>, namespace: &Text, problems: &Problems) -> Option<WeightedPodAffinityTerm> {
+        let weight = weight(self.weight, path, problems);
+        let term = self
+            .pod_affinity_term
+            .read(path.field("podAffinityTerm"), namespace, problems);
+        Some(WeightedPodAffinityTerm {
+            weight: weight?,
+            term: term?,
+        })
     }
 }
 
 impl PreferredTermJson<'_> {
     fn read(&self, path: Path<'_>, problems: &Problems) -> Option<PreferredTerm> {
-        let weight = self.weight.unwrap_or(0);
-        let in_range = i32::try_from(weight).ok().filter(|weight| (1..=100).contains(weight));
-        if in_range.is_none() {
-            problems.add(path.field("weight"), format_args!("{weight} is not between 1 and 100"));
-        }
-        let term = self.preference.read(path.field("preference"), problems)?;
+        let weight = weight(self.weight, path, problems);
+        let term = self.preference.read(path.field("preference"), problems);
         Some(PreferredTerm {
-            weight: in_range?,
-            term,
+            weight: weight?,
+            term: term?,
         })
     }
 }
 
 impl PodAffinityTermJson<'_> {
-    /// The term, or None after a problem was noted. The API server has merged `matchLabelKeys` into the selector.
+    /// The term, or None after a problem was noted. Without namespaces and without a selector of namespaces, even an empty
+    /// one, it speaks of the pod's own. Source: `getNamespacesFromPodAffinityTerm`.
     fn read(&self, path: Path<'_>, namespace: &Text, problems: &Problems) -> Option<PodAffinityTerm> {
-        if self.topology_key.is_empty() {
-            problems.add(path.field("topologyKey"), "is empty");
-            return None;
-        }
-        // Not `?` at once: a selector that is absent is something else than one that cannot be read.
-        let selector = self
-            .label_selector
-            .as_ref()
-            .map(|s| s.read(path.field("labelSelector"), problems));
-        let among = self
-            .namespace_selector
-            .as_ref()
-            .map(|s| s.read(path.field("namespaceSelector"), problems));
-        if matches!(selector, Some(None)) || matches!(among, Some(None)) {
-            return None;
-        }
+        let topology_key = topology_key(&self.topology_key, path, problems);
+        let pods = selector(self.label_selector.as_ref(), path.field("labelSelector"), problems);
+        let among = selector(
+            self.namespace_selector.as_ref(),
+            path.field("namespaceSelector"),
+            problems,
+        );
         let mut names: Vec<Text> = self.namespaces.iter().map(|name| intern(name)).collect();
         if names.is_empty() && self.namespace_selector.is_none() {
             names.push(namespace.clone());
@@ -263,12 +310,137 @@ impl PodAffinityTermJson<'_> {
         names.sort();
         names.dedup();
         Some(PodAffinityTerm {
-            selector: selector.flatten(),
+            selector: pods?,
             namespaces: NamespaceScope {
                 names: names.into(),
-                selector: among.flatten(),
+                selector: among?,
             },
-            topology_key: intern(&self.topology_key),
+            topology_key: topology_key?,
         })
+    }
+}
+
+/// The key of a domain, or None after a problem was noted.
+fn topology_key(key: &str, path: Path<'_>, problems: &Problems) -> Option<Text> {
+    if key.is_empty() {
+        problems.add(path.field("topologyKey"), "is empty");
+        return None;
+    }
+    if !is_label_key(key) {
+        let problem = format_args!("{:?} is not the key of a label", brief(key));
+        problems.add(path.field("topologyKey"), problem);
+        return None;
+    }
+    Some(intern(key))
+}
+
+/// A selector that may be absent, which is something else than one that cannot be read: then None, after a problem was
+/// noted.
+fn selector(
+    stated: Option<&Struct<LabelSelectorJson<'_>>>,
+    path: Path<'_>,
+    problems: &Problems,
+) -> Option<Option<LabelSelector>> {
+    match stated {
+        None => Some(None),
+        Some(selector) => selector.read(path, problems).map(Some),
+    }
+}
+
+impl SpreadConstraintJson<'_> {
+    /// The constraint of a pod with these labels, or None after a problem was noted.
+    /// Source of what is allowed: `k8s.io/kubernetes/pkg/apis/core/validation.validateTopologySpreadConstraints`.
+    pub(super) fn read(
+        &self,
+        path: Path<'_>,
+        namespace: &Text,
+        labels: &Labels,
+        problems: &Problems,
+    ) -> Option<SpreadConstraint> {
+        let pods = selector(self.label_selector.as_ref(), path.field("labelSelector"), problems);
+        let topology_key = topology_key(&self.topology_key, path, problems);
+        let max_skew = at_least_one(self.max_skew.unwrap_or(0), path.field("maxSkew"), problems);
+        let when_unsatisfiable = self.when_unsatisfiable(path, problems);
+        let min_domains = match self.min_domains {
+            None => Some(None),
+            Some(count) => at_least_one(count, path.field("minDomains"), problems).map(Some),
+        };
+        let affinity = honors(
+            self.node_affinity_policy.as_ref(),
+            true,
+            path.field("nodeAffinityPolicy"),
+            problems,
+        );
+        let taints = honors(
+            self.node_taints_policy.as_ref(),
+            false,
+            path.field("nodeTaintsPolicy"),
+            problems,
+        );
+        Some(SpreadConstraint {
+            pods: PodAffinityTerm {
+                selector: pods?.map(|selector| self.with_match_label_keys(selector, labels)),
+                namespaces: NamespaceScope {
+                    names: Box::new([namespace.clone()]),
+                    selector: None,
+                },
+                topology_key: topology_key?,
+            },
+            max_skew: max_skew?,
+            when_unsatisfiable: when_unsatisfiable?,
+            min_domains: min_domains?,
+            honor_node_affinity: affinity?,
+            honor_node_taints: taints?,
+        })
+    }
+
+    /// The selector with the pod's own values of `matchLabelKeys`; a key that the pod lacks says nothing. The API server has
+    /// joined them already, from 1.34 on: then nothing is added. A selector that is absent selects nothing all the same.
+    /// Source: `PodTopologySpread.filterTopologySpreadConstraints` and `mergeLabelSetWithSelector`.
+    fn with_match_label_keys(&self, selector: LabelSelector, labels: &Labels) -> LabelSelector {
+        let mut requirements = selector.requirements.into_vec();
+        for key in self.match_label_keys.iter() {
+            let Some(value) = labels.get(key) else { continue };
+            let requirement = equality(key, value);
+            if !requirements.contains(&requirement) {
+                requirements.push(requirement);
+            }
+        }
+        LabelSelector {
+            requirements: requirements.into(),
+        }
+    }
+
+    fn when_unsatisfiable(&self, path: Path<'_>, problems: &Problems) -> Option<WhenUnsatisfiable> {
+        match &*self.when_unsatisfiable {
+            "DoNotSchedule" => Some(WhenUnsatisfiable::DoNotSchedule),
+            "ScheduleAnyway" => Some(WhenUnsatisfiable::ScheduleAnyway),
+            other => {
+                let problem = format_args!("{:?} is neither DoNotSchedule nor ScheduleAnyway", brief(other));
+                problems.add(path.field("whenUnsatisfiable"), problem);
+                None
+            }
+        }
+    }
+}
+
+fn at_least_one(number: i64, path: Path<'_>, problems: &Problems) -> Option<i32> {
+    let in_range = i32::try_from(number).ok().filter(|number| *number >= 1);
+    if in_range.is_none() {
+        problems.add(path, format_args!("{number} is not between 1 and {}", i32::MAX));
+    }
+    in_range
+}
+
+/// Whether a policy of node inclusion says Honor; None after a problem was noted.
+fn honors(policy: Option<&Str<'_>>, default: bool, path: Path<'_>, problems: &Problems) -> Option<bool> {
+    match policy.map(|policy| &**policy) {
+        None => Some(default),
+        Some("Honor") => Some(true),
+        Some("Ignore") => Some(false),
+        Some(other) => {
+            problems.add(path, format_args!("{:?} is neither Honor nor Ignore", brief(other)));
+            None
+        }
     }
 }

@@ -1,17 +1,21 @@
 //! Pods.
 
-use super::amounts::{Amounts, Demand, ResourceMap, ResourcesJson, Role};
+use super::amounts::{ContainerDemand, Demand, Reported, Requests, ResourceMap, ResourcesJson, Role};
+use super::features::{self, FeatureUse};
 use super::intern::{intern, intern_some};
 use super::json::{List, Map, Presence, Str, Struct};
 use super::metadata::labels;
 use super::path::{Path, Problems};
-use super::placement::{Affinity, Skipped, TolerationJson};
-use super::volume::{VolumeJson, note_constraints};
+use super::placement::{Affinity, Skipped, SpreadConstraintJson, TolerationJson};
+use super::pod_volume::{self, VolumeJson};
+use super::selector_owner::controller_ref;
 use super::{Fault, brief, kube_object};
 use muster_framework::Text;
 use muster_framework::group::GroupLink;
-use muster_framework::record::{HostPort, PodPhase, PodRecord, PodScheduledCondition, PodSpec, Protocol};
-use muster_framework::resource::Charge;
+use muster_framework::record::{
+    HostPort, PodPhase, PodRecord, PodScheduledCondition, PodSpec, Protocol, SpreadConstraint,
+};
+use muster_framework::rules::KubeMinor;
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -48,7 +52,8 @@ struct Spec<'a> {
     affinity: Struct<Affinity<'a>>,
     #[serde(borrow)]
     tolerations: List<Struct<TolerationJson<'a>>>,
-    topology_spread_constraints: List<Skipped>,
+    #[serde(borrow)]
+    topology_spread_constraints: List<Struct<SpreadConstraintJson<'a>>>,
     resource_claims: List<Skipped>,
     #[serde(borrow)]
     volumes: List<VolumeJson<'a>>,
@@ -61,6 +66,9 @@ struct Spec<'a> {
     #[serde(borrow)]
     overhead: ResourceMap<'a>,
     host_network: Option<bool>,
+    host_users: Option<bool>,
+    #[serde(borrow)]
+    ephemeral_containers: List<Struct<EphemeralContainer<'a>>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -89,9 +97,37 @@ struct Container<'a> {
     #[serde(borrow)]
     restart_policy: Str<'a>,
     #[serde(borrow)]
+    image: Str<'a>,
+    #[serde(borrow)]
     resources: Struct<ResourcesJson<'a>>,
     #[serde(borrow)]
     ports: List<Struct<Port<'a>>>,
+    #[serde(borrow)]
+    restart_policy_rules: List<Struct<RestartRule<'a>>>,
+    #[serde(borrow)]
+    volume_mounts: List<Struct<VolumeMount<'a>>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct RestartRule<'a> {
+    #[serde(borrow)]
+    action: Str<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct VolumeMount<'a> {
+    #[serde(borrow)]
+    bind_mount_options: List<Str<'a>>,
+}
+
+/// Takes no resources of its own.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct EphemeralContainer<'a> {
+    #[serde(borrow)]
+    volume_mounts: List<Struct<VolumeMount<'a>>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -118,6 +154,12 @@ struct Status<'a> {
     container_statuses: List<Struct<ContainerStatus<'a>>>,
     #[serde(borrow)]
     init_container_statuses: List<Struct<ContainerStatus<'a>>>,
+    /// Of the pod as a whole.
+    #[serde(borrow)]
+    resources: Option<Struct<ResourcesJson<'a>>>,
+    /// Of the pod as a whole.
+    #[serde(borrow)]
+    allocated_resources: Option<ResourceMap<'a>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -141,13 +183,13 @@ struct ContainerStatus<'a> {
     #[serde(borrow)]
     resources: Option<Struct<ResourcesJson<'a>>>,
     #[serde(borrow)]
-    allocated_resources: ResourceMap<'a>,
+    allocated_resources: Option<ResourceMap<'a>>,
 }
 
 const DEFAULT_SCHEDULER_NAME: &str = "default-scheduler";
 
 impl Pod<'_> {
-    pub(super) fn record(&self) -> Result<PodRecord, Fault> {
+    pub(super) fn record(&self, minor: KubeMinor) -> Result<PodRecord, Fault> {
         let Pod {
             metadata, spec, status, ..
         } = self;
@@ -155,17 +197,23 @@ impl Pod<'_> {
             return Err(Fault::new("metadata.uid", "is missing"));
         }
         let problems = Problems::default();
-        let demand = spec.demand(&problems);
+        let demand = self.demand(&problems);
         let charge_when_placed = demand.charge();
         let charge = if spec.node_name.is_empty() {
             charge_when_placed.clone()
         } else {
-            status
-                .charge(demand, spec)
-                .unwrap_or_else(|| charge_when_placed.clone())
+            demand.charge_on_node(minor)
         };
         let namespace = metadata.namespace();
         let group = spec.group(&problems);
+        let mut record = PodSpec {
+            charge: charge_when_placed,
+            scoring: demand.scoring_request(),
+            required_features: features::required(spec.feature_use(), minor),
+            ..self.constraints(&namespace, &problems)
+        };
+        spec.note_unsupported(&problems);
+        record.unsupported = problems.into_list();
         Ok(PodRecord {
             uid: Text::from(&*metadata.uid),
             name: Text::from(&*metadata.name),
@@ -181,57 +229,108 @@ impl Pod<'_> {
             priority_class_name: intern_some(&spec.priority_class_name),
             scheduling_gates: spec.scheduling_gates.iter().map(|gate| intern(&gate.name)).collect(),
             group,
-            spec: Arc::new(spec.record(&namespace, charge_when_placed, problems)),
+            controller: metadata.controller().and_then(controller_ref),
+            spec: Arc::new(record),
             charge,
             condition: status.pod_scheduled(),
             namespace,
         })
     }
-}
 
-impl Spec<'_> {
-    /// What plugins read; the name of the node is left out, so that twins stay equal when they are bound.
-    fn record(&self, namespace: &Text, charge: Charge, problems: Problems) -> PodSpec {
+    /// What the pod says about where it may run. The name of the node is left out, so that twins stay equal when they are
+    /// bound.
+    fn constraints(&self, namespace: &Text, problems: &Problems) -> PodSpec {
+        let spec = &self.spec;
         let tolerations = Path::Root("spec.tolerations");
-        let read = self
-            .tolerations
-            .iter()
-            .enumerate()
-            .filter_map(|(at, t)| t.read(tolerations.item(at), &problems));
-        let mut spec = PodSpec {
-            node_name: None,
-            node_selector: labels(&self.node_selector),
-            node_affinity: self.affinity.required_nodes(&problems),
-            preferred_node_affinity: self.affinity.preferred_nodes(&problems),
-            tolerations: read.collect(),
-            host_ports: self.host_ports(&problems),
-            charge,
-            anti_affinity: self.affinity.anti_affinity(namespace, &problems),
-            unsupported: Box::new([]),
+        let read = spec.tolerations.iter().enumerate();
+        let tolerations = read.filter_map(|(at, t)| t.read(tolerations.item(at), problems));
+        let owner = pod_volume::Owner {
+            namespace,
+            name: &self.metadata.name,
         };
-        self.note_unsupported(&problems);
-        spec.unsupported = problems.into_list();
-        spec
+        PodSpec {
+            node_selector: labels(&spec.node_selector),
+            tolerations: tolerations.collect(),
+            node_affinity: spec.affinity.required_nodes(problems),
+            preferred_node_affinity: spec.affinity.preferred_nodes(problems),
+            affinity: spec.affinity.required_pods(namespace, problems),
+            preferred_affinity: spec.affinity.preferred_pods(namespace, problems),
+            anti_affinity: spec.affinity.required_without_pods(namespace, problems),
+            preferred_anti_affinity: spec.affinity.preferred_without_pods(namespace, problems),
+            spread: self.spread(namespace, problems),
+            host_ports: spec.host_ports(problems),
+            images: spec.images(),
+            volume_images: pod_volume::images(&spec.volumes),
+            volumes: pod_volume::judged(&spec.volumes, owner, Path::Root("spec.volumes"), problems),
+            ..PodSpec::default()
+        }
     }
 
+    fn spread(&self, namespace: &Text, problems: &Problems) -> Box<[SpreadConstraint]> {
+        if self.spec.topology_spread_constraints.is_empty() {
+            return Box::default();
+        }
+        let path = Path::Root("spec.topologySpreadConstraints");
+        let labels = self.metadata.labels();
+        let constraints = self.spec.topology_spread_constraints.iter().enumerate();
+        constraints
+            .filter_map(|(at, constraint)| constraint.read(path.item(at), namespace, &labels, problems))
+            .collect()
+    }
+
+    /// All that the pod asks for, and is reported to have.
+    fn demand(&self, problems: &Problems) -> Demand<'_> {
+        let containers = self
+            .spec
+            .containers()
+            .map(|(list, at, role, container)| ContainerDemand {
+                role,
+                spec: Requests::of_container(&container.resources, list.item(at).field("resources"), problems),
+                reported: self.status.reported_of(&container.name),
+            });
+        let mut demand = Demand {
+            containers: containers.collect(),
+            overhead: Requests::read(self.spec.overhead.iter(), Path::Root("spec.overhead"), problems),
+            reported: reported(self.status.resources.as_ref(), self.status.allocated_resources.as_ref()),
+            resize_is_infeasible: self.status.resize_is_infeasible(),
+            ..Demand::default()
+        };
+        demand.set_pod_level(&self.spec.resources, problems);
+        demand
+    }
+}
+
+impl<'a> Spec<'a> {
     /// Notes what is in order, but beyond Muster.
     fn note_unsupported(&self, problems: &Problems) {
-        self.affinity.note_unsupported(problems);
-        if !self.topology_spread_constraints.is_empty() {
-            let field = Path::Root("spec.topologySpreadConstraints");
-            problems.add(field, "topology spread constraints are not supported yet");
-        }
         if !self.resource_claims.is_empty() {
             problems.add(
                 Path::Root("spec.resourceClaims"),
-                "resource claims are not supported yet",
+                "devices by resource claims (dynamic resource allocation) are not supported yet",
             );
         }
         if self.scheduling_group.is_some() {
             let problem = "pod groups of Kubernetes 1.36 and later are not supported yet";
             problems.add(Path::Root("spec.schedulingGroup"), problem);
         }
-        note_constraints(&self.volumes, Path::Root("spec.volumes"), problems);
+    }
+
+    /// Images of init containers, then of the others. Source: `imagelocality.sumImageScores`.
+    fn images(&self) -> Box<[Text]> {
+        let containers = self.init_containers.iter().chain(self.containers.iter());
+        containers.map(|container| image_name(&container.image)).collect()
+    }
+
+    fn feature_use(&self) -> FeatureUse {
+        let containers = || self.containers.iter().chain(self.init_containers.iter());
+        let rules = containers().flat_map(|container| container.restart_policy_rules.iter());
+        let ephemeral = self.ephemeral_containers.iter().flat_map(|c| c.volume_mounts.iter());
+        let mut mounts = containers().flat_map(|c| c.volume_mounts.iter()).chain(ephemeral);
+        FeatureUse {
+            restarts_all_containers: rules.into_iter().any(|rule| *rule.action == *"RestartAllContainers"),
+            user_namespace_on_host_network: self.host_network == Some(true) && self.host_users == Some(false),
+            bind_mount_options: mounts.any(|mount| !mount.bind_mount_options.is_empty()),
+        }
     }
 
     fn scheduler_name(&self) -> Text {
@@ -260,7 +359,7 @@ impl Spec<'_> {
     }
 
     /// All containers with the paths of their lists, init containers in their order.
-    fn containers(&self) -> impl Iterator<Item = (Path<'static>, usize, Role, &Struct<Container<'_>>)> {
+    fn containers(&self) -> impl Iterator<Item = (Path<'static>, usize, Role, &Struct<Container<'a>>)> {
         let main = self.containers.iter().enumerate();
         let main = main.map(|(at, container)| (Path::Root("spec.containers"), at, Role::Main, container));
         let init = self.init_containers.iter().enumerate().map(|(at, container)| {
@@ -272,16 +371,6 @@ impl Spec<'_> {
             (Path::Root("spec.initContainers"), at, role, container)
         });
         main.chain(init)
-    }
-
-    fn demand(&self, problems: &Problems) -> Demand {
-        let containers = self.containers().map(|(list, at, role, container)| {
-            (
-                role,
-                Amounts::requested(&container.resources, list.item(at).field("resources"), problems),
-            )
-        });
-        Demand::new(containers.collect(), &self.resources, &self.overhead, problems)
     }
 
     /// The ports of all containers that keep running.
@@ -359,40 +448,38 @@ impl Status<'_> {
         condition.is_some_and(|c| *c.reason == *"Infeasible")
     }
 
-    /// What a pod on a node takes while a resize is under way: per container the most of what is asked for, given and in
-    /// use. None when no container reports anything.
-    /// Source: `determineEffectiveRequests` in `k8s.io/component-helpers/resource`.
-    fn charge(&self, mut demand: Demand, spec: &Spec<'_>) -> Option<Charge> {
-        let infeasible = self.resize_is_infeasible();
-        let mut reported = false;
-        for ((role, amounts), (_, _, _, container)) in demand.containers.iter_mut().zip(spec.containers()) {
-            let Some(resources) = (*role != Role::Init)
-                .then(|| self.resources_of(&container.name))
-                .flatten()
-            else {
-                continue;
-            };
-            reported = true;
-            if infeasible {
-                *amounts = Amounts::default();
-            }
-            amounts.raise_to(&resources);
-        }
-        reported.then(|| demand.charge())
-    }
-
-    fn resources_of(&self, container: &str) -> Option<Amounts> {
-        let statuses = self
-            .init_container_statuses
+    /// What is reported of a container. Source: `findContainerStatus` of `k8s.io/component-helpers/resource`.
+    fn reported_of(&self, container: &str) -> Option<Reported<'_>> {
+        let mut statuses = self
+            .container_statuses
             .iter()
-            .rev()
-            .chain(self.container_statuses.iter().rev());
-        let status = statuses.into_iter().find(|status| *status.name == *container)?;
-        // What is wrong in a status is the kubelet's doing: no reason to hold the pod back. What can be read counts.
-        let ignored = Problems::default();
-        let path = Path::Root("status");
-        let mut amounts = Amounts::read(&status.resources.as_ref()?.requests, path, &ignored);
-        amounts.raise_to(&Amounts::read(&status.allocated_resources, path, &ignored));
-        Some(amounts)
+            .chain(self.init_container_statuses.iter());
+        let status = statuses.find(|status| *status.name == *container)?;
+        Some(reported(status.resources.as_ref(), status.allocated_resources.as_ref()))
+    }
+}
+
+/// What is wrong in a status is the kubelet's doing: no reason to hold the pod back. What can be read counts.
+fn reported<'s>(
+    resources: Option<&'s Struct<ResourcesJson<'_>>>,
+    allocated: Option<&'s ResourceMap<'_>>,
+) -> Reported<'s> {
+    let ignored = Problems::default();
+    let path = Path::Root("status");
+    let actuated = resources.and_then(|resources| resources.requests.as_ref());
+    Reported {
+        states_resources: resources.is_some(),
+        actuated: actuated.map(|requests| Requests::read(requests.iter(), path, &ignored)),
+        allocated: allocated.map(|requests| Requests::read(requests.iter(), path, &ignored)),
+    }
+}
+
+/// The name of an image as nodes report it: with `:latest` if it names no tag or digest.
+/// Source: `imagelocality.normalizedImageName`.
+pub(super) fn image_name(name: &str) -> Text {
+    if name.rfind(':') <= name.rfind('/') {
+        intern(&format!("{name}:latest"))
+    } else {
+        intern(name)
     }
 }

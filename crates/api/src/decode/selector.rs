@@ -3,6 +3,7 @@
 use super::brief;
 use super::intern::intern;
 use super::json::{List, Map, Str, Struct};
+use super::names::{is_label_key, is_label_value};
 use super::path::{Path, Problems};
 use muster_framework::Text;
 use muster_framework::selector::{LabelSelector, NodeSelectorTerm, Operator, Requirement};
@@ -54,17 +55,15 @@ enum Dialect {
 impl LabelSelectorJson<'_> {
     /// The selector, or None after a problem was noted.
     pub(super) fn read(&self, path: Path<'_>, problems: &Problems) -> Option<LabelSelector> {
-        let mut requirements: Vec<Requirement> = self
-            .match_labels
-            .iter()
-            .map(|(key, value)| Requirement {
-                key: intern(key),
-                operator: Operator::In,
-                values: Box::new([Text::from(&**value)]),
-            })
-            .collect();
-        // Maps have no order: equal selectors are to be equal.
-        requirements.sort();
+        let labels = path.field("matchLabels");
+        let mut legible = true;
+        for (key, value) in self.match_labels.iter() {
+            if let Some(problem) = problem_of_key(key).or_else(|| problem_of_value(value)) {
+                problems.add(labels.field(key), problem);
+                legible = false;
+            }
+        }
+        let mut requirements: Vec<Requirement> = equalities(&self.match_labels);
         let expressions = path.field("matchExpressions");
         requirements.extend(read_all(
             &self.match_expressions,
@@ -72,10 +71,45 @@ impl LabelSelectorJson<'_> {
             Dialect::Labels,
             problems,
         )?);
-        Some(LabelSelector {
+        legible.then(|| LabelSelector {
             requirements: requirements.into(),
         })
     }
+}
+
+/// A selector that is a map of labels, as those of services and of replication controllers, whose values nobody checks.
+/// Source: `k8s.io/apimachinery/pkg/labels.SelectorFromSet`.
+pub(super) fn selector_of_map(labels: &Map<'_, Str<'_>>) -> LabelSelector {
+    LabelSelector {
+        requirements: equalities(labels).into(),
+    }
+}
+
+/// Labels as requirements, sorted: maps have no order, and equal selectors are to be equal.
+fn equalities(labels: &Map<'_, Str<'_>>) -> Vec<Requirement> {
+    let mut requirements: Vec<Requirement> = labels.iter().map(|(key, value)| equality(key, value)).collect();
+    requirements.sort();
+    requirements
+}
+
+/// The requirement that a label has this value.
+pub(super) fn equality(key: &str, value: &str) -> Requirement {
+    Requirement {
+        key: intern(key),
+        operator: Operator::In,
+        values: Box::new([Text::from(value)]),
+    }
+}
+
+fn problem_of_key(key: &str) -> Option<String> {
+    if key.is_empty() {
+        return Some("is empty".to_owned());
+    }
+    (!is_label_key(key)).then(|| format!("{:?} is not the key of a label", brief(key)))
+}
+
+fn problem_of_value(value: &str) -> Option<String> {
+    (!is_label_value(value)).then(|| format!("{:?} is not the value of a label", brief(value)))
 }
 
 impl NodeSelectorTermJson<'_> {
@@ -108,8 +142,8 @@ fn read_all(
 }
 
 impl RequirementJson<'_> {
-    /// Source of what is allowed: `labels.NewRequirement` of apimachinery, `nodeSelectorRequirementsAsFieldSelector` of
-    /// component-helpers, and the API's validation of field names.
+    /// Source of what is allowed: `labels.NewRequirement` and `LabelSelectorAsSelector` of apimachinery,
+    /// `nodeSelectorRequirementsAsFieldSelector` of component-helpers, and the API's validation of field names.
     fn read(&self, path: Path<'_>, dialect: Dialect, problems: &Problems) -> Option<Requirement> {
         let operator = match (&*self.operator, dialect) {
             ("In", _) => Operator::In,
@@ -126,8 +160,12 @@ impl RequirementJson<'_> {
                 return None;
             }
         };
-        if self.key.is_empty() {
-            problems.add(path.field("key"), "is empty");
+        let key_problem = match dialect {
+            Dialect::Labels | Dialect::NodeLabels => problem_of_key(&self.key),
+            Dialect::NodeFields => None,
+        };
+        if let Some(problem) = key_problem {
+            problems.add(path.field("key"), problem);
             return None;
         }
         if dialect == Dialect::NodeFields && *self.key != *"metadata.name" {
@@ -153,7 +191,7 @@ impl RequirementJson<'_> {
     fn problem_of_values(&self, operator: Operator, dialect: Dialect) -> Option<String> {
         let count = self.values.len();
         let name = &*self.operator;
-        match operator {
+        let problem = match operator {
             Operator::In | Operator::NotIn if dialect == Dialect::NodeFields && count != 1 => {
                 Some(format!("{name} on a field needs exactly one value, not {count}"))
             }
@@ -164,6 +202,14 @@ impl RequirementJson<'_> {
                 [value] => Some(format!("{name} needs an integer, not {:?}", brief(value))),
                 _ => Some(format!("{name} needs exactly one value, not {count}")),
             },
-        }
+        };
+        // The names of nodes, which are fields, may be longer than labels are.
+        let are_labels = dialect != Dialect::NodeFields;
+        problem.or_else(|| {
+            self.values
+                .iter()
+                .filter(|_| are_labels)
+                .find_map(|v| problem_of_value(v))
+        })
     }
 }

@@ -1,12 +1,17 @@
 //! Decoding rule by rule, on realistic objects, and on nonsense.
 
-use super::{DecodeError, decode};
+use super::{DecodeError, decode, decode_for};
 use muster_engine::Object;
 use muster_framework::group::{GroupLink, GroupPolicy};
-use muster_framework::record::{Kind, NodeRecord, PodPhase, PodRecord, Protocol, WorkloadRecord};
-use muster_framework::resource::{Charge, DEFAULT_MEMORY_REQUEST, ResourceList};
-use muster_framework::selector::Operator;
+use muster_framework::record::{
+    ControllerRef, Kind, NodeRecord, PodPhase, PodRecord, PodVolume, Protocol, SelectorOwnerRecord, SpreadConstraint,
+    WhenUnsatisfiable, WorkloadRecord,
+};
+use muster_framework::resource::{Charge, DEFAULT_MEMORY_REQUEST, ResourceList, ScoringRequest};
+use muster_framework::rules::KubeMinor;
+use muster_framework::selector::{LabelSelector, NodeSelectorTerm, Operator};
 use muster_framework::taint::{TaintEffect, TolerationOperator};
+use muster_framework::volume::{ClaimPhase, ClaimRecord, StorageObject, VolumePhase, VolumeRecord, VolumeSource};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -21,6 +26,22 @@ fn try_decode(kind: Kind, value: &Value) -> Result<Object, DecodeError> {
 fn pod_of(value: &Value) -> PodRecord {
     match try_decode(Kind::Pod, value) {
         Ok(Object::Pod(pod)) => *pod,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn pod_by(minor: KubeMinor, value: &Value) -> PodRecord {
+    match decode_for(minor, Kind::Pod, value.to_string().as_bytes()) {
+        Ok(Object::Pod(pod)) => *pod,
+        other => panic!("{other:?}"),
+    }
+}
+
+const MINORS: [KubeMinor; 3] = [KubeMinor::V1_35, KubeMinor::V1_36, KubeMinor::V1_37];
+
+fn storage_of(kind: Kind, value: &Value) -> StorageObject {
+    match try_decode(kind, value) {
+        Ok(Object::Storage(object)) => object,
         other => panic!("{other:?}"),
     }
 }
@@ -216,13 +237,61 @@ fn all_resources_are_charged() {
     assert_eq!(charge.scoring_memory, 2 * DEFAULT_MEMORY_REQUEST);
 }
 
+#[test]
+fn sums_are_rounded_once_and_what_nobody_counts_is_left_out() {
+    let third = json!({"cpu": "333u", "memory": "300m", "example.com/gpu": "500m", "unknown": "7", "pods": "9"});
+    let pod = pod(json!({"containers": [container(third.clone()), container(third.clone()), container(third)]}));
+    let requests = &pod.charge.requests;
+    assert_eq!((requests.milli_cpu, requests.memory), (1, 1));
+    assert_eq!(requests.scalars, [("example.com/gpu".into(), 2)]);
+}
+
+#[test]
+fn huge_and_tiny_amounts() {
+    let tiny = json!({"cpu": "1n", "memory": "1u", "ephemeral-storage": "1e-9"});
+    let tiny = pod(json!({"containers": [container(tiny)]})).charge.requests.clone();
+    assert_eq!((tiny.milli_cpu, tiny.memory, tiny.ephemeral_storage), (1, 1, 1));
+    let huge = json!({"cpu": "1e3", "memory": "7Ei", "ephemeral-storage": "9E"});
+    let huge = pod(json!({"containers": [container(huge.clone()), container(huge)]}))
+        .charge
+        .requests
+        .clone();
+    assert_eq!(
+        (huge.milli_cpu, huge.memory, huge.ephemeral_storage),
+        (2_000_000, i64::MAX, i64::MAX)
+    );
+}
+
+#[test]
+fn a_pod_with_requests_of_its_own_is_scored_by_every_containers_default() {
+    let containers = json!([container(json!({"cpu": "1", "memory": "64Mi"})), {"name": "bare"}]);
+    let spec = json!({"containers": containers, "resources": {"requests": {"cpu": "3"}}});
+    let pod = pod(spec).spec.clone();
+    // Placed, the bare container counts nothing, for another one states memory; scored, it has its default.
+    assert_eq!(
+        (pod.charge.scoring_milli_cpu, pod.charge.scoring_memory),
+        (3000, 64 * MI)
+    );
+    let expected = ScoringRequest {
+        milli_cpu: 3000,
+        memory: 264 * MI,
+    };
+    assert_eq!(pod.scoring_request(), expected);
+    let plain = self::pod(json!({"containers": [{"name": "bare"}]})).spec.clone();
+    assert_eq!(plain.scoring, None);
+    assert_eq!(plain.scoring_request().milli_cpu, 100);
+}
+
 /// A pod with one container of 1 CPU, with this status.
-fn resized(node: &str, status: Value) -> PodRecord {
-    pod_of(&json!({
-        "metadata": {"name": "web-0", "namespace": "shop", "uid": "6c1f"},
-        "spec": {"nodeName": node, "containers": [container(json!({"cpu": "1"}))]},
-        "status": status,
-    }))
+fn resized(minor: KubeMinor, node: &str, status: &Value) -> PodRecord {
+    pod_by(
+        minor,
+        &json!({
+            "metadata": {"name": "web-0", "namespace": "shop", "uid": "6c1f"},
+            "spec": {"nodeName": node, "containers": [container(json!({"cpu": "1"}))]},
+            "status": status,
+        }),
+    )
 }
 
 #[test]
@@ -236,44 +305,89 @@ fn a_bound_pod_is_charged_the_most_of_what_is_asked_for_given_and_in_use() {
         status["conditions"] = json!([{"type": "PodResizePending", "status": "True", "reason": reason}]);
         status
     };
-    for (what, pod, expected) in [
-        ("shrinking", resized("n", status("3", "2")), 3000),
-        ("granted", resized("n", status("1", "2")), 2000),
-        ("growing", resized("n", status("500m", "500m")), 1000),
+    let unread = json!({"containerStatuses": [{"name": "d", "resources": {"requests": {"cpu": "9"}}}]});
+    let granted_only = json!({"containerStatuses": [{"name": "c", "allocatedResources": {"cpu": "9"}}]});
+    for (what, node, status, by_minor) in [
+        ("shrinking", "n", status("3", "2"), [3000; 3]),
+        ("granted", "n", status("1", "2"), [2000; 3]),
+        ("growing", "n", status("500m", "500m"), [1000; 3]),
         (
             "growing in vain",
-            resized("n", infeasible(status("500m", "500m"), "Infeasible")),
-            500,
+            "n",
+            infeasible(status("500m", "500m"), "Infeasible"),
+            [500; 3],
         ),
         (
             "growing later",
-            resized("n", infeasible(status("500m", "500m"), "Deferred")),
-            1000,
+            "n",
+            infeasible(status("500m", "500m"), "Deferred"),
+            [1000; 3],
         ),
-        ("without a node the spec counts", resized("", status("3", "2")), 1000),
-        ("no status", resized("n", json!(null)), 1000),
+        ("without a node the spec counts", "", status("3", "2"), [1000; 3]),
+        ("no status", "n", json!(null), [1000; 3]),
+        // Up to 1.36 what was granted counts only beside what is in force.
+        ("granted, nothing in force", "n", granted_only, [1000, 1000, 9000]),
+        ("a status that cannot be read", "n", status("much", "2"), [2000; 3]),
+        ("of another container", "n", unread, [1000; 3]),
+        // From 1.37 on, what the spec asks for does not stand in for what is not reported.
         (
-            "a status without resources",
-            resized(
-                "n",
-                json!({"containerStatuses": [{"name": "c", "allocatedResources": {"cpu": "9"}}]}),
-            ),
-            1000,
-        ),
-        ("a status that cannot be read", resized("n", status("much", "2")), 2000),
-        (
-            "of another container",
-            resized(
-                "n",
-                json!({"containerStatuses": [{"name": "d", "resources": {"requests": {"cpu": "9"}}}]}),
-            ),
-            1000,
+            "in vain and unreported",
+            "n",
+            infeasible(json!({}), "Infeasible"),
+            [1000, 1000, 0],
         ),
     ] {
-        assert_eq!(pod.charge.requests.milli_cpu, expected, "{what}");
+        let by = MINORS.map(|minor| resized(minor, node, &status).charge.requests.milli_cpu);
+        assert_eq!(by, by_minor, "{what}");
+        let pod = resized(KubeMinor::V1_37, node, &status);
         assert_eq!(pod.spec.charge.requests.milli_cpu, 1000, "{what}");
         assert!(pod.spec.unsupported.is_empty(), "{what}");
     }
+}
+
+#[test]
+fn states_of_several_containers_are_compared_one_by_one_up_to_1_36_and_as_sums_after() {
+    let reported = |name: &str, cpu: &str| json!({"name": name, "resources": {"requests": {"cpu": cpu}}, "allocatedResources": {"cpu": cpu}});
+    // One grows, the other shrinks by as much.
+    let pod = json!({
+        "metadata": {"name": "a", "uid": "u"},
+        "spec": {"nodeName": "n", "containers": [
+            {"name": "a", "resources": {"requests": {"cpu": "2"}}},
+            {"name": "b", "resources": {"requests": {"cpu": "1"}}},
+        ]},
+        "status": {"containerStatuses": [reported("a", "1"), reported("b", "2")]},
+    });
+    let by = MINORS.map(|minor| pod_by(minor, &pod).charge.requests.milli_cpu);
+    assert_eq!(by, [4000, 4000, 3000]);
+}
+
+#[test]
+fn a_pod_as_a_whole_is_resized_from_1_36_on() {
+    let pod = |spec: Value, status: Value| {
+        json!({
+            "metadata": {"name": "a", "uid": "u"},
+            "spec": {"nodeName": "n", "containers": [{"name": "c"}], "resources": {"requests": spec}},
+            "status": status,
+        })
+    };
+    let by = |pod: &Value| {
+        MINORS.map(|minor| {
+            let requests = pod_by(minor, pod).charge.requests;
+            (requests.milli_cpu, requests.memory / MI)
+        })
+    };
+    let grown = json!({"resources": {"requests": {"cpu": "3", "memory": "64Mi"}}, "allocatedResources": {"cpu": "2"}});
+    // Memory, which the spec does not state, is taken from the status from 1.37 on.
+    assert_eq!(by(&pod(json!({"cpu": "1"}), grown)), [(1000, 0), (3000, 0), (3000, 64)]);
+    let in_vain = json!({
+        "conditions": [{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}],
+        "resources": {"requests": {"cpu": "2"}},
+        "allocatedResources": {"cpu": "2"},
+    });
+    assert_eq!(
+        by(&pod(json!({"cpu": "5"}), in_vain)),
+        [(5000, 0), (2000, 0), (2000, 0)]
+    );
 }
 
 #[test]
@@ -378,7 +492,7 @@ fn node_affinity_is_read() {
         "nodeSelector": {"disk": "ssd", "arch": null},
         "affinity": {"nodeAffinity": {
             "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
-                {"matchExpressions": [{"key": "cores", "operator": "Gt", "values": ["-8"]}, {"key": "x", "operator": "DoesNotExist"}]},
+                {"matchExpressions": [{"key": "cores", "operator": "Gt", "values": ["8"]}, {"key": "x", "operator": "DoesNotExist"}]},
                 {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-1"]}]},
                 {},
             ]},
@@ -452,17 +566,76 @@ fn bad_selectors_name_their_field() {
     spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[1].weight: 101 is not between 1 and 100
     spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].labelSelector.matchExpressions[0].operator: "Gt" is not an operator here
     spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[1].topologyKey: is empty
-    spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution: pod anti-affinity is not supported yet
     "#);
 }
 
 #[test]
-fn required_anti_affinity_is_kept_for_the_pods_that_come_later() {
+fn labels_that_cannot_be_are_named() {
+    let terms = json!([
+        {"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "two words"}}},
+        {"topologyKey": "zone", "labelSelector": {"matchExpressions": [{"key": "-", "operator": "Exists"}]}},
+        {"topologyKey": "zone", "namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "In", "values": ["-"]}]}},
+        {"topologyKey": "a zone"},
+    ]);
+    let lines = unsupported(json!({"affinity": {
+        "podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms},
+        "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+            {"matchExpressions": [{"key": "cores", "operator": "Gt", "values": ["-8"]}]},
+        ]}},
+    }}));
+    insta::assert_snapshot!(lines, @r#"
+    spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].values: "-8" is not the value of a label
+    spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].labelSelector.matchLabels.app: "two words" is not the value of a label
+    spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[1].labelSelector.matchExpressions[0].key: "-" is not the key of a label
+    spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[2].namespaceSelector.matchExpressions[0].values: "-" is not the value of a label
+    spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[3].topologyKey: "a zone" is not the key of a label
+    "#);
+}
+
+/// The terms under one of the four headings of pod affinity.
+fn terms_under(parent: &str, list: &str, terms: Value) -> PodRecord {
+    pod(json!({"affinity": {parent: {list: terms}}}))
+}
+
+const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
+const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
+
+#[test]
+fn pod_affinity_is_read_under_all_four_headings() {
+    let term = json!({"topologyKey": "zone", "labelSelector": {}});
+    let weighted = json!([{"weight": 5, "podAffinityTerm": term}]);
+    let required = json!([term]);
+    let counts = |pod: PodRecord| {
+        let spec = &pod.spec;
+        assert!(spec.unsupported.is_empty());
+        [
+            spec.affinity.len(),
+            spec.anti_affinity.len(),
+            spec.preferred_affinity.len(),
+            spec.preferred_anti_affinity.len(),
+        ]
+    };
+    assert_eq!(
+        counts(terms_under("podAffinity", REQUIRED, required.clone())),
+        [1, 0, 0, 0]
+    );
+    assert_eq!(counts(terms_under("podAntiAffinity", REQUIRED, required)), [0, 1, 0, 0]);
+    assert_eq!(
+        counts(terms_under("podAffinity", PREFERRED, weighted.clone())),
+        [0, 0, 1, 0]
+    );
+    let last = terms_under("podAntiAffinity", PREFERRED, weighted);
+    assert_eq!(last.spec.preferred_anti_affinity[0].weight, 5);
+    assert_eq!(counts(last), [0, 0, 0, 1]);
+}
+
+#[test]
+fn a_term_speaks_of_selected_pods_in_the_namespaces_that_it_states() {
     let term = |term: Value| {
-        let spec = json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}});
-        let pod = pod(spec);
-        assert_eq!(pod.spec.unsupported.len(), 1);
-        pod.spec.anti_affinity[0].clone()
+        terms_under("podAntiAffinity", REQUIRED, json!([term]))
+            .spec
+            .anti_affinity[0]
+            .clone()
     };
     let full = term(json!({
         "topologyKey": "zone",
@@ -472,6 +645,9 @@ fn required_anti_affinity_is_kept_for_the_pods_that_come_later() {
         },
         "namespaces": ["y", "x", "y"],
         "namespaceSelector": {},
+        // Joined to the selector by the API server; the scheduler does not look at them.
+        "matchLabelKeys": ["d"],
+        "mismatchLabelKeys": ["e"],
     }));
     let keys: Vec<_> = full
         .selector
@@ -481,12 +657,110 @@ fn required_anti_affinity_is_kept_for_the_pods_that_come_later() {
         .collect();
     assert_eq!(keys, [("a", Operator::In), ("b", Operator::In), ("c", Operator::NotIn)]);
     assert_eq!(*full.namespaces.names, ["x".into(), "y".into()]);
-    assert!(full.namespaces.contains("anywhere", None));
+    assert_eq!(full.namespaces.selector, Some(LabelSelector::default()));
 
+    // No selector selects no pod, an empty one every pod.
     let bare = term(json!({"topologyKey": "zone"}));
     assert_eq!((bare.selector, &*bare.namespaces.names), (None, &["shop".into()][..]));
-    let everywhere = term(json!({"topologyKey": "zone", "namespaceSelector": {"matchLabels": {"team": "x"}}}));
-    assert!(everywhere.namespaces.names.is_empty());
+    assert_eq!(
+        term(json!({"topologyKey": "zone", "labelSelector": {}})).selector,
+        Some(LabelSelector::default())
+    );
+    // A selector of namespaces, even null's opposite, the empty one, leaves the pod's own out.
+    let elsewhere = |selector: Value| {
+        let term = term(json!({"topologyKey": "zone", "namespaceSelector": selector}));
+        (term.namespaces.names.len(), term.namespaces.selector.is_some())
+    };
+    assert_eq!(elsewhere(json!({"matchLabels": {"team": "x"}})), (0, true));
+    assert_eq!(elsewhere(json!({})), (0, true));
+    assert_eq!(elsewhere(json!(null)), (1, false));
+}
+
+#[test]
+fn one_bad_term_makes_the_pod_wait_and_takes_its_list_with_it() {
+    let good = json!({"topologyKey": "zone", "labelSelector": {}});
+    let pod = terms_under("podAntiAffinity", REQUIRED, json!([good, {"labelSelector": {}}]));
+    assert!(pod.spec.anti_affinity.is_empty());
+    assert_eq!(pod.spec.unsupported.len(), 1);
+}
+
+/// The constraints of a pod with the label `version: v1`.
+fn spread(constraints: Value) -> Vec<SpreadConstraint> {
+    let pod = pod_of(&json!({
+        "metadata": {"name": "a", "namespace": "shop", "uid": "u", "labels": {"version": "v1"}},
+        "spec": {"topologySpreadConstraints": constraints},
+    }));
+    pod.spec.spread.to_vec()
+}
+
+#[test]
+fn spread_constraints_are_read_with_upstreams_defaults() {
+    let plain = json!({"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"});
+    let full = json!({
+        "maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway", "minDomains": 3,
+        "labelSelector": {"matchLabels": {"app": "web"}},
+        "nodeAffinityPolicy": "Ignore", "nodeTaintsPolicy": "Honor",
+    });
+    let read = spread(json!([plain, full]));
+    let [plain, full] = &*read else { panic!("{read:?}") };
+    assert_eq!((plain.pods.selector.clone(), plain.min_domains), (None, None));
+    assert_eq!((plain.honor_node_affinity, plain.honor_node_taints), (true, false));
+    assert_eq!(*plain.pods.namespaces.names, ["shop".into()]);
+    assert_eq!(plain.when_unsatisfiable, WhenUnsatisfiable::DoNotSchedule);
+    assert_eq!((full.max_skew, full.min_domains), (2, Some(3)));
+    assert_eq!((full.honor_node_affinity, full.honor_node_taints), (false, true));
+    assert_eq!(full.when_unsatisfiable, WhenUnsatisfiable::ScheduleAnyway);
+}
+
+#[test]
+fn match_label_keys_join_the_pods_own_values_once() {
+    let keys = |selector: Value| {
+        let constraint = json!({
+            "maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule",
+            "labelSelector": selector, "matchLabelKeys": ["version", "absent"],
+        });
+        let selector = spread(json!([constraint])).remove(0).pods.selector?;
+        let keys = selector.requirements.iter().map(|r| r.key.to_string());
+        Some(keys.collect::<Vec<_>>())
+    };
+    assert_eq!(
+        keys(json!({"matchLabels": {"app": "web"}})),
+        Some(vec!["app".into(), "version".into()])
+    );
+    assert_eq!(keys(json!({})), Some(vec!["version".into()]));
+    // The API server has joined them already.
+    let joined = json!({"matchExpressions": [{"key": "version", "operator": "In", "values": ["v1"]}]});
+    assert_eq!(keys(joined), Some(vec!["version".into()]));
+    // A selector that is absent selects nothing all the same.
+    assert_eq!(keys(json!(null)), None);
+}
+
+#[test]
+fn bad_spread_constraints_name_their_field() {
+    let good = |key: &str, value: Value| {
+        let mut constraint = json!({"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"});
+        constraint[key] = value;
+        constraint
+    };
+    insta::assert_snapshot!(unsupported(json!({"topologySpreadConstraints": [
+        good("maxSkew", json!(0)),
+        good("maxSkew", json!(3_000_000_000u64)),
+        good("topologyKey", json!("")),
+        good("whenUnsatisfiable", json!("Never")),
+        good("minDomains", json!(-1)),
+        good("nodeAffinityPolicy", json!("honor")),
+        good("nodeTaintsPolicy", json!("")),
+        good("labelSelector", json!({"matchExpressions": [{"key": "a", "operator": "Gt", "values": ["1"]}]})),
+    ]})), @r#"
+    spec.topologySpreadConstraints[0].maxSkew: 0 is not between 1 and 2147483647
+    spec.topologySpreadConstraints[1].maxSkew: 3000000000 is not between 1 and 2147483647
+    spec.topologySpreadConstraints[2].topologyKey: is empty
+    spec.topologySpreadConstraints[3].whenUnsatisfiable: "Never" is neither DoNotSchedule nor ScheduleAnyway
+    spec.topologySpreadConstraints[4].minDomains: -1 is not between 1 and 2147483647
+    spec.topologySpreadConstraints[5].nodeAffinityPolicy: "honor" is neither Honor nor Ignore
+    spec.topologySpreadConstraints[6].nodeTaintsPolicy: "" is neither Honor nor Ignore
+    spec.topologySpreadConstraints[7].labelSelector.matchExpressions[0].operator: "Gt" is not an operator here
+    "#);
 }
 
 #[test]
@@ -494,43 +768,112 @@ fn what_cannot_be_honoured_is_named() {
     insta::assert_snapshot!(unsupported(json!({
         "schedulingGroup": {"podGroupName": "g"},
         "resourceClaims": [{"name": "gpu"}],
-        "topologySpreadConstraints": [{"maxSkew": 1}],
-        "affinity": {
-            "podAffinity": {
-                "requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "zone"}],
-                "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1}],
-            },
-            "podAntiAffinity": {
-                "requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "zone"}],
-                "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1}],
-            },
-        },
         "volumes": [
-            {"name": "a", "persistentVolumeClaim": {"claimName": "data"}},
-            {"name": "b", "ephemeral": {}},
-            {"name": "c", "csi": {"driver": "d"}},
-            {"name": "d", "awsElasticBlockStore": {}},
-            {"name": "e", "rbd": {}},
-            {"name": "f", "quantumFoam": {}},
+            {"name": "a", "persistentVolumeClaim": {}},
+            {"name": "b", "quantumFoam": {}},
+            {"name": "c", "awsElasticBlockStore": {"volumeID": "aws://zone/disk"}},
+            {"name": "d", "azureDisk": {"diskName": "d", "diskURI": "u", "kind": "Dedicated"}},
         ],
         "workloadRef": {"name": "", "podGroup": null},
     })), @r#"
     spec.workloadRef.name: is missing
     spec.workloadRef.podGroup: is missing
-    spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution: pod affinity is not supported yet
-    spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution: pod affinity is not supported yet
-    spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution: pod anti-affinity is not supported yet
-    spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution: pod anti-affinity is not supported yet
-    spec.topologySpreadConstraints: topology spread constraints are not supported yet
-    spec.resourceClaims: resource claims are not supported yet
+    spec.volumes[0].persistentVolumeClaim.claimName: is missing
+    spec.volumes[1].quantumFoam: volumes of this kind are not supported yet
+    spec.volumes[2].awsElasticBlockStore.volumeID: "aws://zone/disk" is not the id of an AWS volume
+    spec.volumes[3].azureDisk.kind: only managed disks can be used: CSI knows no others
+    spec.resourceClaims: devices by resource claims (dynamic resource allocation) are not supported yet
     spec.schedulingGroup: pod groups of Kubernetes 1.36 and later are not supported yet
-    spec.volumes[0].persistentVolumeClaim: persistent volume claims are not supported yet
-    spec.volumes[1].ephemeral: ephemeral volumes are not supported yet: each comes with a claim of its own
-    spec.volumes[2].csi: inline CSI volumes are not supported yet: they count against the volume limits of nodes
-    spec.volumes[3].awsElasticBlockStore: attached disks are not supported yet: they limit which nodes can be used
-    spec.volumes[4].rbd: attached disks are not supported yet: they limit which nodes can be used
-    spec.volumes[5].quantumFoam: volumes of this kind are not supported yet
     "#);
+}
+
+#[test]
+fn volumes_that_nodes_are_judged_for() {
+    let spec = json!({"volumes": [
+        {"name": "data", "persistentVolumeClaim": {"claimName": "data-0", "readOnly": true}},
+        {"name": "scratch", "ephemeral": {"volumeClaimTemplate": {}}},
+        {"name": "g", "gcePersistentDisk": {"pdName": "disk", "readOnly": true}},
+        {"name": "e", "awsElasticBlockStore": {"volumeID": "aws://us-east-1a/vol-1"}},
+        {"name": "z", "azureDisk": {"diskName": "d", "diskURI": "uri", "kind": "Managed"}},
+        {"name": "c", "cinder": {"volumeID": "v"}},
+        {"name": "p", "portworxVolume": {"volumeID": "w"}},
+        {"name": "i", "iscsi": {"iqn": "iqn.1", "targetPortal": "p", "lun": 0}},
+        {"name": "r", "rbd": {"monitors": ["m1", "m2"], "image": "img"}},
+    ]});
+    let pod = pod(spec);
+    assert!(pod.spec.unsupported.is_empty());
+    insta::assert_debug_snapshot!("volumes", pod.spec.volumes);
+    let in_tree = pod
+        .spec
+        .volumes
+        .iter()
+        .filter(|v| matches!(v, PodVolume::InTree { .. }));
+    assert_eq!(in_tree.count(), 5);
+}
+
+#[test]
+fn images_are_named_as_nodes_name_them() {
+    let pod = pod(json!({
+        "initContainers": [{"image": "busybox"}],
+        "containers": [{"image": "registry:5000/nginx"}, {"image": "nginx:1.27"}, {"image": "nginx@sha256:4f"}],
+        "volumes": [{"name": "model", "image": {"reference": "models/llm"}}, {"name": "x", "emptyDir": {}}],
+    }));
+    let expected = [
+        "busybox:latest",
+        "registry:5000/nginx:latest",
+        "nginx:1.27",
+        "nginx@sha256:4f",
+    ];
+    assert_eq!(pod.spec.images.iter().map(|i| &**i).collect::<Vec<_>>(), expected);
+    assert_eq!(&*pod.spec.volume_images, &["models/llm:latest".into()][..]);
+}
+
+#[test]
+fn features_are_found_in_what_a_pod_uses() {
+    let pod = json!({
+        "metadata": {"name": "a", "uid": "u"},
+        "spec": {
+            "hostNetwork": true,
+            "hostUsers": false,
+            "containers": [{"restartPolicyRules": [{"action": "RestartAllContainers"}]}],
+            "initContainers": [{"volumeMounts": [{"bindMountOptions": ["noexec"]}]}],
+        },
+    });
+    assert_eq!(
+        MINORS.map(|minor| pod_by(minor, &pod).spec.required_features.len()),
+        [0, 2, 3]
+    );
+    assert!(
+        self::pod(json!({"hostNetwork": true, "containers": [{}]}))
+            .spec
+            .required_features
+            .is_empty()
+    );
+}
+
+#[test]
+fn the_controller_counts_by_group_version_and_kind() {
+    let controller = |version: &str, kind: &str, controls: Value| {
+        let owner = json!({"apiVersion": version, "kind": kind, "name": "web", "uid": "o", "controller": controls});
+        pod_of(&json!({"metadata": {"name": "a", "uid": "u", "ownerReferences": [owner]}})).controller
+    };
+    let of = |kind| {
+        Some(ControllerRef {
+            kind,
+            name: "web".into(),
+        })
+    };
+    assert_eq!(controller("apps/v1", "ReplicaSet", json!(true)), of(Kind::ReplicaSet));
+    assert_eq!(controller("apps/v1", "StatefulSet", json!(true)), of(Kind::StatefulSet));
+    assert_eq!(
+        controller("v1", "ReplicationController", json!(true)),
+        of(Kind::ReplicationController)
+    );
+    assert_eq!(controller("apps/v1beta1", "ReplicaSet", json!(true)), None);
+    assert_eq!(controller("example.com/v1", "ReplicaSet", json!(true)), None);
+    assert_eq!(controller("batch/v1", "Job", json!(true)), None);
+    assert_eq!(controller("apps/v1", "ReplicaSet", json!(false)), None);
+    assert_eq!(controller("apps/v1", "ReplicaSet", json!(null)), None);
 }
 
 #[test]
@@ -693,6 +1036,260 @@ fn priority_classes_and_namespaces() {
         (namespace.resource_version, namespace.labels.get("team").map(|v| &**v)),
         (12, Some("x"))
     );
+}
+
+#[test]
+fn nodes_tell_their_images_and_features() {
+    let node = node_of(&json!({"metadata": {"name": "n"}, "status": {
+        "images": [{"names": ["nginx:1.27", "nginx@sha256:4f"], "sizeBytes": 70_000_000}, {"names": null}],
+        "declaredFeatures": ["B", "A", "B"],
+    }}));
+    assert_eq!((node.images[0].names.len(), node.images[0].size), (2, 70_000_000));
+    assert_eq!((node.images[1].names.len(), node.images[1].size), (0, 0));
+    assert_eq!(&*node.declared_features, &["A".into(), "B".into()][..]);
+}
+
+fn selector_owner(kind: Kind, selector: Value) -> SelectorOwnerRecord {
+    let meta = json!({"name": "web", "namespace": "shop", "resourceVersion": "3"});
+    match try_decode(kind, &json!({"metadata": meta, "spec": {"selector": selector}})) {
+        Ok(Object::SelectorOwner(owner)) => owner,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn selectors_of_services_and_controllers() {
+    for kind in [Kind::Service, Kind::ReplicationController] {
+        let keys = |selector: Value| selector_owner(kind, selector).selector.map(|s| s.requirements.len());
+        assert_eq!(keys(json!({"app": "web", "tier": "two words"})), Some(2), "{kind:?}");
+        assert_eq!(keys(json!({})), Some(0), "{kind:?}");
+        assert_eq!(keys(json!(null)), None, "{kind:?}");
+    }
+    for kind in [Kind::ReplicaSet, Kind::StatefulSet] {
+        let keys = |selector: Value| selector_owner(kind, selector).selector.map(|s| s.requirements.len());
+        let both = json!({"matchLabels": {"app": "web"}, "matchExpressions": [{"key": "a", "operator": "Exists"}]});
+        assert_eq!(keys(both), Some(2), "{kind:?}");
+        assert_eq!(keys(json!(null)), None, "{kind:?}");
+        // As upstream, one that cannot be read is as good as none.
+        assert_eq!(
+            keys(json!({"matchExpressions": [{"key": "a", "operator": "Gt"}]})),
+            None
+        );
+    }
+    let service = selector_owner(Kind::Service, json!({"app": "web"}));
+    assert_eq!((&*service.namespace, service.resource_version), ("shop", 3));
+}
+
+// Storage
+
+fn volume(metadata: Value, spec: Value) -> VolumeRecord {
+    let mut metadata = metadata;
+    metadata["name"] = json!("pv-1");
+    let object = json!({"metadata": metadata, "spec": spec, "status": {"phase": "Available"}});
+    match storage_of(Kind::PersistentVolume, &object) {
+        StorageObject::Volume(volume) => *volume,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_volume_is_read() {
+    let volume = volume(
+        json!({"uid": "aa", "resourceVersion": "7", "labels": {"a": "b"},
+            "annotations": {"pv.kubernetes.io/bound-by-controller": "yes", "other": "{\"a\": 1}"}}),
+        json!({
+            "capacity": {"storage": "1.5Gi"}, "accessModes": ["ReadWriteOnce", "ReadOnlyMany"], "volumeMode": "Block",
+            "storageClassName": "fast", "volumeAttributesClassName": "gold",
+            "claimRef": {"namespace": "shop", "name": "data", "uid": "cc", "kind": "PersistentVolumeClaim"},
+            "csi": {"driver": "d", "volumeHandle": "h"},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [
+                {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]},
+            ]}},
+        }),
+    );
+    assert_eq!(
+        (volume.capacity, volume.block, volume.phase),
+        (1536 * MI, true, VolumePhase::Available)
+    );
+    assert_eq!((&*volume.storage_class, &*volume.attributes_class), ("fast", "gold"));
+    assert!(volume.bound_by_controller && volume.access_modes.read_only_many && !volume.access_modes.read_write_many);
+    let claim = volume.claim.expect("a claim");
+    assert_eq!(
+        (&*claim.claim.namespace, &*claim.claim.name, &*claim.uid),
+        ("shop", "data", "cc")
+    );
+    let expected = VolumeSource::Csi {
+        driver: "d".into(),
+        handle: "h".into(),
+    };
+    assert_eq!((volume.source, &*volume.in_tree), (expected, ""));
+    assert_eq!(volume.node_affinity.expect("terms").len(), 1);
+}
+
+#[test]
+fn the_old_annotation_of_the_class_comes_first() {
+    let annotations = json!({"annotations": {"volume.beta.kubernetes.io/storage-class": "old"}});
+    assert_eq!(
+        &*volume(annotations.clone(), json!({"storageClassName": "new"})).storage_class,
+        "old"
+    );
+    let class = |metadata: Value, spec: Value| claim(metadata, spec, json!({})).storage_class.map(|c| c.to_string());
+    assert_eq!(
+        class(annotations, json!({"storageClassName": "new"})),
+        Some("old".into())
+    );
+    assert_eq!(class(json!({}), json!({"storageClassName": "new"})), Some("new".into()));
+    assert_eq!(class(json!({}), json!({"storageClassName": ""})), Some(String::new()));
+    assert_eq!(class(json!({}), json!({})), None);
+}
+
+#[test]
+fn in_tree_volumes_are_translated() {
+    let zone = json!({"labels": {"topology.kubernetes.io/zone": "us-east1-b"}});
+    for (source, in_tree, handle) in [
+        (
+            json!({"gcePersistentDisk": {"pdName": "d"}}),
+            "kubernetes.io/gce-pd",
+            "projects/UNSPECIFIED/zones/us-east1-b/disks/d",
+        ),
+        (
+            json!({"awsElasticBlockStore": {"volumeID": "aws://z/vol-1"}}),
+            "kubernetes.io/aws-ebs",
+            "vol-1",
+        ),
+        (json!({"azureDisk": {"diskURI": "u"}}), "kubernetes.io/azure-disk", "u"),
+        (json!({"cinder": {"volumeID": "c"}}), "kubernetes.io/cinder", "c"),
+        (
+            json!({"portworxVolume": {"volumeID": "p"}}),
+            "kubernetes.io/portworx-volume",
+            "p",
+        ),
+    ] {
+        let volume = volume(zone.clone(), source);
+        assert_eq!(&*volume.in_tree, in_tree);
+        assert!(
+            matches!(&volume.source, VolumeSource::Csi { handle: h, .. } if **h == *handle),
+            "{volume:?}"
+        );
+        let translated = matches!(
+            in_tree,
+            "kubernetes.io/gce-pd" | "kubernetes.io/aws-ebs" | "kubernetes.io/cinder"
+        );
+        assert_eq!(
+            (volume.node_affinity, volume.migrated_node_affinity.is_some()),
+            (None, translated)
+        );
+    }
+    for source in [
+        json!({"nfs": {}}),
+        json!({"vsphereVolume": {"volumePath": "p"}}),
+        json!({"csi": null}),
+    ] {
+        let volume = volume(zone.clone(), source);
+        assert_eq!((volume.source, &*volume.in_tree), (VolumeSource::Other, ""));
+    }
+}
+
+#[test]
+fn a_volumes_affinity_is_about_labels_alone() {
+    let affinity = |term: Value| {
+        let spec = json!({"nodeAffinity": {"required": {"nodeSelectorTerms": [term]}}});
+        volume(json!({}), spec).node_affinity.expect("terms")[0].clone()
+    };
+    let labels = |pairs: &[(&str, &str)]| pairs.iter().copied().collect();
+    let field = json!([{"key": "metadata.name", "operator": "In", "values": ["other"]}]);
+    let zone = json!([{"key": "zone", "operator": "In", "values": ["a"]}]);
+    let both = affinity(json!({"matchFields": field, "matchExpressions": zone}));
+    assert!(both.matches("n", &labels(&[("zone", "a")])) && !both.matches("n", &labels(&[])));
+    assert!(affinity(json!({"matchFields": field})).matches("n", &labels(&[])));
+    // What cannot be read, and what says nothing, matches no node.
+    let bad = json!({"matchExpressions": [{"key": "zone", "operator": "Like"}]});
+    assert_eq!(affinity(bad), NodeSelectorTerm::default());
+    assert_eq!(affinity(json!({})), NodeSelectorTerm::default());
+}
+
+fn claim(metadata: Value, spec: Value, status: Value) -> ClaimRecord {
+    let mut metadata = metadata;
+    metadata["name"] = json!("data");
+    let object = json!({"metadata": metadata, "spec": spec, "status": status});
+    match storage_of(Kind::PersistentVolumeClaim, &object) {
+        StorageObject::Claim(claim) => *claim,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_claim_is_read() {
+    let claim = claim(
+        json!({
+            "namespace": "shop", "uid": "cc", "deletionTimestamp": "2026-01-01T00:00:00Z",
+            "ownerReferences": [{"kind": "Pod", "name": "web-0", "uid": "6c1f", "controller": true}],
+            "annotations": {
+                "pv.kubernetes.io/bind-completed": "yes",
+                "volume.kubernetes.io/selected-node": "node-1",
+            },
+        }),
+        json!({
+            "volumeName": "pv-1", "accessModes": ["ReadWriteOncePod"], "resources": {"requests": {"storage": "2Gi"}},
+            "selector": {"matchLabels": {"disk": "ssd"}},
+        }),
+        json!({"phase": "Bound"}),
+    );
+    assert_eq!((claim.request, claim.phase), (2048 * MI, ClaimPhase::Bound));
+    assert_eq!(
+        (&*claim.owner_pod, &*claim.volume, &*claim.selected_node),
+        ("6c1f", "pv-1", "node-1")
+    );
+    assert!(claim.bind_completed && claim.terminating && claim.access_modes.read_write_once_pod && !claim.block);
+    assert_eq!(claim.selector.map(|s| s.requirements.len()), Some(1));
+    let bad = json!({"metadata": {"name": "data"}, "spec": {"selector": {"matchExpressions": [{"key": "a", "operator": "Gt"}]}}});
+    assert!(error(Kind::PersistentVolumeClaim, &bad).contains("spec.selector.matchExpressions[0].operator"));
+    let bad = json!({"metadata": {"name": "data"}, "spec": {"resources": {"requests": {"storage": "lots"}}}});
+    assert!(error(Kind::PersistentVolumeClaim, &bad).contains("spec.resources.requests.storage"));
+}
+
+#[test]
+fn the_other_storage_kinds_are_read() {
+    let class = storage_of(
+        Kind::StorageClass,
+        &json!({
+            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "fast", "resourceVersion": "1"},
+            "provisioner": "d", "volumeBindingMode": "WaitForFirstConsumer",
+            "allowedTopologies": [
+                {"matchLabelExpressions": [{"key": "zone", "values": ["a", "b"]}]},
+                {"matchLabelExpressions": [{"key": "zone", "values": []}]},
+            ],
+        }),
+    );
+    let bare = storage_of(Kind::StorageClass, &json!({"metadata": {"name": "slow"}}));
+    let node = storage_of(
+        Kind::CsiNode,
+        &json!({
+            "metadata": {"name": "n", "annotations": {"storage.alpha.kubernetes.io/migrated-plugins": "a,b"}},
+            "spec": {"drivers": [{"name": "d", "allocatable": {"count": 25}}, {"name": "e", "allocatable": null}]},
+        }),
+    );
+    let driver = storage_of(
+        Kind::CsiDriver,
+        &json!({
+            "metadata": {"name": "d"}, "spec": {"storageCapacity": true, "preventPodSchedulingIfMissing": true},
+        }),
+    );
+    let capacity = storage_of(
+        Kind::CsiStorageCapacity,
+        &json!({
+            "metadata": {"name": "c", "namespace": "kube-system"}, "storageClassName": "fast", "capacity": "10Gi",
+            "nodeTopology": {"matchLabels": {"zone": "a"}},
+        }),
+    );
+    let attachment = storage_of(
+        Kind::VolumeAttachment,
+        &json!({
+            "metadata": {"name": "a"},
+            "spec": {"attacher": "d", "nodeName": "n", "source": {"persistentVolumeName": "pv-1"}},
+        }),
+    );
+    insta::assert_debug_snapshot!("storage", [class, bare, node, driver, capacity, attachment]);
 }
 
 // Errors

@@ -121,6 +121,10 @@ pub(crate) struct Assumed {
 }
 
 impl Assumed {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.volumes.is_empty() && self.volumes_of_claim.is_empty() && self.selected_nodes.is_empty()
+    }
+
     /// The claim that a volume is assumed to be reserved for.
     pub(crate) fn claim_of_volume(&self, volume: &str) -> Option<&AssumedClaim> {
         self.volumes.get(volume).map(|assumption| &assumption.what)

@@ -33,6 +33,10 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
     pub(crate) fn find(&self, key: &ClaimKey) -> Option<ClaimOrd> {
         self.by_key.get(key).copied()
     }

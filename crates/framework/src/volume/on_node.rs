@@ -48,6 +48,11 @@ pub(crate) struct Nodes {
 }
 
 impl Nodes {
+    /// Whether no node has storage.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_name.is_empty() && self.with_disks.is_empty()
+    }
+
     /// The storage of a node, if it has any.
     pub(crate) fn of(&self, node: NodeOrd) -> Option<&NodeStorage> {
         let slot = self.by_ord.get(node.index())?.checked_sub(1)?;

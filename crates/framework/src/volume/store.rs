@@ -59,6 +59,23 @@ pub(super) fn event_of(kind: Kind, change: ObjectChange, namespace: &str, name: 
 // ---- reading -----------------------------------------------------------------------------------------------------
 
 impl Volumes {
+    /// Whether nothing is known of storage, in use or assumed: nothing is kept of what has gone.
+    pub fn is_empty(&self) -> bool {
+        self.claims.is_empty()
+            && self.volumes.is_empty()
+            && self.dependents.is_empty()
+            && self.reserved.is_empty()
+            && self.free.is_empty()
+            && self.classes.is_empty()
+            && self.csi_drivers.is_empty()
+            && self.capacities.is_empty()
+            && self.capacities_of_class.is_empty()
+            && self.attachments.is_empty()
+            && self.nodes.is_empty()
+            && self.assumed.is_empty()
+            && self.reservations.is_empty()
+    }
+
     /// A claim, if it is there.
     pub fn claim(&self, key: &ClaimKey) -> Option<&ClaimRecord> {
         self.claims.by_key(key)?.record.as_deref()

@@ -18,6 +18,9 @@ pub struct Mutation {
     pub name: String,
     /// The file, from the root of the workspace.
     pub path: PathBuf,
+    /// The minors in which it makes a difference, such as `1.37`; none: in all.
+    #[serde(default)]
+    pub minors: Vec<String>,
     /// A text that stands in the file exactly once.
     pub old: String,
     /// What stands there instead.
@@ -34,6 +37,11 @@ pub struct Mutated {
 }
 
 impl Mutation {
+    /// Whether it makes a difference in that minor.
+    pub fn matters_in(&self, minor: &str) -> bool {
+        self.minors.is_empty() || self.minors.iter().any(|named| named == minor)
+    }
+
     /// The text of the file with the mistake in it.
     pub fn applied_to(&self, text: &str) -> Result<String> {
         // The end of the block in the file of mutations is no part of the text.
@@ -114,6 +122,7 @@ mod tests {
         let mutation = Mutation {
             name: "m".into(),
             path: "a.rs".into(),
+            minors: vec![],
             old: "x".into(),
             new: "y".into(),
         };

@@ -27,6 +27,12 @@ const LEFT_OUT: [&str; 2] = ["target", ".git"];
 pub(super) fn run(upstream: &Path, args: &Args) -> Result<()> {
     let minor = args.kube.number();
     let mut table = mutations::load(&mutations::folder())?;
+    for entry in &mut table {
+        entry
+            .mutations
+            .retain(|mutation| mutation.matters_in(&args.kube.to_string()));
+    }
+    table.retain(|entry| !entry.mutations.is_empty());
     let mutated: BTreeSet<&str> = table.iter().map(|entry| entry.plugin.as_str()).collect();
     let mut complaints: Vec<String> = plugins(minor)
         .into_iter()

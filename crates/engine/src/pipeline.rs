@@ -12,6 +12,7 @@ use muster_framework::view::{Delta, View};
 use muster_framework::volume::Bindings;
 use muster_plugins::volume_binding::plan_bindings;
 use muster_plugins::{Profile, ProfileSpec};
+use std::collections::BTreeSet;
 
 /// Every plugin, as bits by index among the filters.
 pub(crate) const ALL_PLUGINS: u32 = u32::MAX >> 1;
@@ -232,7 +233,7 @@ impl Pipeline {
             match filter.pre_filter(pod, view) {
                 PreFilter::Skip => continue,
                 PreFilter::Reject(..) => return Some(1 << at),
-                PreFilter::Narrow(narrow) if !narrow.contains(node) => return Some(1 << at),
+                PreFilter::Narrow(names) if !names.contains(view.table().name(node)) => return Some(1 << at),
                 PreFilter::Narrow(_) | PreFilter::Judge => {}
             }
             unheard.begin(name);
@@ -283,18 +284,23 @@ impl Pipeline {
     fn pre_filter(&mut self, profile: ProfileOrd, pod: &PodToPlace<'_>, view: &View<'_>) -> bool {
         self.skipped = 0;
         let mut rejected: Option<PodRejection> = None;
-        let mut narrowed: Option<NodeSet> = None;
+        let mut narrowed: Option<BTreeSet<Text>> = None;
         let mut narrowing: Vec<&'static str> = Vec::new();
         for (at, (plugin, filter)) in self.profiles[profile.0].filters().enumerate() {
             match filter.pre_filter(pod, view) {
                 PreFilter::Judge => {}
                 PreFilter::Skip => self.skipped |= 1 << at,
-                PreFilter::Narrow(nodes) => {
+                PreFilter::Narrow(names) => {
                     narrowing.push(plugin);
-                    let both = match narrowed.take() {
-                        Some(before) => before.iter().filter(|node| nodes.contains(*node)).collect(),
-                        None => nodes,
+                    narrowing.sort_unstable();
+                    let both: BTreeSet<Text> = match narrowed.take() {
+                        Some(before) => before.intersection(&names).cloned().collect(),
+                        None => names,
                     };
+                    if both.is_empty() {
+                        rejected = Some(nothing_meant(&narrowing));
+                        break;
+                    }
                     narrowed = Some(both);
                 }
                 PreFilter::Reject(code, reasons) => {
@@ -312,14 +318,13 @@ impl Pipeline {
             return false;
         }
         if let Some(narrowed) = narrowed {
-            narrowing.sort_unstable();
             let reason = Reason::Text(format!("node(s) didn't satisfy plugin(s) [{}]", narrowing.join(" ")).into());
             let Pipeline {
                 feasible, rejections, ..
             } = self;
             rejections.begin(narrowing[0]);
             feasible.retain(
-                |node| narrowed.contains(node),
+                |node| narrowed.contains(view.table().name(node)),
                 |node| rejections.reject_unjudged(node, Code::UnschedulableAndUnresolvable, reason.clone()),
             );
             self.rejections.narrowed_to(narrowed);
@@ -426,6 +431,22 @@ impl Pipeline {
     pub(crate) fn held_by(&self, profile: ProfileOrd, pod: &PodToEnqueue<'_>) -> Option<(&'static str, Text)> {
         let mut plugins = self.profile(profile).pre_enqueue();
         plugins.find_map(|(name, plugin)| Some((name, plugin.hold(pod)?.into())))
+    }
+}
+
+/// No name is left that all of these plugins mean. Source: `pkg/scheduler/framework/runtime.RunPreFilterPlugins`.
+fn nothing_meant(plugins: &[&'static str]) -> PodRejection {
+    let reason = match plugins {
+        [one] => format!("node(s) didn't satisfy plugin {one}"),
+        _ => format!(
+            "node(s) didn't satisfy plugin(s) [{}] simultaneously",
+            plugins.join(" ")
+        ),
+    };
+    PodRejection {
+        plugin: "",
+        code: Code::UnschedulableAndUnresolvable,
+        reasons: vec![Reason::Text(reason.into())],
     }
 }
 

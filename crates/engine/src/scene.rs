@@ -17,7 +17,6 @@ use muster_framework::rules::KubeMinor;
 use muster_framework::table::{NodeOrd, NodeTable};
 use muster_framework::view::{Delta, View};
 use muster_plugins::ProfileSpec;
-use muster_plugins::registry::{Recipe, make};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -81,34 +80,11 @@ pub struct Evaluation {
 pub struct Scene {
     cluster: Cluster,
     pipeline: Pipeline,
-    /// By profile, the scores that it has.
-    scores: Vec<Scores>,
-}
-
-/// The scores of a profile.
-#[derive(Debug)]
-struct Scores {
-    /// Names that no code stands behind, with their place among the others: they like all nodes equally.
-    indifferent: Vec<(usize, Text)>,
-    /// There is none at all.
-    none: bool,
-}
-
-impl Scores {
-    fn of(spec: &ProfileSpec, minor: KubeMinor) -> Scores {
-        let recipe = Recipe {
-            args: &spec.args,
-            minor,
-        };
-        let names = spec.scores.iter().map(|(name, _)| name).enumerate();
-        Scores {
-            indifferent: names
-                .filter(|(_, name)| make(name, recipe).is_none())
-                .map(|(at, name)| (at, name.clone()))
-                .collect(),
-            none: spec.scores.is_empty(),
-        }
-    }
+    /// By profile, whether anything scores in it.
+    scores: Vec<bool>,
+    /// A pod that may not be queued keeps the node that it was promised. Source: `PriorityQueue.moveToActiveQ`, which before
+    /// 1.37 tells the nominator of pods that pass PreEnqueue only.
+    keeps_promises: bool,
 }
 
 impl Scene {
@@ -116,11 +92,12 @@ impl Scene {
     pub fn new(profiles: &[ProfileSpec], minor: KubeMinor, seed: u64) -> Scene {
         let mut cluster = Cluster::new();
         let pipeline = Pipeline::new(profiles, minor, seed, &mut cluster.table).with_details();
-        let scores = profiles.iter().map(|spec| Scores::of(spec, minor)).collect();
+        let scores = profiles.iter().map(|spec| !spec.scores.is_empty()).collect();
         Scene {
             cluster,
             pipeline,
             scores,
+            keeps_promises: minor >= KubeMinor::V1_37,
         }
     }
 
@@ -154,6 +131,7 @@ impl Scene {
     }
 
     fn add_pod(&mut self, record: PodRecord) -> PodId {
+        let may_be_promised = self.keeps_promises || self.held_by_plugin(&record).is_none();
         let (mut record, _) = PodFacts::of(record);
         let shape = self.cluster.acquire_shape(&mut record);
         let node = record.node_name.clone();
@@ -169,18 +147,18 @@ impl Scene {
         });
         match node {
             Some(node) => self.cluster.place(id, &node, None),
-            None => self.cluster.index_nomination(id),
+            None if may_be_promised => self.cluster.index_nomination(id),
+            None => {}
         }
         id
     }
 
     /// Judges a pod, which is not among those that were put in, by the profile that it names, or else by the first.
     pub fn evaluate(&mut self, mut record: PodRecord) -> Evaluation {
-        let profile = self.pipeline.profile_of(&record.scheduler_name);
-        let Some(profile) = profile.or_else(|| self.pipeline.first_profile()) else {
+        let Some(profile) = self.profile_for(&record) else {
             return Evaluation::default();
         };
-        if let Some(verdict) = self.held(profile, &record) {
+        if let Some(verdict) = self.held(&record) {
             return Evaluation {
                 pre_enqueue: Some(verdict),
                 ..Evaluation::default()
@@ -198,12 +176,22 @@ impl Scene {
         evaluation
     }
 
-    /// What keeps a pod out of the queue: a plugin, or what Muster cannot honour.
-    fn held(&self, profile: ProfileOrd, record: &PodRecord) -> Option<Verdict> {
+    fn held_by_plugin(&self, record: &PodFacts) -> Option<(&'static str, Text)> {
         let to_enqueue = PodToEnqueue {
             scheduling_gates: &record.scheduling_gates,
         };
-        let (plugin, reasons) = match self.pipeline.held_by(profile, &to_enqueue) {
+        self.pipeline.held_by(self.profile_for(record)?, &to_enqueue)
+    }
+
+    /// The profile that a pod names, or else the first.
+    fn profile_for(&self, record: &PodRecord) -> Option<ProfileOrd> {
+        let named = self.pipeline.profile_of(&record.scheduler_name);
+        named.or_else(|| self.pipeline.first_profile())
+    }
+
+    /// What keeps a pod out of the queue: a plugin, or what Muster cannot honour.
+    fn held(&self, record: &PodRecord) -> Option<Verdict> {
+        let (plugin, reasons) = match self.held_by_plugin(record) {
             Some((plugin, reason)) => (plugin, vec![reason.to_string()]),
             None if record.spec.unsupported.is_empty() => return None,
             None => {
@@ -226,6 +214,7 @@ impl Scene {
             cluster,
             pipeline,
             scores,
+            ..
         } = self;
         let pod = cluster.to_place(id)?;
         let delta = Delta::default();
@@ -243,7 +232,7 @@ impl Scene {
         if !pipeline.feasible().is_empty() {
             let mut witness = Witness::new(table, pipeline.feasible());
             pipeline.score(profile, &pod, &view, &mut witness);
-            evaluation.scores = witness.finish(&scores[profile.index()]);
+            evaluation.scores = witness.finish(scores[profile.index()]);
             evaluation.choice = pipeline.best(&pod, &view).map(|node| table.name(node).clone());
         }
         Some(evaluation)
@@ -266,11 +255,7 @@ fn verdicts(table: &NodeTable, pipeline: &Pipeline) -> Evaluation {
     let rejected = rejected.map(|r| (table.name(r.node).clone(), Some(of_node(table, r))));
     let accepted = feasible.iter().map(|node| (table.name(node).clone(), None));
     Evaluation {
-        narrowed: rejections.narrowed().map(|nodes| {
-            let mut names: Vec<Text> = nodes.iter().map(|node| table.name(node).clone()).collect();
-            names.sort();
-            names
-        }),
+        narrowed: rejections.narrowed().map(|nodes| nodes.iter().cloned().collect()),
         nodes: rejected.chain(accepted).collect(),
         no_node,
         ..Evaluation::default()
@@ -304,7 +289,7 @@ struct Witness<'a> {
     table: &'a NodeTable,
     nodes: Vec<NodeOrd>,
     /// Of each plugin: its name, and for each of `nodes` its raw and its weighted score.
-    columns: Vec<(&'static str, Vec<(i64, i64)>)>,
+    columns: Vec<(Text, Vec<(i64, i64)>)>,
 }
 
 impl<'a> Witness<'a> {
@@ -316,34 +301,22 @@ impl<'a> Witness<'a> {
         }
     }
 
-    fn finish(self, scores: &Scores) -> BTreeMap<Text, NodeScore> {
-        let mut columns: Vec<(Text, &[(i64, i64)])> = self
-            .columns
-            .iter()
-            .map(|(plugin, column)| ((*plugin).into(), column.as_slice()))
-            .collect();
-        for (at, name) in &scores.indifferent {
-            columns.insert((*at).min(columns.len()), (name.clone(), &[]));
-        }
+    /// The rows of the columns. Where nothing scores, every node has 1. Source: `pkg/scheduler.prioritizeNodes`.
+    fn finish(self, scored: bool) -> BTreeMap<Text, NodeScore> {
         let of_node = |(at, node): (usize, &NodeOrd)| {
-            let plugins: Vec<PluginScore> = columns
-                .iter()
-                .map(|(plugin, column)| {
-                    let (raw, weighted) = column.get(at).copied().unwrap_or_default();
-                    PluginScore {
-                        plugin: plugin.clone(),
-                        raw,
-                        weighted,
-                    }
-                })
-                .collect();
-            // Source: `pkg/scheduler.prioritizeNodes`, where there is nothing to score with.
-            let total = match scores.none {
-                true => 1,
-                false => plugins
-                    .iter()
-                    .fold(0, |sum: i64, score| sum.wrapping_add(score.weighted)),
+            let score = |(plugin, column): &(Text, Vec<(i64, i64)>)| {
+                let (raw, weighted) = column[at];
+                PluginScore {
+                    plugin: plugin.clone(),
+                    raw,
+                    weighted,
+                }
             };
+            let plugins: Vec<PluginScore> = self.columns.iter().map(score).collect();
+            let total = plugins
+                .iter()
+                .fold(0, |sum: i64, score| sum.wrapping_add(score.weighted));
+            let total = if scored { total } else { 1 };
             (self.table.name(*node).clone(), NodeScore { total, plugins })
         };
         self.nodes.iter().enumerate().map(of_node).collect()
@@ -353,7 +326,7 @@ impl<'a> Witness<'a> {
 impl ScoreWitness for Witness<'_> {
     fn raw(&mut self, plugin: &'static str, _: &NodeSet, scores: &[i64]) {
         let raw = self.nodes.iter().map(|node| (scores[node.index()], 0));
-        self.columns.push((plugin, raw.collect()));
+        self.columns.push((plugin.into(), raw.collect()));
     }
 
     fn normalized(&mut self, _: &'static str, weight: i64, _: &NodeSet, scores: &[i64]) {

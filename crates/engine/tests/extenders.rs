@@ -23,7 +23,10 @@ fn extender(name: &str) -> ExtenderSettings {
 
 fn world_with(extenders: Vec<ExtenderSettings>, nodes: usize) -> World {
     let mut world = World::unsynced();
-    world.engine = Engine::new(&muster_engine::Settings { extenders, ..settings() });
+    world.engine = Engine::new(&muster_engine::Settings {
+        extenders,
+        ..settings()
+    });
     for n in 1..=nodes {
         world.node(node(&format!("n{n}"), 1000));
     }
@@ -38,9 +41,14 @@ fn questions(world: &mut World) -> Vec<(muster_engine::EffectId, u32, ExtenderVe
     effects
         .into_iter()
         .filter_map(|effect| match effect.kind {
-            EffectKind::AskExtender { extender, verb, nodes, .. } => {
-                Some((effect.id, extender, verb, nodes.iter().map(ToString::to_string).collect()))
-            }
+            EffectKind::AskExtender {
+                extender, verb, nodes, ..
+            } => Some((
+                effect.id,
+                extender,
+                verb,
+                nodes.iter().map(ToString::to_string).collect(),
+            )),
             _ => None,
         })
         .collect()
@@ -49,7 +57,10 @@ fn questions(world: &mut World) -> Vec<(muster_engine::EffectId, u32, ExtenderVe
 fn filtered(nodes: &[&str], failed: &[(&str, &str)]) -> Outcome {
     Outcome::Extender(ExtenderAnswer::Filtered {
         nodes: nodes.iter().map(|name| Text::from(*name)).collect(),
-        failed: failed.iter().map(|(name, why)| (Text::from(*name), Text::from(*why))).collect(),
+        failed: failed
+            .iter()
+            .map(|(name, why)| (Text::from(*name), Text::from(*why)))
+            .collect(),
         unresolvable: vec![],
     })
 }
@@ -66,7 +77,10 @@ fn filters_are_asked_one_after_the_other_and_only_what_all_leave_is_chosen() {
     world.pod(pod("web", 100));
     let asked = questions(&mut world);
     assert_eq!(asked.len(), 1);
-    assert_eq!((asked[0].1, &asked[0].3[..]), (0, &["n1".to_owned(), "n2".into(), "n3".into()][..]));
+    assert_eq!(
+        (asked[0].1, &asked[0].3[..]),
+        (0, &["n1".to_owned(), "n2".into(), "n3".into()][..])
+    );
     world.done(asked[0].0, filtered(&["n2", "n3"], &[("n1", "full")]));
     let asked = questions(&mut world);
     assert_eq!((asked[0].1, &asked[0].3[..]), (1, &["n2".to_owned(), "n3".into()][..]));
@@ -125,7 +139,6 @@ fn an_extender_that_fails_is_an_error_unless_it_may_be_ignored() {
     assert_eq!(world.bound()["web"], "n1");
 }
 
-
 #[test]
 fn a_question_that_nobody_answers_has_an_end() {
     let mut world = world_with(vec![extender("http://a")], 1);
@@ -133,7 +146,10 @@ fn a_question_that_nobody_answers_has_an_end() {
     assert_eq!(questions(&mut world).len(), 1);
     world.advance(Duration::from_secs(10));
     let (reason, message) = world.condition("web").expect("it is told");
-    assert_eq!((&*reason, &*message), ("SchedulerError", "extender http://a: no answer came in time"));
+    assert_eq!(
+        (&*reason, &*message),
+        ("SchedulerError", "extender http://a: no answer came in time")
+    );
 }
 
 #[test]
@@ -150,7 +166,11 @@ fn an_answer_is_held_against_what_has_changed_since() {
     world.node(node("n3", 1000));
     world.done(asked[0].0, filtered(&["n1"], &[("n2", "no")]));
     let asked = questions(&mut world);
-    assert_eq!(asked.len(), 1, "nothing is left of what was asked about: it is asked about what is there now");
+    assert_eq!(
+        asked.len(),
+        1,
+        "nothing is left of what was asked about: it is asked about what is there now"
+    );
     assert_eq!(asked[0].3, ["n2", "n3"]);
     world.done(asked[0].0, filtered(&["n3"], &[("n2", "no")]));
     world.run();

@@ -15,6 +15,7 @@ use crate::rejection::{Code, Reason, Rejections};
 use crate::selection::{PodIdentity, SelectionOrd};
 use crate::table::{NodeOrd, NodeTable};
 use crate::view::View;
+use std::collections::BTreeSet;
 
 /// The highest score that a plugin may give after normalising. Source: `k8s.io/kube-scheduler/framework.MaxNodeScore`.
 pub const MAX_NODE_SCORE: i64 = 100;
@@ -100,8 +101,8 @@ pub enum PreFilter {
     Skip,
     /// Judge every node.
     Judge,
-    /// Only these nodes can be meant; judge them.
-    Narrow(NodeSet),
+    /// Only nodes of these names can be meant, whether they exist or not; judge them.
+    Narrow(BTreeSet<Text>),
     /// No node will do.
     Reject(Code, Vec<Reason>),
 }

@@ -5,6 +5,7 @@ use crate::node_set::NodeSet;
 use crate::resource::ResourceOrd;
 use crate::table::{NodeOrd, NodeTable};
 use smallvec::SmallVec;
+use std::collections::BTreeSet;
 
 /// How final a rejection is, in upstream's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,7 +92,7 @@ pub struct Rejections {
     reasons: Vec<(Reason, u32)>,
     n_unresolvable: u32,
     pod: Option<PodRejection>,
-    narrowed: Option<NodeSet>,
+    narrowed: Option<BTreeSet<Text>>,
     details: Option<Vec<NodeRejection>>,
 }
 
@@ -173,9 +174,9 @@ impl Rejections {
         }
     }
 
-    /// Plugins have narrowed the nodes to these before they were judged.
-    pub fn narrowed_to(&mut self, nodes: NodeSet) {
-        self.narrowed = Some(nodes);
+    /// Plugins have narrowed the nodes to those of these names before they were judged.
+    pub fn narrowed_to(&mut self, names: BTreeSet<Text>) {
+        self.narrowed = Some(names);
     }
 
     /// The current plugin rejects a node for several reasons.
@@ -221,8 +222,8 @@ impl Rejections {
         self.pod.as_ref()
     }
 
-    /// The nodes that plugins had narrowed the choice to before they were judged.
-    pub fn narrowed(&self) -> Option<&NodeSet> {
+    /// The names of nodes that plugins had narrowed the choice to before they were judged; some may not exist.
+    pub fn narrowed(&self) -> Option<&BTreeSet<Text>> {
         self.narrowed.as_ref()
     }
 

@@ -6,6 +6,7 @@ pub mod args;
 pub mod profile;
 pub mod registry;
 
+pub mod dynamic_resources;
 pub mod image_locality;
 pub mod inter_pod_affinity;
 pub mod node_affinity;

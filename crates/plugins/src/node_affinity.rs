@@ -66,7 +66,7 @@ impl Plugin for NodeAffinity {
 }
 
 impl Filter for NodeAffinity {
-    fn pre_filter(&self, pod: &PodToPlace<'_>, view: &View<'_>) -> PreFilter {
+    fn pre_filter(&self, pod: &PodToPlace<'_>, _view: &View<'_>) -> PreFilter {
         let required = pod.spec.node_affinity.as_deref();
         if required.is_none() && self.added_required.is_none() && pod.compiled.node_selector.is_empty() {
             return PreFilter::Skip;
@@ -76,7 +76,7 @@ impl Filter for NodeAffinity {
             Some(names) if names.is_empty() => {
                 PreFilter::Reject(Code::UnschedulableAndUnresolvable, vec![REASON_CONFLICT])
             }
-            Some(names) => PreFilter::Narrow(names.iter().filter_map(|name| view.table().by_name(name)).collect()),
+            Some(names) => PreFilter::Narrow(names.into_iter().cloned().collect()),
         }
     }
 

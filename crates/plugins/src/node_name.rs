@@ -7,6 +7,7 @@ use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter};
 use muster_framework::rejection::{Code, Reason, Rejections};
 use muster_framework::rules::KubeMinor;
 use muster_framework::view::View;
+use std::collections::BTreeSet;
 
 /// The plugin. Source: `pkg/scheduler/framework/plugins/nodename`.
 #[derive(Debug)]
@@ -37,10 +38,10 @@ impl Plugin for NodeName {
 }
 
 impl Filter for NodeName {
-    fn pre_filter(&self, pod: &PodToPlace<'_>, view: &View<'_>) -> PreFilter {
+    fn pre_filter(&self, pod: &PodToPlace<'_>, _view: &View<'_>) -> PreFilter {
         match &pod.spec.node_name {
             None => PreFilter::Skip,
-            Some(name) if self.narrows => PreFilter::Narrow(view.table().by_name(name).into_iter().collect()),
+            Some(name) if self.narrows => PreFilter::Narrow(BTreeSet::from([name.clone()])),
             Some(_) => PreFilter::Judge,
         }
     }

@@ -4,6 +4,7 @@ use crate::args::PluginArgs;
 use muster_framework::plugin::Plugin;
 use muster_framework::rules::KubeMinor;
 
+use crate::dynamic_resources::DynamicResources;
 use crate::image_locality::ImageLocality;
 use crate::inter_pod_affinity::InterPodAffinity;
 use crate::node_affinity::NodeAffinity;
@@ -33,7 +34,7 @@ pub struct Recipe<'a> {
 type Make = fn(Recipe<'_>) -> Box<dyn Plugin>;
 
 /// Every plugin that has code. PrioritySort and DefaultBinder are the queue's order and the `Bind` effect of the engine.
-const PLUGINS: [(&str, Make); 16] = [
+const PLUGINS: [(&str, Make); 17] = [
     ("SchedulingGates", |_| Box::new(SchedulingGates)),
     ("NodeUnschedulable", |_| Box::new(NodeUnschedulable)),
     ("NodeName", |recipe| Box::new(NodeName::new(recipe))),
@@ -47,6 +48,7 @@ const PLUGINS: [(&str, Make); 16] = [
     ("VolumeZone", |recipe| Box::new(VolumeZone::new(recipe))),
     ("PodTopologySpread", |recipe| Box::new(PodTopologySpread::new(recipe))),
     ("InterPodAffinity", |recipe| Box::new(InterPodAffinity::new(recipe))),
+    ("DynamicResources", |_| Box::new(DynamicResources)),
     ("NodeResourcesBalancedAllocation", |recipe| {
         Box::new(NodeResourcesBalancedAllocation::new(recipe))
     }),

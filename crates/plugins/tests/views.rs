@@ -495,7 +495,7 @@ fn judge(profile: &Profile, table: &NodeTable, delta: &Delta, pod: &PodToPlace<'
                 let not_meant = Reason::Sentence("not meant");
                 let code = Code::UnschedulableAndUnresolvable;
                 nodes.retain(
-                    |node| meant.contains(node),
+                    |node| meant.contains(table.name(node)),
                     |node| rejections.reject(node, code, not_meant.clone()),
                 );
             }

@@ -176,7 +176,7 @@ impl Scene {
         evaluation
     }
 
-    fn held_by_plugin(&self, record: &PodFacts) -> Option<(&'static str, Text)> {
+    fn held_by_plugin(&self, record: &PodRecord) -> Option<(&'static str, Text)> {
         let to_enqueue = PodToEnqueue {
             scheduling_gates: &record.scheduling_gates,
         };

@@ -1,17 +1,23 @@
-//! What benches share: an engine with many equal nodes, and pods for it, without any API around.
+//! What benches share: an engine with many equal nodes, and pods for it, without any API around; and a table full of pods.
+
+pub mod cluster;
 
 use muster_engine::{Effect, Engine, Input, Object, Settings, Time};
 use muster_framework::group::{GroupLink, GroupPolicy};
 use muster_framework::labels::Labels;
 use muster_framework::record::{Kind, NodeRecord, PodPhase, PodRecord, PodSpec, WorkloadRecord};
 use muster_framework::resource::{Charge, ResourceList};
+use muster_framework::rules::KubeMinor;
+use muster_plugins::ProfileSpec;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// An engine that knows so many nodes of 4 CPU in ten zones, and is ready to schedule.
 pub fn engine(n_nodes: usize) -> Engine {
-    let mut engine = Engine::new(Settings {
-        scheduler_names: vec!["muster".into()],
+    let mut engine = Engine::new(&Settings {
+        profiles: vec![ProfileSpec::default_for("muster", KubeMinor::default())],
+        kube: KubeMinor::default(),
+        extenders: vec![],
         seed: 0,
         pod_initial_backoff: Duration::from_secs(1),
         pod_max_backoff: Duration::from_secs(10),
@@ -44,6 +50,8 @@ fn node(n: usize) -> NodeRecord {
             ..ResourceList::default()
         },
         allowed_pods: 110,
+        images: Box::new([]),
+        declared_features: Box::new([]),
     }
 }
 
@@ -75,6 +83,7 @@ pub fn pod(n: usize, milli_cpu: i64) -> PodRecord {
         priority_class_name: None,
         scheduling_gates: Box::new([]),
         group: None,
+        controller: None,
         spec: Arc::new(PodSpec {
             charge: charge.clone(),
             ..PodSpec::default()

@@ -369,6 +369,19 @@ impl NodeTable {
         self.feature_sets.iter()
     }
 
+    /// The bytes of the columns that a decision reads, for all nodes: amounts, sets and codes by node.
+    pub fn hot_bytes(&self) -> usize {
+        let amounts = self
+            .allocatable
+            .iter()
+            .chain(&self.requested)
+            .chain(&self.scoring_requested);
+        let amounts: usize = amounts.map(|column| size_of_val(&**column)).sum();
+        let codes: usize = self.columns.iter().map(|column| size_of_val(column.codes())).sum();
+        let names = size_of_val(&*self.names) + size_of_val(&*self.name_hashes) + size_of_val(&*self.labels);
+        amounts + codes + names + size_of_val(&*self.taint_set) + size_of_val(&*self.feature_set)
+    }
+
     /// Volumes, claims, and what is known of storage.
     pub fn volumes(&self) -> &Volumes {
         &self.volumes

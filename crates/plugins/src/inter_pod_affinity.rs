@@ -5,8 +5,9 @@ use crate::args::InterPodAffinityArgs;
 use crate::registry::Recipe;
 use muster_framework::compiled::CompiledAffinity;
 use muster_framework::event::{ClusterEvent, Hint};
+use muster_framework::lanes::{self, EXACT};
 use muster_framework::node_set::NodeSet;
-use muster_framework::plugin::{Filter, MAX_NODE_SCORE, Plugin, PodToPlace, PreFilter, Score};
+use muster_framework::plugin::{Filter, MAX_NODE_SCORE, Plugin, PodToPlace, PreFilter, Score, range_of};
 use muster_framework::rejection::{Code, Reason, Rejections};
 use muster_framework::rules::KubeMinor;
 use muster_framework::selection::TermKind;
@@ -209,7 +210,7 @@ impl Score for InterPodAffinity {
     }
 
     /// Source: `Score`.
-    fn score(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &NodeSet, scores: &mut [i64]) {
+    fn score(&self, pod: &PodToPlace<'_>, view: &View<'_>, _nodes: &NodeSet, scores: &mut [i64]) {
         let table = view.table();
         let mut worth: Vec<(ColumnOrd, Vec<i64>)> = Vec::new();
         for (weight, column, pods) in self.preferences(pod, view) {
@@ -221,30 +222,25 @@ impl Score for InterPodAffinity {
             let domains = &mut worth[at].1;
             pods.each_domain(column, |code, pods| domains[code as usize] += weight * pods);
         }
-        for node in nodes.iter() {
-            scores[node.index()] = 0;
-        }
+        scores.fill(0);
         for (column, worth) in &worth {
             let codes = table.column(*column).codes();
-            for node in nodes.iter() {
-                scores[node.index()] += worth[codes[node.index()] as usize];
+            for (score, code) in scores.iter_mut().zip(codes) {
+                *score += worth[*code as usize];
             }
         }
     }
 
     /// Source: `NormalizeScore`: the best node gets all, the worst nothing, those between their share in doubles, cut off.
     fn normalize(&self, _pod: &PodToPlace<'_>, _view: &View<'_>, nodes: &NodeSet, scores: &mut [i64]) {
-        let (min, max) = nodes.iter().fold((i64::MAX, i64::MIN), |(min, max), node| {
-            let score = scores[node.index()];
-            (score.min(min), score.max(max))
-        });
-        for node in nodes.iter() {
-            let score = &mut scores[node.index()];
-            *score = if max > min {
-                (MAX_NODE_SCORE as f64 * ((*score - min) as f64 / (max - min) as f64)) as i64
-            } else {
-                0
-            };
+        let [min, max] = range_of(nodes, scores);
+        if max == min {
+            return scores.fill(0);
+        }
+        let range = (max - min) as f64;
+        for score in scores {
+            let above = lanes::from_integer((*score - min) & ((1 << EXACT) - 1));
+            *score = lanes::to_integer(lanes::floor(MAX_NODE_SCORE as f64 * (above / range)));
         }
     }
 }

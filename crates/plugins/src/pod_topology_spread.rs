@@ -3,9 +3,10 @@
 use crate::args::{DefaultConstraint, PodTopologySpreadArgs};
 use crate::registry::Recipe;
 use muster_framework::event::{ClusterEvent, Hint};
+use muster_framework::lanes::{self, IN_RANGE};
 use muster_framework::node_match::RequiredAffinity;
 use muster_framework::node_set::NodeSet;
-use muster_framework::plugin::{Filter, MAX_NODE_SCORE, Plugin, PodToPlace, PreFilter, Score};
+use muster_framework::plugin::{Filter, MAX_NODE_SCORE, Plugin, PodToPlace, PreFilter, Score, range_of};
 use muster_framework::record::WhenUnsatisfiable;
 use muster_framework::rejection::{Code, Reason, Rejections};
 use muster_framework::table::{ColumnOrd, LabelColumn, NodeOrd, NodeTable};
@@ -347,8 +348,8 @@ impl Score for PodTopologySpread {
                 constraint.add_by_domain(n_domains, &pods, &mut sums);
             }
         }
-        for node in nodes.iter() {
-            scores[node.index()] = round(sums[node.index()]);
+        for (score, sum) in scores.iter_mut().zip(sums) {
+            *score = round(sum);
         }
         ignored.iter().for_each(|node| scores[node.index()] = 0);
     }
@@ -361,17 +362,14 @@ impl Score for PodTopologySpread {
         let ignored = self.ignored(pod, table, &keys, nodes);
         let mut scored = nodes.clone();
         ignored.iter().for_each(|node| scored.remove(node));
-        let (min, max) = scored.iter().fold((i64::MAX, 0), |(min, max), node| {
-            let score = scores[node.index()];
-            (score.min(min), score.max(max))
-        });
-        for node in scored.iter() {
-            let score = &mut scores[node.index()];
-            *score = if max == 0 {
-                MAX_NODE_SCORE
-            } else {
-                MAX_NODE_SCORE * (max + min - *score) / max
-            };
+        let [min, max] = range_of(&scored, scores);
+        if max == 0 {
+            scores.fill(MAX_NODE_SCORE);
+        } else {
+            for score in &mut *scores {
+                let share = lanes::from_integer((max + min - *score) & ((1 << IN_RANGE) - 1));
+                *score = lanes::to_integer(lanes::floor(MAX_NODE_SCORE as f64 * share / max as f64));
+            }
         }
         ignored.iter().for_each(|node| scores[node.index()] = 0);
     }
@@ -446,10 +444,10 @@ fn domain_weight(n_domains: usize) -> f64 {
     ln((n_domains + 2) as f64)
 }
 
-/// Rounds half away from zero. Scores are not negative, and a truncation is cheaper than a call of the C library.
+/// Rounds half up, which is away from zero: scores are not negative.
 fn round(score: f64) -> i64 {
-    let whole = score as i64;
-    whole + i64::from(score - whole as f64 >= 0.5)
+    let whole = lanes::floor(score);
+    lanes::to_integer(whole + if score - whole >= 0.5 { 1.0 } else { 0.0 })
 }
 
 /// The natural logarithm of a number from 1 upwards, to the last bit as Go computes it on amd64: the C library of the
@@ -485,4 +483,46 @@ fn ln(x: f64) -> f64 {
     let even = s4 * (TAIL[1] + s4 * (TAIL[3] + s4 * TAIL[5]));
     let half_square = 0.5 * f * f;
     k * LN_2_HIGH - ((half_square - (s * (half_square + (odd + even)) + k * LN_2_LOW)) - f)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bits that Go 1.26 computes on amd64, and an FNV-1a hash over the bits for all numbers from 2 to 20,002.
+    #[test]
+    fn logarithms_are_those_of_go() {
+        for (n, bits) in [
+            (1, 0x0),
+            (2, 0x3fe6_2e42_fefa_39ef),
+            (3, 0x3ff1_93ea_7aad_030a),
+            (5, 0x3ff9_c041_f7ed_8d33),
+            (7, 0x3fff_2272_ae32_5a57),
+            (10, 0x4002_6bb1_bbb5_5516),
+            (1000, 0x401b_a18a_998f_ffa0),
+            (5002, 0x4021_0901_f6dc_84b9),
+            (15002, 0x4023_3b5c_54bb_9573),
+        ] {
+            assert_eq!(ln(f64::from(n)).to_bits(), bits, "ln {n}");
+        }
+        let bytes = (2..=20_002).flat_map(|n| ln(f64::from(n)).to_bits().to_le_bytes());
+        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        assert_eq!(hash, 0x2d0f_aa3c_dd01_273d);
+    }
+
+    #[test]
+    fn halves_are_rounded_up() {
+        for (score, rounded) in [
+            (0.0, 0),
+            (0.499_999_999_999_999_94, 0),
+            (0.5, 1),
+            (1.5, 2),
+            (2.4, 2),
+            (2.5, 3),
+        ] {
+            assert_eq!(round(score), rounded, "{score}");
+        }
+    }
 }

@@ -248,6 +248,16 @@ pub struct AsSeen<'a> {
     pub resource_version: ResourceVersion,
 }
 
+impl AsSeen<'_> {
+    /// As seen in this version, by whatever uid.
+    pub fn version(resource_version: ResourceVersion) -> AsSeen<'static> {
+        AsSeen {
+            uid: "",
+            resource_version,
+        }
+    }
+}
+
 /// Binds the volume of this name to a claim: the controller of volumes does the rest. `mark` unless somebody had reserved
 /// the volume for the claim before.
 /// Source: `volume.GetBindVolumeToClaim` of component-helpers and `volumeBinder.bindAPIUpdate`, which send whole objects.
@@ -279,7 +289,7 @@ pub fn bind_volume(
         resource_version: String,
     }
     let (annotation, value) = BOUND_BY_CONTROLLER;
-    let annotations = mark.then(|| (annotation, Some(value))).into_iter().collect();
+    let annotations = mark.then_some((annotation, Some(value))).into_iter().collect();
     let patch = Patch {
         metadata: PatchedMetadata::new(volume_seen, annotations),
         spec: Spec {

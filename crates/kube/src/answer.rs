@@ -9,6 +9,7 @@ use muster_api::status_message;
 use muster_engine::{BindOutcome, Object, Outcome, PodRead, PodRef};
 use muster_framework::Text;
 use muster_framework::record::Kind;
+use muster_framework::rules::KubeMinor;
 use serde::Deserialize;
 
 /// Longest message that is passed on: it ends up in conditions, events and logs.
@@ -43,7 +44,7 @@ pub(crate) fn of_bind(pod: &PodRef, answer: Result<Answer, Lost>) -> BindOutcome
 }
 
 /// What a read of a pod found.
-pub(crate) fn of_read(pod: &PodRef, answer: Result<Answer, Lost>) -> PodRead {
+pub(crate) fn of_read(pod: &PodRef, minor: KubeMinor, answer: Result<Answer, Lost>) -> PodRead {
     let answer = match answer {
         Ok(answer) => answer,
         Err(Lost(message)) => {
@@ -53,14 +54,14 @@ pub(crate) fn of_read(pod: &PodRef, answer: Result<Answer, Lost>) -> PodRead {
         }
     };
     match answer.status {
-        StatusCode::OK => found(pod, &answer.body),
+        StatusCode::OK => found(pod, minor, &answer.body),
         StatusCode::NOT_FOUND if not_found(&answer, pod) == NotFound::Pod => PodRead::Gone,
         _ => PodRead::Failed { message: said(&answer) },
     }
 }
 
-fn found(pod: &PodRef, body: &[u8]) -> PodRead {
-    match muster_api::decode(Kind::Pod, body) {
+fn found(pod: &PodRef, minor: KubeMinor, body: &[u8]) -> PodRead {
+    match muster_api::decode_for(minor, Kind::Pod, body) {
         Ok(Object::Pod(record)) if record.uid == pod.uid => PodRead::Found(record),
         Ok(Object::Pod(_)) => PodRead::Gone,
         Ok(_) => PodRead::Failed {
@@ -90,6 +91,26 @@ pub(crate) fn of_write(pod: &PodRef, answer: Result<Answer, Lost>) -> Outcome {
         StatusCode::NOT_FOUND if not_found(&answer, pod) == NotFound::Pod => Outcome::ObjectGone,
         StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY if is_about_uid(&message) => Outcome::ObjectGone,
         _ => Outcome::WriteFailed { message },
+    }
+}
+
+/// What became of a patch of a volume or a claim.
+pub(crate) fn of_patch(kind: Kind, answer: Result<Answer, Lost>) -> Outcome {
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(Lost(message)) => {
+            return Outcome::WriteFailed {
+                message: message.into(),
+            };
+        }
+    };
+    let says_what = || status_message(&answer.body).is_some();
+    match answer.status {
+        status if status.is_success() => Outcome::Patched {
+            resource_version: muster_api::object_key(kind, &answer.body).resource_version,
+        },
+        StatusCode::NOT_FOUND if says_what() => Outcome::ObjectGone,
+        _ => Outcome::WriteFailed { message: said(&answer) },
     }
 }
 
@@ -245,7 +266,7 @@ mod tests {
 
     #[test]
     fn reads_find_the_pod_or_say_that_it_is_gone() {
-        let of = |answer| match of_read(&pod(), answer) {
+        let of = |answer| match of_read(&pod(), KubeMinor::default(), answer) {
             PodRead::Found(_) => "found",
             PodRead::Gone => "gone",
             PodRead::Failed { .. } => "failed",
@@ -271,6 +292,27 @@ mod tests {
         assert_eq!(of(answer(404, "404 page not found")), "failed");
         assert_eq!(of(answer(500, "")), "failed");
         assert_eq!(of(Err(Lost("x".into()))), "failed");
+    }
+
+    #[test]
+    fn patches_tell_the_version_that_stands_now() {
+        let of = |answer| match of_patch(Kind::PersistentVolume, answer) {
+            Outcome::Patched { resource_version } => format!("version {resource_version}"),
+            Outcome::ObjectGone => "gone".to_owned(),
+            Outcome::WriteFailed { message } => message.to_string(),
+            other => panic!("{other:?}"),
+        };
+        let volume = r#"{"metadata":{"name":"pv-1","resourceVersion":"78"}}"#;
+        assert_eq!(of(answer(200, volume)), "version 78");
+        assert_eq!(of(answer(200, "junk")), "version 0");
+        let details = r#"{"name":"pv-1","kind":"persistentvolumes"}"#;
+        assert_eq!(of(status(404, "not found", details)), "gone");
+        assert_eq!(of(answer(404, "404 page not found")), "HTTP 404 Not Found");
+        assert_eq!(
+            of(status(409, "the object has been modified", details)),
+            "the object has been modified (409)"
+        );
+        assert_eq!(of(Err(Lost("no answer".into()))), "no answer");
     }
 
     #[test]

@@ -13,8 +13,10 @@ use http::{HeaderValue, Request, StatusCode, header};
 use jiff::Timestamp;
 use kube::Client;
 use kube::client::Body;
-use muster_api::write::{self, Method};
-use muster_engine::{Effect, EffectId, EffectKind, Input, Outcome, PodRef};
+use muster_api::write::{self, AsSeen, Method};
+use muster_engine::{BindOutcome, Effect, EffectId, EffectKind, ExtenderAnswer, Input, Outcome, PodRef};
+use muster_framework::record::Kind;
+use muster_framework::rules::KubeMinor;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -27,6 +29,8 @@ use tokio::time::{Instant, sleep};
 const UNSTATED_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The shortest wait after a 429, whatever it says.
 const MIN_RETRY_AFTER: Duration = Duration::from_millis(100);
+/// What is said to who asks for an extender: nobody here speaks with them yet.
+const NO_EXTENDERS: &str = "extenders cannot be reached yet";
 
 /// Sizes and times of the dispatcher.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,6 +87,8 @@ struct Desk {
     observer: Arc<dyn Observer>,
     limit: Option<RateLimit>,
     request_timeout: Duration,
+    /// By whose rules a pod that is read back is read.
+    minor: KubeMinor,
     /// Of the status writes that were taken, so many go at once; the others wait here in their order.
     status_writes_at_once: Semaphore,
     in_flight: AtomicUsize,
@@ -128,6 +134,7 @@ impl Dispatcher {
         inputs: mpsc::Sender<Input>,
         observer: Arc<dyn Observer>,
         settings: DispatcherSettings,
+        minor: KubeMinor,
     ) -> (Dispatcher, EventWorkers) {
         let event_settings = EventSettings {
             queue: settings.events_waiting,
@@ -144,6 +151,7 @@ impl Dispatcher {
             observer,
             limit: settings.rate.and_then(RateLimit::new),
             request_timeout: settings.request_timeout,
+            minor,
             status_writes_at_once: Semaphore::new(writes_at_once),
             in_flight: AtomicUsize::new(0),
             freed: Notify::new(),
@@ -188,9 +196,55 @@ impl Dispatcher {
     pub(crate) fn carry_out(&self, effect: Effect) {
         let id = effect.id;
         match effect.kind {
-            EffectKind::Bind { pod, node } => {
+            EffectKind::Bind { pod, node, by: None } => {
                 let desk = Arc::clone(&self.desk);
                 self.answer(id, &self.binds, async move { desk.bind(&pod, &node).await });
+            }
+            EffectKind::ReserveVolume {
+                pod: _,
+                volume,
+                volume_version,
+                claim,
+                claim_uid,
+                claim_version,
+                mark_bound_by_controller,
+            } => {
+                let request = write::bind_volume(
+                    &volume,
+                    AsSeen::version(volume_version),
+                    &claim,
+                    AsSeen {
+                        uid: &claim_uid,
+                        resource_version: claim_version,
+                    },
+                    mark_bound_by_controller,
+                );
+                let desk = Arc::clone(&self.desk);
+                let patch = async move { desk.patch(Kind::PersistentVolume, &request).await };
+                self.answer(id, &self.binds, patch);
+            }
+            EffectKind::SelectNode {
+                pod: _,
+                claim,
+                claim_version,
+                node,
+            } => {
+                let request = write::select_node(&claim, AsSeen::version(claim_version), &node);
+                let desk = Arc::clone(&self.desk);
+                let patch = async move { desk.patch(Kind::PersistentVolumeClaim, &request).await };
+                self.answer(id, &self.binds, patch);
+            }
+            EffectKind::Bind { by: Some(_), .. } => {
+                let refused = BindOutcome::Refused {
+                    message: NO_EXTENDERS.into(),
+                };
+                self.answer(id, &self.binds, async { Outcome::Bind(refused) });
+            }
+            EffectKind::AskExtender { .. } => {
+                let failed = ExtenderAnswer::Failed {
+                    message: NO_EXTENDERS.into(),
+                };
+                self.answer(id, &self.binds, async { Outcome::Extender(failed) });
             }
             EffectKind::ReadPod { pod } => {
                 let desk = Arc::clone(&self.desk);
@@ -251,8 +305,12 @@ impl Desk {
         Outcome::Bind(answer::of_bind(pod, self.ask(&write::bind(pod, node)).await))
     }
 
+    async fn patch(&self, kind: Kind, request: &write::Request) -> Outcome {
+        answer::of_patch(kind, self.ask(request).await)
+    }
+
     async fn read(&self, pod: &PodRef) -> Outcome {
-        Outcome::PodRead(answer::of_read(pod, self.ask(&write::get_pod(pod)).await))
+        Outcome::PodRead(answer::of_read(pod, self.minor, self.ask(&write::get_pod(pod)).await))
     }
 
     async fn write_condition(&self, pod: &PodRef, generation: i64, reason: &str, message: &str) -> Outcome {

@@ -20,6 +20,8 @@ use muster_api::paths::list_path;
 use muster_api::status_message;
 use muster_engine::{Input, Object};
 use muster_framework::record::{Kind, ResourceVersion};
+use muster_framework::rules::KubeMinor;
+use muster_framework::volume::StorageObject;
 use std::fmt::Write as _;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -72,6 +74,8 @@ pub(crate) struct Surroundings {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) health: Arc<Health>,
     pub(crate) settings: InformerSettings,
+    /// By whose rules objects are read.
+    pub(crate) minor: KubeMinor,
 }
 
 /// Follows one kind.
@@ -376,7 +380,7 @@ impl<E: Encoding> Informer<E> {
 
     /// Tells an object, legible or not, and says its version.
     async fn tell_object(&self, bytes: &[u8]) -> Result<ResourceVersion, Failure> {
-        let (version, input) = match E::decode(self.kind, bytes) {
+        let (version, input) = match E::decode(self.around.minor, self.kind, bytes) {
             Ok(object) => (resource_version(&object), Input::Applied(object)),
             Err(error) => {
                 self.around.observer.notice(Notice::Undecodable(self.kind));
@@ -525,6 +529,14 @@ fn resource_version(object: &Object) -> ResourceVersion {
         Object::Namespace(namespace) => namespace.resource_version,
         Object::PriorityClass(class) => class.resource_version,
         Object::Workload(workload) => workload.resource_version,
+        Object::SelectorOwner(owner) => owner.resource_version,
+        Object::Storage(StorageObject::Volume(volume)) => volume.resource_version,
+        Object::Storage(StorageObject::Claim(claim)) => claim.resource_version,
+        Object::Storage(StorageObject::Class(class)) => class.resource_version,
+        Object::Storage(StorageObject::CsiNode(node)) => node.resource_version,
+        Object::Storage(StorageObject::CsiDriver(driver)) => driver.resource_version,
+        Object::Storage(StorageObject::Capacity(capacity)) => capacity.resource_version,
+        Object::Storage(StorageObject::Attachment(attachment)) => attachment.resource_version,
     }
 }
 

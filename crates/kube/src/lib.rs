@@ -31,6 +31,7 @@ mod observer;
 mod rate_limit;
 mod recording;
 mod scheduler;
+mod server_version;
 mod standing_complaint;
 #[cfg(test)]
 mod testing;
@@ -45,3 +46,4 @@ pub use observer::{Notice, Observer};
 pub use rate_limit::Rate;
 pub use recording::{RecordError, Recording};
 pub use scheduler::{RunError, Running, Settings, start};
+pub use server_version::{VersionError, server_minor};

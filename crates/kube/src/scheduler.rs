@@ -11,6 +11,7 @@ use crate::recording::Recording;
 use crate::wire::Json;
 use muster_engine::Engine;
 use muster_framework::record::Kind;
+use muster_framework::rules::KubeMinor;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -26,6 +27,8 @@ pub struct Settings {
     pub dispatcher: DispatcherSettings,
     /// Of the loop.
     pub driver: DriverSettings,
+    /// By the rules of which Kubernetes minor objects are read: that of the server.
+    pub minor: KubeMinor,
 }
 
 /// Why a scheduler ended although nobody asked it to. A new process is the way on: it takes the state from the API.
@@ -71,6 +74,7 @@ pub fn start(
         observer: Arc::clone(&observer),
         health: Arc::clone(health),
         settings: settings.informers,
+        minor: settings.minor,
     };
     let mut informers = JoinSet::new();
     for kind in Kind::ALL {
@@ -82,6 +86,7 @@ pub fn start(
         inputs_sender,
         Arc::clone(&observer),
         settings.dispatcher,
+        settings.minor,
     );
     let (stop, stop_seen) = watch::channel(false);
     let driver = Driver {

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use muster_api::DecodeError;
 use muster_engine::{Object, ObjectKey};
 use muster_framework::record::Kind;
+use muster_framework::rules::KubeMinor;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -64,8 +65,8 @@ pub(crate) trait Encoding: Send + Sync + 'static {
     /// Splits a frame of a watch.
     fn frame(bytes: &[u8]) -> Result<Frame<'_>, WireError>;
 
-    /// Reads an object.
-    fn decode(kind: Kind, bytes: &[u8]) -> Result<Object, DecodeError>;
+    /// Reads an object by the rules of a minor.
+    fn decode(minor: KubeMinor, kind: Kind, bytes: &[u8]) -> Result<Object, DecodeError>;
 
     /// Reads which object it is, as far as that can be told.
     fn key(kind: Kind, bytes: &[u8]) -> ObjectKey;
@@ -141,8 +142,8 @@ impl Encoding for Json {
         })
     }
 
-    fn decode(kind: Kind, bytes: &[u8]) -> Result<Object, DecodeError> {
-        muster_api::decode(kind, bytes)
+    fn decode(minor: KubeMinor, kind: Kind, bytes: &[u8]) -> Result<Object, DecodeError> {
+        muster_api::decode_for(minor, kind, bytes)
     }
 
     fn key(kind: Kind, bytes: &[u8]) -> ObjectKey {

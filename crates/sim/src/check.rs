@@ -120,9 +120,9 @@ fn partial_gangs(simulation: &Simulation, found: &mut Vec<Violation>) {
 fn disagreements(simulation: &Simulation, found: &mut Vec<Violation>) {
     let statuses = simulation.engine().pods();
     let known: BTreeMap<&Text, _> = statuses.iter().map(|status| (&status.pod.uid, &status.state)).collect();
-    let ours = &simulation.settings().scheduler_names;
+    let ours: Vec<&Text> = simulation.settings().scheduler_names().collect();
     for pod in simulation.cluster().pods() {
-        if ours.contains(&pod.scheduler_name) {
+        if ours.contains(&&pod.scheduler_name) {
             found.extend(disagreement(pod, known.get(&pod.uid).copied()));
         }
     }

@@ -82,19 +82,17 @@ impl ObjectKind {
             ObjectKind::Workload => Some(Kind::Workload),
             ObjectKind::Node => Some(Kind::Node),
             ObjectKind::Pod => Some(Kind::Pod),
-            ObjectKind::Deployment | ObjectKind::ReplicaSet | ObjectKind::StatefulSet | ObjectKind::Job => None,
+            ObjectKind::ReplicaSet => Some(Kind::ReplicaSet),
+            ObjectKind::StatefulSet => Some(Kind::StatefulSet),
+            ObjectKind::Deployment | ObjectKind::Job => None,
         }
     }
 
-    /// The simulated kind that the engine knows as `kind`.
-    pub fn watched_as(kind: Kind) -> ObjectKind {
-        match kind {
-            Kind::PriorityClass => ObjectKind::PriorityClass,
-            Kind::Namespace => ObjectKind::Namespace,
-            Kind::Workload => ObjectKind::Workload,
-            Kind::Node => ObjectKind::Node,
-            Kind::Pod => ObjectKind::Pod,
-        }
+    /// The simulated kind that the engine knows as `kind`; none if it is not simulated.
+    pub fn watched_as(kind: Kind) -> Option<ObjectKind> {
+        ObjectKind::ALL
+            .into_iter()
+            .find(|simulated| simulated.watched() == Some(kind))
     }
 
     /// Whether its objects live in namespaces.

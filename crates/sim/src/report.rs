@@ -297,7 +297,10 @@ fn pod_row(
     let life = simulation.ledger().lives.get(&pod.uid);
     let created = life.map_or(Time::ZERO, |life| life.created);
     let bound = life.and_then(|life| life.bound);
-    let ours = simulation.settings().scheduler_names.contains(&pod.scheduler_name);
+    let ours = simulation
+        .settings()
+        .scheduler_names()
+        .any(|name| *name == pod.scheduler_name);
     let state = match (pod.phase, &pod.node_name, known) {
         (PodPhase::Succeeded, ..) => State::Succeeded,
         (PodPhase::Failed, ..) => State::Failed,

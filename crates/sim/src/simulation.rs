@@ -115,8 +115,8 @@ impl Simulation {
     pub fn with(scenario: Scenario, mut settings: Settings, timing: Timing, faults: Faults) -> Simulation {
         settings.seed = scenario.seed.unwrap_or(settings.seed);
         let scheduler = settings
-            .scheduler_names
-            .first()
+            .scheduler_names()
+            .next()
             .cloned()
             .unwrap_or_else(|| "muster".into());
         // A pod that nothing wakes is looked at again after this long at the latest.
@@ -135,7 +135,7 @@ impl Simulation {
             cluster: Cluster::new(scheduler),
             controllers: Controllers::new(settings.seed ^ 0x6d75_7374_6572),
             concerned: BTreeSet::new(),
-            engine: Engine::new(settings.clone()),
+            engine: Engine::new(&settings),
             scheduler: 1,
             watching: false,
             settings,
@@ -173,7 +173,7 @@ impl Simulation {
     /// lists the cluster when all that has arrived, as a new leader waits for its predecessor's writes.
     pub fn restart_scheduler(&mut self) {
         let bound = self.timing.write_latency + self.timing.write_jitter * 2 + SHORTEST_WAKEUP;
-        self.engine = Engine::new(self.settings.clone());
+        self.engine = Engine::new(&self.settings);
         self.scheduler += 1;
         self.watching = false;
         for stream in &mut self.streams {
@@ -387,11 +387,12 @@ impl Simulation {
             number: stream.number + 1,
             ..Stream::default()
         };
+        let Some(simulated) = ObjectKind::watched_as(kind) else {
+            self.input(Input::KindNotServed(kind));
+            return;
+        };
         self.input(Input::ListBegun(kind));
-        let records = self
-            .cluster
-            .list(ObjectKind::watched_as(kind))
-            .filter_map(|stored| stored.record.clone());
+        let records = self.cluster.list(simulated).filter_map(|stored| stored.record.clone());
         for record in records.collect::<Vec<_>>() {
             self.input(Input::Applied(record));
         }

@@ -283,7 +283,7 @@ impl<'s> Demand<'s> {
     fn total(&self, basis: Basis, defaults: &Requests<'s>) -> Requests<'s> {
         let mut total = match basis {
             Basis::Spec => self.aggregate(defaults, |container| container.spec.clone()),
-            Basis::Placed(KubeMinor::V1_35 | KubeMinor::V1_36) => {
+            Basis::Placed(minor) if minor < KubeMinor::V1_37 => {
                 self.aggregate(defaults, |container| self.effective(container))
             }
             Basis::Placed(_) => self.aggregate_by_state(defaults),
@@ -395,19 +395,16 @@ impl<'s> Demand<'s> {
             Basis::Placed(minor) if self.reported.states_resources => minor,
             _ => return self.pod_level.clone(),
         };
-        match minor {
-            KubeMinor::V1_35 => self.pod_level.clone(),
-            KubeMinor::V1_36 => {
-                let most = self.most(&self.pod_level, &self.reported);
-                let stated = self.pod_level.0.iter();
-                Requests(
-                    stated
-                        .map(|(name, _)| (*name, most.get(name).unwrap_or_default()))
-                        .collect(),
-                )
-            }
-            _ => self.most(&self.pod_level, &self.reported).filtered(counts_for_pods),
+        if minor < KubeMinor::V1_36 {
+            return self.pod_level.clone();
         }
+        let most = self.most(&self.pod_level, &self.reported);
+        if minor >= KubeMinor::V1_37 {
+            return most.filtered(counts_for_pods);
+        }
+        let stated = self.pod_level.0.iter();
+        let effective = stated.map(|(name, _)| (*name, most.get(name).unwrap_or_default()));
+        Requests(effective.collect())
     }
 }
 

@@ -18,7 +18,14 @@ async fn setup(settings: DispatcherSettings, script: impl FnMut(&Asked) -> Reply
     let (sender, inputs) = mpsc::channel(64);
     let notes = Arc::new(Notes::default());
     let observer = Arc::clone(&notes) as Arc<dyn Observer>;
-    let (dispatcher, workers) = Dispatcher::start(Handle::current(), server.client.clone(), sender, observer, settings);
+    let (dispatcher, workers) = Dispatcher::start(
+        Handle::current(),
+        server.client.clone(),
+        sender,
+        observer,
+        settings,
+        KubeMinor::default(),
+    );
     Setup {
         server,
         dispatcher,
@@ -47,6 +54,7 @@ fn bind(id: u64, name: &str) -> Effect {
     Effect {
         id: EffectId(id),
         kind: EffectKind::Bind {
+            by: None,
             pod: pod(name),
             node: "n1".into(),
         },

@@ -45,6 +45,7 @@ async fn follow(kind: Kind, script: impl FnMut(&Asked) -> Reply + Send + 'static
             look_again: QUICK,
             ..InformerSettings::default()
         },
+        minor: KubeMinor::default(),
     };
     tokio::spawn(Informer::<Json>::new(kind, around).run());
     Followed {
@@ -210,6 +211,7 @@ async fn a_silent_watch_is_taken_for_dead() {
             first_backoff: QUICK,
             ..InformerSettings::default()
         },
+        minor: KubeMinor::default(),
     };
     tokio::spawn(Informer::<Json>::new(Kind::Namespace, around).run());
     assert_eq!(next_words(&mut inputs, 3).await[2], "applied a@8");

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::testing::{Asked, End, FakeServer, Notes, PATIENCE, Reply, page};
+use muster_api::paths::list_path;
 use muster_engine::Settings as EngineSettings;
+use muster_plugins::ProfileSpec;
 use std::time::Instant;
 
 const NODE: &str = r#"{"metadata":{"name":"n1","uid":"u-n1","resourceVersion":"1"},"spec":{},
@@ -17,8 +19,9 @@ fn one_pod(bind: Reply) -> impl FnMut(&Asked) -> Reply + Send {
         _ if asked.is_watch() => Reply::Stream(vec![], End::Stay),
         ("GET", "/api/v1/nodes") => page(5, "", &[NODE.to_owned()]),
         ("GET", "/api/v1/pods") => page(5, "", &[POD.to_owned()]),
-        ("GET", "/api/v1/namespaces" | "/apis/scheduling.k8s.io/v1/priorityclasses") => page(5, "", &[]),
         ("GET", "/apis/scheduling.k8s.io/v1alpha1") => Reply::Say(404, "404 page not found".to_owned()),
+        // Of everything else that is listed there is nothing.
+        ("GET", path) if Kind::ALL.into_iter().any(|kind| list_path(kind) == path) => page(5, "", &[]),
         ("POST", path) if path.ends_with("/binding") => bind.clone(),
         ("POST", path) if path.ends_with("/events") => Reply::Say(201, "{}".to_owned()),
         _ => Reply::Silence,
@@ -37,8 +40,10 @@ async fn setup(bind: Reply, settings: Settings, recording: Option<Recording>) ->
         watches: server.client.clone(),
         writes: server.client.clone(),
     };
-    let engine = Engine::new(EngineSettings {
-        scheduler_names: vec!["muster".into()],
+    let engine = Engine::new(&EngineSettings {
+        profiles: vec![ProfileSpec::default_for("muster", KubeMinor::default())],
+        kube: KubeMinor::default(),
+        extenders: vec![],
         seed: 0,
         pod_initial_backoff: Duration::from_secs(1),
         pod_max_backoff: Duration::from_secs(10),

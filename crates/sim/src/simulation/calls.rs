@@ -4,7 +4,7 @@ use super::Simulation;
 use super::agenda::Occurrence;
 use crate::admission::Refusal;
 use crate::ledger::What;
-use muster_engine::{BindOutcome, Effect, EffectKind, Outcome, PodRead, PodRef};
+use muster_engine::{BindOutcome, Effect, EffectKind, ExtenderAnswer, Outcome, PodRead, PodRef};
 use muster_framework::Text;
 
 impl Simulation {
@@ -39,7 +39,7 @@ impl Simulation {
         let refused = self.random.chance(self.faults.writes_refused);
         let message: Text = "the answer was lost".into();
         Some(match kind {
-            EffectKind::Bind { pod, node } => {
+            EffectKind::Bind { pod, node, by: _ } => {
                 self.counters.binds += 1;
                 if lost {
                     return Some(Outcome::Bind(BindOutcome::Unknown { message }));
@@ -81,6 +81,11 @@ impl Simulation {
                     },
                 }
             }
+            // Nothing of the kind is simulated, so that nobody asks.
+            EffectKind::ReserveVolume { .. } | EffectKind::SelectNode { .. } => Outcome::ObjectGone,
+            EffectKind::AskExtender { .. } => Outcome::Extender(ExtenderAnswer::Failed {
+                message: "extenders are not simulated".into(),
+            }),
             EffectKind::Event { .. } => return None,
         })
     }

@@ -5,7 +5,7 @@ use muster_sim::{Report, Scenario, Simulation, Source, check};
 
 /// The settings that a configuration without a file gives.
 pub(crate) fn settings() -> muster_engine::Settings {
-    muster_config::Configuration::default().engine_settings()
+    muster_config::Configuration::default().engine_settings(muster_framework::rules::KubeMinor::default())
 }
 
 /// The scenario of a text.

@@ -1,18 +1,22 @@
 //! Clients of the API server. The `kube` crate does authentication, TLS and connections, and nothing else of it is used.
 
 use crate::error_text::error_text;
+use crate::extender::Extenders;
 use http::{HeaderValue, header};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use std::path::{Path, PathBuf};
 
-/// Two clients with connections of their own: hundreds of binds must not keep a watch from being opened, or the reverse.
+/// Whom is spoken with. Two clients of the API server with connections of their own: hundreds of binds must not keep a
+/// watch from being opened, or the reverse.
 #[derive(Clone)]
 pub struct Clients {
     /// For lists and watches.
     pub watches: Client,
     /// For everything that the engine asks for.
     pub writes: Client,
+    /// For the extenders: none, until somebody puts them here.
+    pub extenders: Extenders,
 }
 
 /// Why there is no client. The problems are already whole sentences: what the libraries say in theirs could quote secrets.
@@ -59,6 +63,7 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, ConnectError>
     Ok(Clients {
         watches: client(&config)?,
         writes: client(&config)?,
+        extenders: Extenders::default(),
     })
 }
 

@@ -7,14 +7,17 @@
 use crate::answer;
 use crate::events::{self, Event, EventQueue, EventSettings, EventWorkers};
 use crate::exchange::{Answer, Lost, exchange};
+use crate::extender::{Extenders, without_managed_fields};
 use crate::observer::Observer;
 use crate::rate_limit::{Rate, RateLimit};
+use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header};
 use jiff::Timestamp;
 use kube::Client;
 use kube::client::Body;
 use muster_api::write::{self, AsSeen, Method};
-use muster_engine::{BindOutcome, Effect, EffectId, EffectKind, ExtenderAnswer, Input, Outcome, PodRef};
+use muster_engine::{Effect, EffectId, EffectKind, ExtenderAnswer, ExtenderVerb, Input, Outcome, PodRead, PodRef};
+use muster_framework::Text;
 use muster_framework::record::Kind;
 use muster_framework::rules::KubeMinor;
 use std::future::Future;
@@ -29,14 +32,17 @@ use tokio::time::{Instant, sleep};
 const UNSTATED_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The shortest wait after a 429, whatever it says.
 const MIN_RETRY_AFTER: Duration = Duration::from_millis(100);
-/// What is said to who asks for an extender: nobody here speaks with them yet.
-const NO_EXTENDERS: &str = "extenders cannot be reached yet";
+/// How long the pod of a question may be read: less than the engine's patience beyond an extender's own time-out.
+const POD_READ_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Sizes and times of the dispatcher.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DispatcherSettings {
     /// Binds and reads on their way at once.
     pub binds_in_flight: usize,
+    /// Questions to extenders on their way at once. While there are so many nothing else is decided: no question waits
+    /// longer than the extender takes.
+    pub questions_in_flight: usize,
     /// Status writes on their way at once.
     pub status_writes_in_flight: usize,
     /// Status writes that may wait for their turn, so that they do not hold up binds.
@@ -59,6 +65,7 @@ impl Default for DispatcherSettings {
     fn default() -> DispatcherSettings {
         DispatcherSettings {
             binds_in_flight: 32,
+            questions_in_flight: 32,
             status_writes_in_flight: 16,
             status_writes_waiting: 1024,
             request_timeout: Duration::from_secs(10),
@@ -77,12 +84,14 @@ pub(crate) struct Dispatcher {
     desk: Arc<Desk>,
     events: EventQueue,
     binds: Arc<Semaphore>,
+    questions: Arc<Semaphore>,
     status_writes: Arc<Semaphore>,
 }
 
 /// What the tasks share.
 struct Desk {
     client: Client,
+    extenders: Extenders,
     inputs: mpsc::Sender<Input>,
     observer: Arc<dyn Observer>,
     limit: Option<RateLimit>,
@@ -102,6 +111,8 @@ struct Desk {
 struct Slot {
     desk: Arc<Desk>,
     permit: Option<OwnedSemaphorePermit>,
+    /// Whether the end waits for it: after the engine has stopped, what an extender says is of no use.
+    in_flight: bool,
     answered: bool,
 }
 
@@ -122,7 +133,9 @@ impl Drop for Slot {
         }
         // Before the call, or the driver could look, find no room, and wait for a call that has come already.
         drop(self.permit.take());
-        self.desk.in_flight.fetch_sub(1, Ordering::AcqRel);
+        if self.in_flight {
+            self.desk.in_flight.fetch_sub(1, Ordering::AcqRel);
+        }
         self.desk.freed.notify_one();
     }
 }
@@ -130,7 +143,7 @@ impl Drop for Slot {
 impl Dispatcher {
     pub(crate) fn start(
         runtime: Handle,
-        client: Client,
+        (client, extenders): (Client, Extenders),
         inputs: mpsc::Sender<Input>,
         observer: Arc<dyn Observer>,
         settings: DispatcherSettings,
@@ -147,6 +160,7 @@ impl Dispatcher {
         let writes_at_once = settings.status_writes_in_flight.max(1);
         let desk = Arc::new(Desk {
             client,
+            extenders,
             inputs,
             observer,
             limit: settings.rate.and_then(RateLimit::new),
@@ -158,6 +172,7 @@ impl Dispatcher {
             lost_one: AtomicBool::new(false),
         });
         let binds = Arc::new(Semaphore::new(settings.binds_in_flight.max(1)));
+        let questions = Arc::new(Semaphore::new(settings.questions_in_flight.max(1)));
         let status_writes = Arc::new(Semaphore::new(writes_at_once + settings.status_writes_waiting));
         (
             Dispatcher {
@@ -165,6 +180,7 @@ impl Dispatcher {
                 desk,
                 events,
                 binds,
+                questions,
                 status_writes,
             },
             workers,
@@ -174,7 +190,8 @@ impl Dispatcher {
     /// Whether any effect, whatever it is, can be taken now. Only the owner takes effects, so this stays true until it
     /// does.
     pub(crate) fn has_room(&self) -> bool {
-        self.binds.available_permits() > 0 && self.status_writes.available_permits() > 0
+        let slots = [&self.binds, &self.questions, &self.status_writes];
+        slots.iter().all(|slots| slots.available_permits() > 0)
     }
 
     /// Waits until a slot came free since the last call.
@@ -182,7 +199,7 @@ impl Dispatcher {
         self.desk.freed.notified().await;
     }
 
-    /// Whether every effect that was taken has been answered, events aside.
+    /// Whether every effect that was taken has been answered, events and questions aside.
     pub(crate) fn is_idle(&self) -> bool {
         self.desk.in_flight.load(Ordering::Acquire) == 0
     }
@@ -196,9 +213,9 @@ impl Dispatcher {
     pub(crate) fn carry_out(&self, effect: Effect) {
         let id = effect.id;
         match effect.kind {
-            EffectKind::Bind { pod, node, by: None } => {
+            EffectKind::Bind { pod, node, by } => {
                 let desk = Arc::clone(&self.desk);
-                self.answer(id, &self.binds, async move { desk.bind(&pod, &node).await });
+                self.answer(id, &self.binds, async move { desk.bind(&pod, &node, by).await });
             }
             EffectKind::ReserveVolume {
                 pod: _,
@@ -234,17 +251,14 @@ impl Dispatcher {
                 let patch = async move { desk.patch(Kind::PersistentVolumeClaim, &request).await };
                 self.answer(id, &self.binds, patch);
             }
-            EffectKind::Bind { by: Some(_), .. } => {
-                let refused = BindOutcome::Refused {
-                    message: NO_EXTENDERS.into(),
-                };
-                self.answer(id, &self.binds, async { Outcome::Bind(refused) });
-            }
-            EffectKind::AskExtender { .. } => {
-                let failed = ExtenderAnswer::Failed {
-                    message: NO_EXTENDERS.into(),
-                };
-                self.answer(id, &self.binds, async { Outcome::Extender(failed) });
+            EffectKind::AskExtender {
+                extender,
+                verb,
+                pod,
+                nodes,
+            } => {
+                let desk = Arc::clone(&self.desk);
+                self.answer_question(id, async move { desk.question(extender, verb, &pod, &nodes).await });
             }
             EffectKind::ReadPod { pod } => {
                 let desk = Arc::clone(&self.desk);
@@ -282,27 +296,64 @@ impl Dispatcher {
 
     /// Runs `work` in a slot of this sort, and tells the engine its outcome.
     fn answer(&self, id: EffectId, slots: &Arc<Semaphore>, work: impl Future<Output = Outcome> + Send + 'static) {
-        // The driver has seen that there is room. Had it not, one effect too many would be on its way, no harm done.
-        let permit = Arc::clone(slots).try_acquire_owned().ok();
         self.desk.in_flight.fetch_add(1, Ordering::AcqRel);
-        let slot = Slot {
+        self.run(id, self.slot(slots, true), work);
+    }
+
+    /// Likewise for a question to an extender.
+    fn answer_question(&self, id: EffectId, work: impl Future<Output = Outcome> + Send + 'static) {
+        self.run(id, self.slot(&self.questions, false), work);
+    }
+
+    fn slot(&self, slots: &Arc<Semaphore>, in_flight: bool) -> Slot {
+        Slot {
             desk: Arc::clone(&self.desk),
-            permit,
+            // The driver has seen that there is room. Had it not, one effect too many would be on its way, no harm done.
+            permit: Arc::clone(slots).try_acquire_owned().ok(),
+            in_flight,
             answered: false,
-        };
+        }
+    }
+
+    fn run(&self, id: EffectId, slot: Slot, work: impl Future<Output = Outcome> + Send + 'static) {
         self.runtime.spawn(async move {
-            slot.tell(Input::EffectDone {
-                id,
-                outcome: work.await,
-            })
-            .await
+            let outcome = work.await;
+            slot.tell(Input::EffectDone { id, outcome }).await;
         });
     }
 }
 
 impl Desk {
-    async fn bind(&self, pod: &PodRef, node: &str) -> Outcome {
+    /// Source for extenders that may be ignored: `extendersBinding` in `pkg/scheduler/schedule_one.go`. Had it bound the
+    /// pod after all, the second bind would be refused, and the pod read.
+    async fn bind(&self, pod: &PodRef, node: &str, by: Option<u32>) -> Outcome {
+        if let Some(extender) = by
+            && let Some(outcome) = self.extenders.bind(extender, pod, node).await
+        {
+            return Outcome::Bind(outcome);
+        }
         Outcome::Bind(answer::of_bind(pod, self.ask(&write::bind(pod, node)).await))
+    }
+
+    async fn question(&self, extender: u32, verb: ExtenderVerb, pod: &PodRef, nodes: &[Text]) -> Outcome {
+        Outcome::Extender(match self.pod_object(pod).await {
+            Ok(object) => self.extenders.ask(extender, verb, &object, nodes).await,
+            Err(message) => ExtenderAnswer::Failed { message },
+        })
+    }
+
+    /// A pod as the API server has it. It is read for every question: no memory is kept for pods that wait, and a read is
+    /// little beside the question itself.
+    async fn pod_object(&self, pod: &PodRef) -> Result<Bytes, Text> {
+        let answer = self.ask_within(&write::get_pod(pod), POD_READ_TIMEOUT).await;
+        let body = answer
+            .as_ref()
+            .map_or_else(|_| Bytes::new(), |answer| answer.body.clone());
+        match answer::of_read(pod, self.minor, answer) {
+            PodRead::Found(_) => Ok(without_managed_fields(&body)),
+            PodRead::Gone => Err("the pod is gone".into()),
+            PodRead::Failed { message } => Err(format!("the pod cannot be read for it: {message}").into()),
+        }
     }
 
     async fn patch(&self, kind: Kind, request: &write::Request) -> Outcome {
@@ -323,10 +374,14 @@ impl Desk {
     /// Sends a request; sends it again while the server says that it is too busy and there is time left. Nothing else
     /// is sent again: after a 429 alone it is certain that nothing was done.
     async fn ask(&self, request: &write::Request) -> Result<Answer, Lost> {
+        self.ask_within(request, self.request_timeout).await
+    }
+
+    async fn ask_within(&self, request: &write::Request, within: Duration) -> Result<Answer, Lost> {
         if let Some(limit) = &self.limit {
             limit.take().await;
         }
-        let deadline = Instant::now() + self.request_timeout;
+        let deadline = Instant::now() + within;
         loop {
             let rest = deadline.saturating_duration_since(Instant::now());
             let answer = exchange(&self.client, &*self.observer, http_request(request), rest).await?;

@@ -10,6 +10,7 @@ use crate::exchange::{Answer, Lost, exchange, head};
 use crate::health::Health;
 use crate::observer::{Notice, Observer};
 use crate::standing_complaint::StandingComplaint;
+use crate::whole_nodes::WholeNodes;
 use crate::wire::{Cutter, Encoding, Frame, FrameType, WireError};
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
@@ -76,6 +77,8 @@ pub(crate) struct Surroundings {
     pub(crate) settings: InformerSettings,
     /// By whose rules objects are read.
     pub(crate) minor: KubeMinor,
+    /// Where nodes are kept as they are, if somebody needs that.
+    pub(crate) whole_nodes: Option<Arc<WholeNodes>>,
 }
 
 /// Follows one kind.
@@ -274,6 +277,9 @@ impl<E: Encoding> Informer<E> {
     async fn list(&mut self) -> Result<Position, Failure> {
         self.around.observer.notice(Notice::Relist(self.kind));
         self.tell(Input::ListBegun(self.kind)).await?;
+        if let Some(whole) = self.whole_nodes() {
+            whole.list_begun();
+        }
         let mut token: Option<String> = None;
         let mut objects = 0;
         let position = loop {
@@ -297,6 +303,9 @@ impl<E: Encoding> Informer<E> {
             }
         };
         self.tell(Input::ListDone(self.kind)).await?;
+        if let Some(whole) = self.whole_nodes() {
+            whole.list_done();
+        }
         self.told_not_served = false;
         self.around.health.set_listed(self.kind);
         tracing::debug!(kind = self.kind.name(), objects, "listed");
@@ -370,6 +379,9 @@ impl<E: Encoding> Informer<E> {
             FrameType::Deleted => {
                 let key = E::key(self.kind, frame.object);
                 position.advance(key.resource_version);
+                if let Some(whole) = self.whole_nodes() {
+                    whole.remove(&key.name);
+                }
                 self.tell(Input::Deleted(key)).await?;
             }
             FrameType::Bookmark => position.advance(E::key(self.kind, frame.object).resource_version),
@@ -399,8 +411,20 @@ impl<E: Encoding> Informer<E> {
                 )
             }
         };
+        if let Some(whole) = self.whole_nodes() {
+            match &input {
+                Input::Applied(Object::Node(node)) => whole.put(node.name.clone(), bytes),
+                Input::Undecodable { key, .. } => whole.put(key.name.clone(), bytes),
+                _ => {}
+            }
+        }
         self.tell(input).await?;
         Ok(version)
+    }
+
+    /// Where this informer keeps objects besides telling them.
+    fn whole_nodes(&self) -> Option<&WholeNodes> {
+        self.around.whole_nodes.as_deref().filter(|_| self.kind == Kind::Node)
     }
 
     async fn tell(&self, input: Input) -> Result<(), Failure> {

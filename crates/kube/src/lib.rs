@@ -13,6 +13,7 @@
 //! * [`connect()`] makes the clients, [`start()`] everything else.
 //! * `wire` splits lists and watches into objects, one at a time: no whole object is ever kept.
 //! * `answer` says what an answer of the server means; all such knowledge is there.
+//! * `extender` speaks with extenders; `whole_nodes` is there only for those that want whole objects.
 //!
 //! **Architecture invariants:** no scheduling decision is made here. The engine is owned by one thread, which never
 //! waits for the network or for a full channel. No lock is held across an `.await`.
@@ -25,6 +26,7 @@ mod driver;
 mod error_text;
 mod events;
 mod exchange;
+mod extender;
 mod health;
 mod informer;
 mod observer;
@@ -35,15 +37,17 @@ mod server_version;
 mod standing_complaint;
 #[cfg(test)]
 mod testing;
+mod whole_nodes;
 mod wire;
 
 pub use connect::{Clients, ConnectError, connect};
 pub use dispatcher::DispatcherSettings;
 pub use driver::DriverSettings;
+pub use extender::{ExtenderError, Extenders};
 pub use health::Health;
 pub use informer::InformerSettings;
 pub use observer::{Notice, Observer};
 pub use rate_limit::Rate;
 pub use recording::{RecordError, Recording};
 pub use scheduler::{RunError, Running, Settings, start};
-pub use server_version::{VersionError, server_minor};
+pub use server_version::server_minor;

@@ -75,6 +75,7 @@ pub fn start(
         health: Arc::clone(health),
         settings: settings.informers,
         minor: settings.minor,
+        whole_nodes: clients.extenders.whole_nodes().cloned(),
     };
     let mut informers = JoinSet::new();
     for kind in Kind::ALL {
@@ -82,7 +83,7 @@ pub fn start(
     }
     let (dispatcher, event_workers) = Dispatcher::start(
         runtime.clone(),
-        clients.writes,
+        (clients.writes, clients.extenders),
         inputs_sender,
         Arc::clone(&observer),
         settings.dispatcher,

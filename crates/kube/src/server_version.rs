@@ -1,88 +1,165 @@
-//! Which minor of Kubernetes the server is, to follow its rules.
+//! Which minor release of Kubernetes the API server is, and so whose rules are followed.
 
-use crate::exchange::{Answer, Lost, exchange};
+use crate::answer::said;
+use crate::backoff::Backoff;
+use crate::connect::Clients;
+use crate::exchange::{Lost, exchange};
+use crate::health::Health;
 use crate::observer::Observer;
 use http::{Request, StatusCode};
-use kube::Client;
 use kube::client::Body;
 use muster_framework::rules::KubeMinor;
 use serde::Deserialize;
 use std::time::Duration;
+use tokio::time::sleep;
 
-/// Why the server's version is not known. A whole sentence.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("cannot tell which version the API server has: {0}")]
-pub struct VersionError(String);
+/// How long one try may take.
+const WITHIN: Duration = Duration::from_secs(5);
+/// The longest wait between tries: shorter than the patience of probes, to which each try shows that somebody is there.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
-/// Asks the API server which minor of Kubernetes 1 it is.
+/// Asks the API server for its version until it answers, and says whose rules are to be followed.
 ///
-/// # Errors
-/// It does not answer, or with something else.
-pub async fn server_minor(
-    client: &Client,
-    observer: &dyn Observer,
-    within: Duration,
-) -> Result<KubeMinor, VersionError> {
-    let mut request = Request::new(Body::empty());
-    *request.uri_mut() = http::Uri::from_static("/version");
-    match exchange(client, observer, request, within).await {
-        Ok(Answer { status, body, .. }) if status == StatusCode::OK => minor_of(&body)
-            .ok_or_else(|| VersionError("the answer to /version is not a version of Kubernetes 1".into())),
-        Ok(answer) => Err(VersionError(format!("HTTP {}", answer.status))),
-        Err(Lost(problem)) => Err(VersionError(problem)),
+/// Of what Muster does not know it takes the nearest: the rules of 1.35 for an older server, the newest rules for a newer
+/// one, or one that does not tell.
+pub async fn server_minor(clients: &Clients, observer: &dyn Observer, health: &Health) -> KubeMinor {
+    let mut backoff = Backoff::new(Duration::from_millis(200), MAX_BACKOFF);
+    let mut complained = false;
+    loop {
+        health.tick();
+        match ask(clients, observer).await {
+            Ok(version) => return version.rules(),
+            Err(problem) if complained => tracing::debug!(error = %problem, "still no version of the API server"),
+            Err(problem) => {
+                tracing::warn!(error = %problem, "cannot ask the API server for its version; trying again");
+                complained = true;
+            }
+        }
+        sleep(backoff.after_failure()).await;
     }
 }
 
-/// The minor in a `version.Info`. Some providers write `35+`.
-fn minor_of(body: &[u8]) -> Option<KubeMinor> {
+/// What the server says of itself.
+#[derive(Debug, PartialEq, Eq)]
+enum Version {
+    /// Kubernetes 1 with this minor.
+    Known(u32),
+    /// Something that is not understood, or nothing.
+    Unclear(String),
+}
+
+impl Version {
+    fn rules(&self) -> KubeMinor {
+        let newest = KubeMinor::default();
+        match self {
+            Version::Known(minor) if *minor < u32::from(KubeMinor::V1_35.0) => {
+                let rules = KubeMinor::V1_35;
+                tracing::warn!(server = %format!("1.{minor}"), %rules, "the API server is older than any that is supported");
+                rules
+            }
+            Version::Known(minor) if *minor > u32::from(newest.0) => {
+                tracing::warn!(server = %format!("1.{minor}"), rules = %newest, "the API server is newer than any that is known");
+                newest
+            }
+            Version::Known(minor) => {
+                let rules = KubeMinor(u8::try_from(*minor).unwrap_or(newest.0));
+                tracing::info!(%rules, "following the rules of the API server's Kubernetes release");
+                rules
+            }
+            Version::Unclear(problem) => {
+                tracing::warn!(error = %problem, rules = %newest, "the API server does not tell its version");
+                newest
+            }
+        }
+    }
+}
+
+/// An error is worth another try.
+async fn ask(clients: &Clients, observer: &dyn Observer) -> Result<Version, Lost> {
+    let mut request = Request::new(Body::empty());
+    *request.uri_mut() = http::Uri::from_static("/version");
+    let answer = exchange(&clients.watches, observer, request, WITHIN).await?;
+    match answer.status {
+        StatusCode::OK => Ok(read(&answer.body)),
+        status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+            Err(Lost(said(&answer).to_string()))
+        }
+        _ => Ok(Version::Unclear(said(&answer).to_string())),
+    }
+}
+
+fn read(body: &[u8]) -> Version {
     #[derive(Deserialize)]
     struct Info {
         major: String,
         minor: String,
     }
-    let info: Info = serde_json::from_slice(body).ok()?;
-    let digits = info.minor.trim_end_matches(|c: char| !c.is_ascii_digit());
-    (info.major == "1")
-        .then(|| digits.parse().ok().map(KubeMinor))
-        .flatten()
+    let info: Info = match serde_json::from_slice(body) {
+        Ok(info) => info,
+        Err(error) => return Version::Unclear(format!("this is not a version: {error}")),
+    };
+    // Some providers append a sign: "35+".
+    let digits = info
+        .minor
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(info.minor.len());
+    match (info.major.as_str(), info.minor[..digits].parse()) {
+        ("1", Ok(minor)) => Version::Known(minor),
+        _ => Version::Unclear("its version is not that of a Kubernetes 1".to_owned()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{FakeServer, Notes, PATIENCE, Reply};
+    use crate::extender::Extenders;
+    use crate::testing::{FakeServer, Notes, Reply};
 
     #[test]
-    fn minors_are_read_with_what_providers_append() {
-        let of = |body: &str| minor_of(body.as_bytes()).map(|minor| minor.0);
-        assert_eq!(of(r#"{"major":"1","minor":"35","gitVersion":"v1.35.4"}"#), Some(35));
-        assert_eq!(of(r#"{"major":"1","minor":"36+"}"#), Some(36));
-        for body in [
-            r#"{"major":"2","minor":"1"}"#,
-            r#"{"major":"1","minor":""}"#,
-            r#"{"major":"1"}"#,
-            "<html>",
+    fn unknown_versions_follow_the_nearest_rules() {
+        let rules = |body: &str| read(body.as_bytes()).rules().0;
+        let version = |minor: &str| format!(r#"{{"major":"1","minor":"{minor}","gitVersion":"v1.x"}}"#);
+        for (minor, followed) in [
+            ("35", 35),
+            ("36", 36),
+            ("37", 37),
+            ("36+", 36),
+            ("34", 35),
+            ("9", 35),
+            ("38", 37),
+            ("300", 37),
         ] {
-            assert_eq!(of(body), None, "{body}");
+            assert_eq!(rules(&version(minor)), followed, "{minor}");
+        }
+        for unclear in ["", "{}", r#"{"major":"2","minor":"0"}"#, r#"{"major":"1","minor":"x"}"#] {
+            assert_eq!(rules(unclear), KubeMinor::default().0, "{unclear}");
         }
     }
 
     #[tokio::test]
-    async fn the_server_is_asked() {
-        let server = FakeServer::start(|asked| match &*asked.path {
-            "/version" => Reply::Say(200, r#"{"major":"1","minor":"36"}"#.to_owned()),
-            _ => Reply::Silence,
-        })
-        .await;
-        let minor = server_minor(&server.client, &Notes::default(), PATIENCE).await;
-        assert_eq!(minor, Ok(KubeMinor::V1_36));
-        let refusing = FakeServer::start(|_| Reply::Say(403, String::new())).await;
-        let error = server_minor(&refusing.client, &Notes::default(), PATIENCE)
-            .await
-            .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "cannot tell which version the API server has: HTTP 403 Forbidden"
-        );
+    async fn it_is_asked_until_it_answers() {
+        let version = r#"{"major":"1","minor":"35"}"#.to_owned();
+        let mut replies = vec![Reply::Say(200, version), Reply::Say(503, String::new()), Reply::HangUp];
+        let server = FakeServer::start(move |_| replies.pop().unwrap_or(Reply::Silence)).await;
+        let clients = Clients {
+            watches: server.client.clone(),
+            writes: server.client.clone(),
+            extenders: Extenders::default(),
+        };
+        let minor = server_minor(&clients, &Notes::default(), &Health::default()).await;
+        assert_eq!((minor, server.asked().len()), (KubeMinor::V1_35, 3));
+        assert_eq!(server.asked()[0].path, "/version");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_refuses_is_not_asked_again() {
+        let server = FakeServer::start(|_| Reply::Say(403, String::new())).await;
+        let clients = Clients {
+            watches: server.client.clone(),
+            writes: server.client.clone(),
+            extenders: Extenders::default(),
+        };
+        let minor = server_minor(&clients, &Notes::default(), &Health::default()).await;
+        assert_eq!((minor, server.asked().len()), (KubeMinor::default(), 1));
     }
 }

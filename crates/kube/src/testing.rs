@@ -11,12 +11,14 @@ use hyper_util::rt::TokioIo;
 use kube::Client;
 use muster_engine::{Input, Object, Observation, Outcome, Stats};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
 
 /// How long a test waits for what should come at once.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -27,6 +29,7 @@ pub(crate) struct Asked {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) query: String,
+    pub(crate) headers: http::HeaderMap,
     pub(crate) body: String,
 }
 
@@ -67,22 +70,33 @@ type Script = Box<dyn FnMut(&Asked) -> Reply + Send>;
 /// The server. It runs for as long as the test's runtime.
 pub(crate) struct FakeServer {
     pub(crate) client: Client,
+    pub(crate) address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl FakeServer {
     pub(crate) async fn start(script: impl FnMut(&Asked) -> Reply + Send + 'static) -> FakeServer {
+        FakeServer::start_with(None, script).await
+    }
+
+    /// Speaks TLS, if it is told how; its client does not.
+    pub(crate) async fn start_with(
+        tls: Option<TlsAcceptor>,
+        script: impl FnMut(&Asked) -> Reply + Send + 'static,
+    ) -> FakeServer {
         // The kube client makes a TLS connector even for plain HTTP.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let address = listener.local_addr().unwrap();
+        let uri = format!("http://{address}").parse().unwrap();
         let mut config = kube::Config::new(uri);
         config.default_retry = false;
         let asked = Arc::new(Mutex::new(Vec::new()));
         let script: Arc<Mutex<Script>> = Arc::new(Mutex::new(Box::new(script)));
-        tokio::spawn(serve(listener, script, Arc::clone(&asked)));
+        tokio::spawn(serve(listener, tls, script, Arc::clone(&asked)));
         FakeServer {
             client: Client::try_from(config).unwrap(),
+            address,
             asked,
         }
     }
@@ -93,18 +107,28 @@ impl FakeServer {
     }
 }
 
-async fn serve(listener: TcpListener, script: Arc<Mutex<Script>>, asked: Arc<Mutex<Vec<Asked>>>) {
+async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    script: Arc<Mutex<Script>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         // So that each piece of a stream leaves at once.
         stream.set_nodelay(true).unwrap();
-        let (script, asked) = (Arc::clone(&script), Arc::clone(&asked));
+        let (tls, script, asked) = (tls.clone(), Arc::clone(&script), Arc::clone(&asked));
         let service = service_fn(move |request| answer(request, Arc::clone(&script), Arc::clone(&asked)));
         tokio::spawn(async move {
-            // Connections break on purpose.
-            let _ = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            // Connections break on purpose, and handshakes fail.
+            let http = http1::Builder::new();
+            match tls {
+                None => drop(http.serve_connection(TokioIo::new(stream), service).await),
+                Some(tls) => {
+                    let Ok(stream) = tls.accept(stream).await else { return };
+                    drop(http.serve_connection(TokioIo::new(stream), service).await);
+                }
+            }
         });
     }
 }
@@ -120,6 +144,7 @@ async fn answer(
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: parts.headers,
         body: String::from_utf8_lossy(&body).into_owned(),
     };
     asked.lock().unwrap().push(question.clone());

@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow, bail};
 use muster_config::Configuration;
 use muster_engine::Engine;
 use muster_framework::rules::KubeMinor;
-use muster_kube::{ConnectError, DispatcherSettings, Health, Rate, Recording, Running, Settings};
+use muster_kube::{ConnectError, DispatcherSettings, Extenders, Health, Rate, Recording, Running, Settings};
 use muster_telemetry::{AlwaysAllow, Certificate, Format, Limits, Metrics, Server, ServerError, start_logging};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -131,11 +131,12 @@ async fn schedule(args: &Args, configuration: &Configuration) -> anyhow::Result<
     metrics.profiles(configuration.scheduler_names());
     let health = Arc::new(Health::default());
     let kubeconfig = configuration.client.kubeconfig.as_deref().map(Path::new);
-    let clients = muster_kube::connect(kubeconfig).await.map_err(|error| match error {
+    let mut clients = muster_kube::connect(kubeconfig).await.map_err(|error| match error {
         // The file is well, but what it leads to is not: a credential plugin that fails may work the next time.
         ConnectError::Client { .. } => error.into(),
         ConnectError::Kubeconfig { .. } | ConnectError::NotInCluster(_) => wrong_usage(error),
     })?;
+    clients.extenders = Extenders::new(&configuration.extenders).map_err(wrong_usage)?;
     let recording = args
         .record
         .as_deref()
@@ -146,9 +147,17 @@ async fn schedule(args: &Args, configuration: &Configuration) -> anyhow::Result<
         tracing::info!(address = %server.address()?, "serving health and metrics");
         tokio::spawn(server.run());
     }
-    let engine = Engine::new(configuration.engine_settings(KubeMinor::default()));
     let observer = Arc::new(Observe(metrics));
-    let mut running = muster_kube::start(engine, clients, settings(configuration), observer, &health, recording)?;
+    let minor = tokio::select! {
+        minor = muster_kube::server_minor(&clients, &*observer, &health) => minor,
+        name = signals.next() => {
+            tracing::info!(signal = name, "ending: the API server has not answered yet");
+            return Ok(());
+        }
+    };
+    let engine = Engine::new(&configuration.engine_settings(minor));
+    let settings = settings(configuration, minor);
+    let mut running = muster_kube::start(engine, clients, settings, observer, &health, recording)?;
     until_ended(&mut running, &mut signals).await
 }
 
@@ -249,7 +258,7 @@ fn check_scheduler_names(given: &[String], configuration: &Configuration) -> any
     Ok(())
 }
 
-fn settings(configuration: &Configuration) -> Settings {
+fn settings(configuration: &Configuration, minor: KubeMinor) -> Settings {
     let rate = configuration.client.qps.map(|qps| Rate {
         qps,
         // Whoever states no burst does not want single file.
@@ -265,6 +274,7 @@ fn settings(configuration: &Configuration) -> Settings {
     };
     Settings {
         dispatcher,
+        minor,
         ..Settings::default()
     }
 }
@@ -358,7 +368,7 @@ mod tests {
         let flagged = configuration(&parse(&[&["--config", &path], &flags[..]].concat())).unwrap();
         assert_eq!(flagged.scheduler_names().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!((flagged.seed, flagged.client.kubeconfig.as_deref()), (5, Some("/here")));
-        assert!(settings(&flagged).dispatcher.rate.is_none());
+        assert!(settings(&flagged, KubeMinor::default()).dispatcher.rate.is_none());
     }
 
     #[test]
@@ -371,7 +381,10 @@ mod tests {
 
     #[test]
     fn a_burst_is_derived() {
-        let rate = |flags| settings(&configuration(&parse(flags)).unwrap()).dispatcher.rate;
+        let rate = |flags| {
+            let configuration = configuration(&parse(flags)).unwrap();
+            settings(&configuration, KubeMinor::default()).dispatcher.rate
+        };
         assert_eq!(rate(&["--kube-api-qps=20"]), Some(Rate { qps: 20.0, burst: 40 }));
         assert_eq!(
             rate(&["--kube-api-qps=20", "--kube-api-burst=5"]),

@@ -14,13 +14,21 @@ struct Setup {
 }
 
 async fn setup(settings: DispatcherSettings, script: impl FnMut(&Asked) -> Reply + Send + 'static) -> Setup {
+    setup_with(Extenders::default(), settings, script).await
+}
+
+async fn setup_with(
+    extenders: Extenders,
+    settings: DispatcherSettings,
+    script: impl FnMut(&Asked) -> Reply + Send + 'static,
+) -> Setup {
     let server = FakeServer::start(script).await;
     let (sender, inputs) = mpsc::channel(64);
     let notes = Arc::new(Notes::default());
     let observer = Arc::clone(&notes) as Arc<dyn Observer>;
     let (dispatcher, workers) = Dispatcher::start(
         Handle::current(),
-        server.client.clone(),
+        (server.client.clone(), extenders),
         sender,
         observer,
         settings,
@@ -312,4 +320,96 @@ async fn the_configured_rate_is_kept() {
         "three waits of 20 ms: {:?}",
         begun.elapsed()
     );
+}
+
+const PODS: &str = "/api/v1/namespaces/shop/pods";
+
+fn found_pod(uid: &str) -> Reply {
+    let metadata =
+        format!(r#"{{"name":"a","namespace":"shop","uid":"{uid}","resourceVersion":"5","managedFields":[]}}"#);
+    Reply::Say(
+        200,
+        format!(r#"{{"metadata":{metadata},"spec":{{"containers":[{{"name":"c"}}]}}}}"#),
+    )
+}
+
+/// An extender with this script, which may be ignored.
+async fn extender(script: impl FnMut(&Asked) -> Reply + Send + 'static) -> (FakeServer, Extenders) {
+    let server = FakeServer::start(script).await;
+    let configuration = format!(
+        "{{apiVersion: kubescheduler.config.k8s.io/v1, kind: KubeSchedulerConfiguration, extenders: [{{urlPrefix: \
+         \"http://{}\", filterVerb: filter, bindVerb: bind, nodeCacheCapable: true, ignorable: true}}]}}",
+        server.address
+    );
+    let configuration = muster_config::load(&configuration).unwrap();
+    (server, Extenders::new(&configuration.extenders).unwrap())
+}
+
+fn question(id: u64, name: &str) -> Effect {
+    let kind = EffectKind::AskExtender {
+        extender: 0,
+        verb: ExtenderVerb::Filter,
+        pod: pod(name),
+        nodes: vec!["n1".into()],
+    };
+    Effect { id: EffectId(id), kind }
+}
+
+#[tokio::test]
+async fn an_extender_is_asked_about_the_pod_as_it_stands() {
+    let (asked_extender, extenders) = extender(|_| Reply::Say(200, r#"{"NodeNames":["n1"]}"#.to_owned())).await;
+    let mut setup = setup_with(extenders, short(), |_| found_pod("uid-a")).await;
+    setup.dispatcher.carry_out(question(1, "a"));
+    let told = next_words(&mut setup.inputs, 1).await;
+    assert!(told[0].contains(r#"Filtered { nodes: ["n1"]"#), "{told:?}");
+    assert_eq!(setup.server.asked()[0].path, format!("{PODS}/a"));
+    let body = &asked_extender.asked()[0].body;
+    assert!(body.contains("uid-a") && !body.contains("managedFields"), "{body}");
+}
+
+#[tokio::test]
+async fn nobody_is_asked_about_a_pod_that_is_gone() {
+    let (asked_extender, extenders) = extender(|_| Reply::HangUp).await;
+    let mut setup = setup_with(extenders, short(), |_| found_pod("another")).await;
+    setup.dispatcher.carry_out(question(1, "a"));
+    let told = next_words(&mut setup.inputs, 1).await;
+    assert!(told[0].contains("the pod is gone"), "{told:?}");
+    assert!(asked_extender.asked().is_empty());
+}
+
+#[tokio::test]
+async fn while_extenders_are_busy_nothing_is_decided_and_the_end_does_not_wait_for_them() {
+    let (_extender, extenders) = extender(|_| Reply::Silence).await;
+    let settings = DispatcherSettings {
+        questions_in_flight: 2,
+        ..short()
+    };
+    let setup = setup_with(extenders, settings, |_| found_pod("uid-a")).await;
+    setup.dispatcher.carry_out(question(1, "a"));
+    assert!(setup.dispatcher.has_room());
+    setup.dispatcher.carry_out(question(2, "a"));
+    assert!(!setup.dispatcher.has_room());
+    assert!(setup.dispatcher.is_idle());
+}
+
+#[tokio::test]
+async fn an_extender_binds_and_the_api_server_does_where_it_may_be_ignored() {
+    let by_extender = |id| {
+        let mut effect = bind(id, "a");
+        let EffectKind::Bind { by, .. } = &mut effect.kind else {
+            unreachable!()
+        };
+        *by = Some(0);
+        effect
+    };
+    let mut answers = vec![Reply::HangUp, Reply::Say(200, "{}".to_owned())];
+    let (asked_extender, extenders) = extender(move |_| answers.pop().unwrap_or(Reply::Silence)).await;
+    let mut setup = setup_with(extenders, short(), |_| created()).await;
+    setup.dispatcher.carry_out(by_extender(1));
+    assert_eq!(next_words(&mut setup.inputs, 1).await, ["effect 1: Bound"]);
+    assert!(setup.server.asked().is_empty());
+    setup.dispatcher.carry_out(by_extender(2));
+    assert_eq!(next_words(&mut setup.inputs, 1).await, ["effect 2: Bound"]);
+    assert_eq!(asked_extender.asked().len(), 2);
+    assert_eq!(setup.server.asked()[0].path, format!("{PODS}/a/binding"));
 }

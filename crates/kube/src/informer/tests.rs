@@ -46,6 +46,7 @@ async fn follow(kind: Kind, script: impl FnMut(&Asked) -> Reply + Send + 'static
             ..InformerSettings::default()
         },
         minor: KubeMinor::default(),
+        whole_nodes: None,
     };
     tokio::spawn(Informer::<Json>::new(kind, around).run());
     Followed {
@@ -212,6 +213,7 @@ async fn a_silent_watch_is_taken_for_dead() {
             ..InformerSettings::default()
         },
         minor: KubeMinor::default(),
+        whole_nodes: None,
     };
     tokio::spawn(Informer::<Json>::new(Kind::Namespace, around).run());
     assert_eq!(next_words(&mut inputs, 3).await[2], "applied a@8");

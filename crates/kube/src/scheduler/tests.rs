@@ -39,6 +39,7 @@ async fn setup(bind: Reply, settings: Settings, recording: Option<Recording>) ->
     let clients = Clients {
         watches: server.client.clone(),
         writes: server.client.clone(),
+        extenders: Default::default(),
     };
     let engine = Engine::new(&EngineSettings {
         profiles: vec![ProfileSpec::default_for("muster", KubeMinor::default())],

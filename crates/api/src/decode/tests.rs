@@ -1479,3 +1479,56 @@ proptest! {
         }
     }
 }
+
+/// A pod with one word put in a place where only some words make sense, and the field that is to be named if it does not.
+fn pod_with(word: &str, place: usize) -> (Value, &'static str) {
+    let selector = json!({"matchExpressions": [{"key": "a", "operator": word, "values": ["b"]}]});
+    let value = json!({"matchLabels": {"a": word}});
+    let term = |term: Value| json!({"affinity": {"podAffinity": {REQUIRED: [term]}}});
+    let nodes = |r: Value| json!({"affinity": {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [{"matchExpressions": [r]}]}}}});
+    let places = [
+        (term(json!({"topologyKey": "z", "labelSelector": selector})), "operator"),
+        (term(json!({"topologyKey": "z", "labelSelector": value})), "matchLabels"),
+        (
+            term(json!({"topologyKey": "z", "namespaceSelector": value})),
+            "matchLabels",
+        ),
+        (term(json!({"topologyKey": word, "labelSelector": {}})), "topologyKey"),
+        (nodes(json!({"key": "a", "operator": word, "values": ["5"]})), "."),
+        (nodes(json!({"key": "a", "operator": "Gt", "values": [word]})), "values"),
+        (json!({"tolerations": [{"key": "a", "operator": word}]}), "operator"),
+        (json!({"containers": [container(json!({"cpu": word}))]}), "cpu"),
+        (json!({"overhead": {"memory": word}}), "memory"),
+        (
+            json!({"topologySpreadConstraints": [
+                {"maxSkew": 1, "topologyKey": word, "whenUnsatisfiable": "DoNotSchedule"},
+            ]}),
+            "topologyKey",
+        ),
+    ];
+    places[place % places.len()].clone()
+}
+
+proptest! {
+    /// The bad input of which a pod, and that pod alone, is to wait: never an error, and the field is named.
+    #[test]
+    fn words_that_make_no_sense_keep_the_pod_waiting(
+        word in prop_oneof!["", "-?[0-9]{1,30}[a-zA-Z]{0,2}", "[A-Za-z -]{0,12}", any::<String>()],
+        place in 0usize..10,
+    ) {
+        let (spec, field) = pod_with(&word, place);
+        let pod = pod(spec);
+        for problem in &pod.spec.unsupported {
+            prop_assert!(problem.field.contains(field), "{:?}", problem);
+            prop_assert!(!problem.problem.is_empty() && problem.problem.len() < 400, "{:?}", problem);
+        }
+    }
+
+    #[test]
+    fn empty_words_make_no_sense_in_most_places(place in 0usize..10) {
+        let (spec, _) = pod_with("", place);
+        // An empty label value is one, and an empty operator of a toleration is Equal.
+        let fine = [1, 2, 6].contains(&place);
+        prop_assert_eq!(pod(spec).spec.unsupported.is_empty(), fine, "{}", place);
+    }
+}

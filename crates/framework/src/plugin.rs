@@ -13,7 +13,7 @@ use crate::node_set::{BLOCK_BITS, NodeSet};
 use crate::record::PodSpec;
 use crate::rejection::{Code, Reason, Rejections};
 use crate::selection::{PodIdentity, SelectionOrd};
-use crate::table::{NodeOrd, NodeTable};
+use crate::table::NodeTable;
 use crate::view::View;
 use std::collections::BTreeSet;
 
@@ -144,57 +144,70 @@ pub fn default_normalize(nodes: &NodeSet, scores: &mut [i64], reverse: bool) {
         if reverse {
             scores.fill(MAX_NODE_SCORE);
         }
-    } else if lowest >= 0 && highest < 1 << IN_RANGE {
-        let highest = highest as f64;
-        for score in scores {
-            let part = MAX_NODE_SCORE as f64 * lanes::from_integer(*score & ((1 << IN_RANGE) - 1));
-            let normalized = lanes::floor(part / highest);
-            *score = lanes::to_integer(if reverse {
-                MAX_NODE_SCORE as f64 - normalized
-            } else {
-                normalized
-            });
-        }
-    } else {
-        for NodeOrd(n) in nodes.iter() {
-            let normalized = MAX_NODE_SCORE.wrapping_mul(scores[n as usize]).wrapping_div(highest);
-            scores[n as usize] = if reverse {
+        return;
+    }
+    if lowest < 0 || highest >> IN_RANGE != 0 {
+        let normalize = |score: i64| MAX_NODE_SCORE.wrapping_mul(score).wrapping_div(highest);
+        for node in nodes.iter() {
+            let normalized = normalize(scores[node.index()]);
+            scores[node.index()] = if reverse {
                 MAX_NODE_SCORE - normalized
             } else {
                 normalized
             };
         }
+        return;
+    }
+    let factor = MAX_NODE_SCORE as f64 / highest as f64;
+    let (start, sign) = if reverse {
+        (MAX_NODE_SCORE as f64, -1.0)
+    } else {
+        (0.0, 1.0)
+    };
+    for score in scores {
+        *score = lanes::to_integer(start + sign * lanes::percent(lanes::from_integer(*score), factor));
     }
 }
 
 /// The lowest and the highest score of `nodes`; zeros if there is no node.
 pub fn range_of(nodes: &NodeSet, scores: &[i64]) -> [i64; 2] {
     let mut range: Option<[i64; 2]> = None;
-    let mut widen = |low: i64, high: i64| {
+    let mut widen = |[low, high]: [i64; 2]| {
         range = Some(range.map_or([low, high], |[lowest, highest]| [lowest.min(low), highest.max(high)]));
     };
     for (first, bits) in nodes.blocks() {
-        if bits == usize::MAX {
-            let block = &scores[first..first + BLOCK_BITS];
-            let low = block.iter().fold(i64::MAX, |low, score| low.min(*score));
-            widen(low, block.iter().fold(i64::MIN, |high, score| high.max(*score)));
-        } else {
-            NodeSet::nodes_of_block(first, bits).for_each(|node| widen(scores[node.index()], scores[node.index()]));
+        let whole = lanes::block(scores, first).filter(|_| bits == usize::MAX);
+        match whole.and_then(range_of_block) {
+            Some(range) => widen(range),
+            None => NodeSet::nodes_of_block(first, bits).for_each(|node| widen([scores[node.index()]; 2])),
         }
     }
     range.unwrap_or_default()
 }
 
+/// The lowest and the highest score of a block. None: one is out of the range of lanes.
+fn range_of_block(scores: &[i64; BLOCK_BITS]) -> Option<[i64; 2]> {
+    const LIFT: i64 = 1 << (lanes::EXACT - 1);
+    let (mut in_lanes, mut lifted) = ([0.0; BLOCK_BITS], 0);
+    for (lane, score) in in_lanes.iter_mut().zip(scores) {
+        lifted |= score.wrapping_add(LIFT);
+        *lane = lanes::from_integer(*score);
+    }
+    let in_range = lifted as u64 >> lanes::EXACT == 0;
+    in_range.then(|| [lanes::lowest(&in_lanes), lanes::highest(&in_lanes)].map(lanes::to_integer))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::NodeOrd;
     use proptest::prelude::*;
 
     proptest! {
         #[test]
         fn normalizing_is_integer_arithmetic(
             column in prop::collection::vec(prop_oneof![0..5i64, 0..1i64 << 45, -3..3i64, any::<i64>()], 128),
-            nodes in prop::collection::btree_set(0..128u32, 1..128),
+            nodes in prop_oneof![prop::collection::btree_set(0..128u32, 1..128), Just((0..128).collect())],
             reverse: bool,
         ) {
             let nodes: NodeSet = nodes.into_iter().map(NodeOrd).collect();
@@ -211,6 +224,8 @@ mod tests {
                 };
                 prop_assert_eq!(scores[node.index()], expected, "{:?}", node);
             }
+            let raw = || nodes.iter().map(|node| column[node.index()]);
+            prop_assert_eq!(range_of(&nodes, &column), [raw().min().unwrap_or(0), raw().max().unwrap_or(0)]);
         }
     }
 }

@@ -199,6 +199,8 @@ pub struct NodeTable {
     resource_names: Vec<Text>,
     resource_by_name: FxHashMap<Text, ResourceOrd>,
     allocatable: Vec<Vec<i64>>,
+    /// 100 divided by what is allocatable, 0 where that is nothing: scores multiply by it instead of dividing.
+    hundred_by_allocatable: Vec<Vec<f64>>,
     requested: Vec<Vec<i64>>,
     scoring_requested: [Vec<i64>; 2],
     columns: Vec<LabelColumn>,
@@ -301,6 +303,11 @@ impl NodeTable {
         &self.allocatable[resource.index()]
     }
 
+    /// 100 divided by what nodes have of a resource, 0 where they have nothing, by ordinal, padded to whole blocks.
+    pub fn hundred_by_allocatable(&self, resource: ResourceOrd) -> &[f64] {
+        &self.hundred_by_allocatable[resource.index()]
+    }
+
     /// What pods on the nodes use of a resource, by ordinal, padded to whole blocks.
     pub fn requested(&self, resource: ResourceOrd) -> &[i64] {
         &self.requested[resource.index()]
@@ -376,10 +383,11 @@ impl NodeTable {
             .iter()
             .chain(&self.requested)
             .chain(&self.scoring_requested);
-        let amounts: usize = amounts.map(|column| size_of_val(&**column)).sum();
+        let amounts: usize = amounts.map(|column| 8 * column.len()).sum();
+        let inverse: usize = self.hundred_by_allocatable.iter().map(|column| 8 * column.len()).sum();
         let codes: usize = self.columns.iter().map(|column| size_of_val(column.codes())).sum();
         let names = size_of_val(&*self.names) + size_of_val(&*self.name_hashes) + size_of_val(&*self.labels);
-        amounts + codes + names + size_of_val(&*self.taint_set) + size_of_val(&*self.feature_set)
+        amounts + inverse + codes + names + size_of_val(&*self.taint_set) + size_of_val(&*self.feature_set)
     }
 
     /// Volumes, claims, and what is known of storage.
@@ -420,6 +428,7 @@ impl NodeTable {
         self.resource_names.push(name.clone());
         self.resource_by_name.insert(name.clone(), resource);
         self.allocatable.push(vec![0; self.padded_len()]);
+        self.hundred_by_allocatable.push(vec![0.0; self.padded_len()]);
         self.requested.push(vec![0; self.padded_len()]);
         resource
     }
@@ -479,6 +488,9 @@ impl NodeTable {
         for column in &mut self.allocatable {
             column[at] = 0;
         }
+        for column in &mut self.hundred_by_allocatable {
+            column[at] = 0.0;
+        }
         self.free.push(node);
     }
 
@@ -499,6 +511,13 @@ impl NodeTable {
             .chain(&mut self.scoring_requested);
         for column in columns.filter(|column| column.len() < padded) {
             column.resize(padded, 0);
+        }
+        for column in self
+            .hundred_by_allocatable
+            .iter_mut()
+            .filter(|column| column.len() < padded)
+        {
+            column.resize(padded, 0.0);
         }
         // A node without labels sets no code, but filters read whole blocks of them.
         let labels = self.columns.iter_mut().filter(|column| column.key.is_some());
@@ -528,6 +547,7 @@ impl NodeTable {
             };
             grew |= amount > column[node.index()];
             column[node.index()] = amount;
+            self.hundred_by_allocatable[at][node.index()] = if amount == 0 { 0.0 } else { 100.0 / amount as f64 };
         }
         grew
     }

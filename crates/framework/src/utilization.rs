@@ -1,6 +1,7 @@
 //! Resources by which nodes are scored: columns of what nodes have and what is used of it, and what a pod would add.
 
 use crate::Text;
+use crate::lanes::{self, Lanes};
 use crate::node_set::BLOCK_BITS;
 use crate::plugin::PodToPlace;
 use crate::resource::ResourceOrd;
@@ -23,6 +24,7 @@ pub struct ScoredResource<'a> {
     resource: ResourceOrd,
     counted: Counted,
     allocatable: &'a [i64],
+    hundred_by_allocatable: &'a [f64],
     used: &'a [i64],
     /// What the pod would add.
     pub wanted: i64,
@@ -68,6 +70,7 @@ impl<'a> ScoredResource<'a> {
             resource,
             counted,
             allocatable: table.allocatable(resource),
+            hundred_by_allocatable: table.hundred_by_allocatable(resource),
             used,
             wanted,
             weight,
@@ -84,11 +87,30 @@ impl<'a> ScoredResource<'a> {
         (self.allocatable[node.index()], used)
     }
 
-    /// What the nodes of a block have, and what is used of it without the pod, going by the base alone.
-    pub fn block(&self, first: usize) -> (&'a [i64], &'a [i64]) {
-        let block = first..first + BLOCK_BITS;
-        (&self.allocatable[block.clone()], &self.used[block])
+    /// The same resource with another weight.
+    pub fn with_weight(self, weight: i64) -> ScoredResource<'a> {
+        ScoredResource { weight, ..self }
     }
+
+    /// The columns for the block that begins at `first`, going by the base alone.
+    pub fn block(&self, first: usize) -> ScoredBlock<'a> {
+        ScoredBlock {
+            allocatable: lanes::block(self.allocatable, first).unwrap_or(&[0; BLOCK_BITS]),
+            hundred_by_allocatable: lanes::block(self.hundred_by_allocatable, first).unwrap_or(&[0.0; BLOCK_BITS]),
+            used: lanes::block(self.used, first).unwrap_or(&[0; BLOCK_BITS]),
+        }
+    }
+}
+
+/// The part of a resource's columns that holds a block of nodes.
+#[derive(Debug, Clone, Copy)]
+pub struct ScoredBlock<'a> {
+    /// What the nodes have.
+    pub allocatable: &'a [i64; BLOCK_BITS],
+    /// 100 divided by that; 0 where it is 0.
+    pub hundred_by_allocatable: &'a Lanes,
+    /// What is used without the pod.
+    pub used: &'a [i64; BLOCK_BITS],
 }
 
 /// Whether the pod asks for none of these resources.

@@ -5,12 +5,12 @@
 
 use crate::registry::Recipe;
 use muster_framework::Text;
-use muster_framework::lanes;
+use muster_framework::lanes::{self, Lanes};
 use muster_framework::node_set::{BLOCK_BITS, NodeSet};
 use muster_framework::plugin::{MAX_NODE_SCORE, Plugin, PodToPlace, Score};
 use muster_framework::rules::KubeMinor;
 use muster_framework::table::NodeOrd;
-use muster_framework::utilization::{Counted, ScoredResource, asks_for_none};
+use muster_framework::utilization::{Counted, ScoredBlock, ScoredResource, asks_for_none};
 use muster_framework::view::View;
 
 /// The plugin. Source: `pkg/scheduler/framework/plugins/noderesources.BalancedAllocation`.
@@ -42,40 +42,91 @@ impl NodeResourcesBalancedAllocation {
         MAX_NODE_SCORE / 2 + (MAX_NODE_SCORE / 2 + with - without) / 2
     }
 
-    /// The scores of a block by two resources. False: amounts out of the ordinary stand in the way.
+    /// The scores of a block by two resources. False: they have to be computed one by one.
     fn score_block(&self, resources: [&ScoredResource<'_>; 2], first: usize, scores: &mut [i64]) -> bool {
-        let [(has_a, uses_a), (has_b, uses_b)] = resources.map(|resource| resource.block(first));
-        let [wanted_a, wanted_b] = resources.map(|resource| resource.wanted);
-        let mut odd = 0;
+        let Some(scores) = scores.first_chunk_mut() else {
+            return false;
+        };
+        let blocks = resources.map(|resource| resource.block(first));
+        let mut all = resources[0].wanted | resources[1].wanted;
         for at in 0..BLOCK_BITS {
-            let with = [uses_a[at].wrapping_add(wanted_a), uses_b[at].wrapping_add(wanted_b)];
-            let all = has_a[at] | has_b[at] | uses_a[at] | uses_b[at] | with[0] | with[1];
-            odd |= all as u64 >> lanes::EXACT;
-            let has = [has_a[at], has_b[at]].map(lanes::from_integer);
-            let balance = |uses: [i64; 2]| {
-                let fraction = |at: usize| {
-                    let fraction = lanes::from_integer(uses[at]) / has[at];
-                    if fraction > 1.0 { 1.0 } else { fraction }
-                };
-                let deviation = ((fraction(0) - fraction(1)) / 2.0).abs();
-                let deviation = if (has[0] > 0.0) & (has[1] > 0.0) {
-                    deviation
-                } else {
-                    0.0
-                };
-                lanes::floor((1.0 - deviation) * MAX_NODE_SCORE as f64)
-            };
-            let half = MAX_NODE_SCORE as f64 / 2.0;
-            let score = if self.by_improvement {
-                half + lanes::floor((half + balance(with) - balance([uses_a[at], uses_b[at]])) / 2.0)
-            } else {
-                balance(with)
-            };
-            scores[at] = lanes::to_integer(score);
+            all |= blocks[0].allocatable[at] | blocks[0].used[at] | blocks[1].allocatable[at] | blocks[1].used[at];
         }
-        odd == 0
+        let in_range = all as u64 >> (lanes::EXACT - 1) == 0;
+        if !in_range
+            || blocks
+                .iter()
+                .any(|block| lanes::lowest(block.hundred_by_allocatable) <= 0.0)
+        {
+            return false;
+        }
+        let wanted = resources.map(|resource| resource.wanted as f64);
+        let mut doubtful = [0.0; BLOCK_BITS];
+        if self.by_improvement {
+            score_without_division::<true>(blocks, wanted, scores, &mut doubtful);
+        } else {
+            score_without_division::<false>(blocks, wanted, scores, &mut doubtful);
+        }
+        if lanes::highest(&doubtful) > SURE {
+            self.divide_where_doubtful(resources, blocks, &doubtful, scores);
+        }
+        true
+    }
+
+    fn divide_where_doubtful(
+        &self,
+        resources: [&ScoredResource<'_>; 2],
+        blocks: [ScoredBlock<'_>; 2],
+        doubtful: &Lanes,
+        scores: &mut [i64; BLOCK_BITS],
+    ) {
+        for at in (0..BLOCK_BITS).filter(|at| doubtful[*at] > SURE) {
+            let amounts = resources.iter().zip(&blocks).map(|(resource, block)| {
+                let used = block.used[at];
+                (block.allocatable[at], used, used.wrapping_add(resource.wanted))
+            });
+            scores[at] = self.score_node(amounts);
+        }
     }
 }
+
+/// Scores with products instead of quotients. What comes before the last rounding is off by less than 10⁻¹³, as it is
+/// upstream: so where it is not that close to a whole number, the outcome is the same. How far it is from the middle
+/// between two of them is left in `doubtful`.
+#[inline(always)]
+fn score_without_division<const BY_IMPROVEMENT: bool>(
+    [a, b]: [ScoredBlock<'_>; 2],
+    wanted: [f64; 2],
+    scores: &mut [i64; BLOCK_BITS],
+    doubtful: &mut Lanes,
+) {
+    const ALL: f64 = MAX_NODE_SCORE as f64;
+    let balance = |a: f64, b: f64| {
+        let parts = lanes::lowest_of(a, ALL) - lanes::lowest_of(b, ALL);
+        let above_middle = ALL - 0.5 - parts.abs() / 2.0;
+        let whole = lanes::nearest(above_middle);
+        (whole, (above_middle - whole).abs())
+    };
+    for at in 0..BLOCK_BITS {
+        let (percent_a, percent_b) = (a.hundred_by_allocatable[at], b.hundred_by_allocatable[at]);
+        let (uses_a, uses_b) = (lanes::from_integer(a.used[at]), lanes::from_integer(b.used[at]));
+        let (with, doubt_with) = balance((uses_a + wanted[0]) * percent_a, (uses_b + wanted[1]) * percent_b);
+        if BY_IMPROVEMENT {
+            let (without, doubt) = balance(uses_a * percent_a, uses_b * percent_b);
+            // Where nothing is used, there is nothing to be off by: 99.5 is nearest to 100, which is even.
+            let doubt = if uses_a + uses_b > 0.0 { doubt } else { 0.0 };
+            doubtful[at] = lanes::highest_of(doubt_with, doubt);
+            // Half of a whole number, rounded down: a quarter less is nearest to it.
+            scores[at] = lanes::to_integer((ALL + ALL / 2.0 + with - without) / 2.0 - 0.25);
+        } else {
+            doubtful[at] = doubt_with;
+            scores[at] = lanes::to_integer(with);
+        }
+    }
+}
+
+/// So close to the middle between two whole numbers, a number rounds down to the same one, even if it is a little off.
+const SURE: f64 = 0.5 - 1e-12;
 
 fn fraction(used: i64, allocatable: i64) -> f64 {
     let fraction = used as f64 / allocatable as f64;
@@ -127,8 +178,9 @@ impl Score for NodeResourcesBalancedAllocation {
             for NodeOrd(node) in NodeSet::nodes_of_block(first, bits) {
                 let at = node as usize - first;
                 let amounts = resources.iter().map(|resource| {
-                    let (allocatable, used) = resource.block(first);
-                    (allocatable[at], used[at], used[at].wrapping_add(resource.wanted))
+                    let block = resource.block(first);
+                    let used = block.used[at];
+                    (block.allocatable[at], used, used.wrapping_add(resource.wanted))
                 });
                 scores[node as usize] = self.score_node(amounts);
             }

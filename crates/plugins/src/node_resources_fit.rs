@@ -6,7 +6,7 @@
 use crate::args::{NodeResourcesFitArgs, ShapePoint, StrategyType};
 use crate::registry::Recipe;
 use muster_framework::event::{ClusterEvent, Hint};
-use muster_framework::lanes;
+use muster_framework::lanes::{self, Lanes};
 use muster_framework::node_set::{BLOCK_BITS, NodeSet};
 use muster_framework::plugin::{Filter, MAX_NODE_SCORE, Plugin, PodToPlace, Score};
 use muster_framework::rejection::{Code, Reason, Rejections};
@@ -122,18 +122,39 @@ impl Filter for NodeResourcesFit {
 
 /// Which nodes of the block that begins at `first` have room for the pod, going by the base alone.
 fn base_bits(needs: &Needs, table: &NodeTable, first: usize) -> usize {
-    let mut short = [false; BLOCK_BITS];
+    // Signs are gathered instead of comparing, which processors do for one pair of integers at a time.
+    let (mut left, mut all) = ([0i64; BLOCK_BITS], 0);
     for (resource, need) in &needs.known {
-        let allocatable = &table.allocatable(*resource)[first..first + BLOCK_BITS];
-        let requested = &table.requested(*resource)[first..first + BLOCK_BITS];
-        for (short, (allocatable, requested)) in short.iter_mut().zip(allocatable.iter().zip(requested)) {
-            *short |= allocatable.wrapping_sub(*requested) < *need;
+        let columns = [table.allocatable(*resource), table.requested(*resource)];
+        let [Some(allocatable), Some(requested)] = columns.map(|column| lanes::block(column, first)) else {
+            return 0;
+        };
+        for at in 0..BLOCK_BITS {
+            left[at] |= allocatable[at].wrapping_sub(requested[at]).wrapping_sub(*need);
+            all |= allocatable[at] | requested[at];
         }
+        all |= need;
     }
-    !short
-        .iter()
+    if all as u64 >> 61 != 0 {
+        return odd_base_bits(needs, table, first);
+    }
+    if left.iter().fold(0, |all, left| all | left) >= 0 {
+        return usize::MAX;
+    }
+    left.iter()
         .enumerate()
-        .fold(0, |bits, (at, short)| bits | usize::from(*short) << at)
+        .fold(0, |bits, (at, left)| bits | usize::from(*left >= 0) << at)
+}
+
+/// The same for amounts that are negative or close to the limits of integers.
+fn odd_base_bits(needs: &Needs, table: &NodeTable, first: usize) -> usize {
+    let fits = |at: usize| {
+        needs.known.iter().all(|(resource, need)| {
+            let [allocatable, requested] = [table.allocatable(*resource)[at], table.requested(*resource)[at]];
+            allocatable.wrapping_sub(requested) >= *need
+        })
+    };
+    (0..BLOCK_BITS).fold(0, |bits, at| bits | usize::from(fits(first + at)) << at)
 }
 
 /// Verdicts on the nodes that the delta touches: by block, which nodes they are and which of them fit.
@@ -205,8 +226,11 @@ impl Score for NodeResourcesFit {
             }
             for node in NodeSet::nodes_of_block(first, bits) {
                 let of_node = |resource: &ScoredResource<'_>| {
-                    let (allocatable, used) = resource.block(first);
-                    (allocatable[node.index() - first], used[node.index() - first])
+                    let block = resource.block(first);
+                    (
+                        block.allocatable[node.index() - first],
+                        block.used[node.index() - first],
+                    )
                 };
                 scores[node.index()] = self.score_node(&resources, of_node);
             }
@@ -263,100 +287,112 @@ impl NodeResourcesFit {
 
     /// The scores of a block. False: amounts out of the ordinary stand in the way.
     fn score_block(&self, resources: &[ScoredResource<'_>], first: usize, scores: &mut [i64]) -> bool {
-        let mut sums = Sums {
-            scores: [0.0; BLOCK_BITS],
-            weights: [0.0; BLOCK_BITS],
-            odd: 0,
-        };
+        let mut sums = Sums::default();
         for resource in resources {
             match self.args.strategy {
-                StrategyType::LeastAllocated => sums.add(resource, resource.weight, first, |requested, allocatable| {
-                    let left = allocatable - requested;
-                    if left > 0.0 { left } else { 0.0 }
-                }),
-                StrategyType::MostAllocated => sums.add(resource, resource.weight, first, |requested, allocatable| {
-                    if requested > allocatable {
-                        allocatable
-                    } else {
-                        requested
-                    }
-                }),
+                StrategyType::LeastAllocated => sums.add(resource, first, |left, _| lanes::highest_of(left, 0.0)),
+                StrategyType::MostAllocated => {
+                    sums.add(resource, first, |left, allocatable| {
+                        allocatable - lanes::highest_of(left, 0.0)
+                    });
+                }
                 StrategyType::RequestedToCapacityRatio => sums.add_shaped(resource, first, &self.by_utilization),
             }
         }
         if self.args.strategy == StrategyType::RequestedToCapacityRatio {
             sums.rounded_means(scores);
         } else {
-            let full = resources.iter().map(|resource| resource.weight).sum();
-            sums.means(full, scores);
+            sums.means(scores);
         }
-        sums.odd == 0
+        sums.is_exact
     }
 }
 
 /// Weighted scores of the nodes of a block, summed over resources.
 struct Sums {
-    scores: [f64; BLOCK_BITS],
-    weights: [f64; BLOCK_BITS],
-    /// Not 0 when an amount was out of the range in which the sums are exact.
-    odd: u64,
+    scores: Lanes,
+    weights: Lanes,
+    /// The weights of all nodes are the same.
+    even_weights: bool,
+    /// No amount was out of the range in which the sums are exact.
+    is_exact: bool,
+}
+
+impl Default for Sums {
+    fn default() -> Self {
+        Sums {
+            scores: [0.0; BLOCK_BITS],
+            weights: [0.0; BLOCK_BITS],
+            even_weights: true,
+            is_exact: true,
+        }
+    }
 }
 
 impl Sums {
-    /// Adds a resource whose score is `part` of what is allocatable, in percent.
+    /// Adds a resource whose score is `part` of what is allocatable, in percent; `part` is told what would be left, less
+    /// than nothing where the pod asks for more, and what is allocatable.
     #[inline(always)]
-    fn add(&mut self, resource: &ScoredResource<'_>, weight: i64, first: usize, part: impl Fn(f64, f64) -> f64) {
-        let (allocatable, used) = resource.block(first);
-        let weight = weight as f64;
-        let sums = self.scores.iter_mut().zip(&mut self.weights);
-        for ((score, weights), (allocatable, used)) in sums.zip(allocatable.iter().zip(used)) {
-            let requested = used.wrapping_add(resource.wanted);
-            self.odd |= *allocatable as u64 >> lanes::IN_RANGE | requested as u64 >> lanes::EXACT;
-            let allocatable = lanes::from_integer(*allocatable);
-            let percent = MAX_NODE_SCORE as f64 * part(lanes::from_integer(requested), allocatable) / allocatable;
-            let present = allocatable > 0.0;
-            *score += if present { weight * lanes::floor(percent) } else { 0.0 };
-            *weights += if present { weight } else { 0.0 };
+    fn add(&mut self, resource: &ScoredResource<'_>, first: usize, part: impl Fn(f64, f64) -> f64) {
+        let (block, wanted) = (resource.block(first), resource.wanted);
+        let weight = resource.weight as f64;
+        let (mut allocatable, mut requested) = (0, 0);
+        for at in 0..BLOCK_BITS {
+            let would_be_used = block.used[at].wrapping_add(wanted);
+            allocatable |= block.allocatable[at];
+            requested |= would_be_used;
+            let left = lanes::from_integer(block.allocatable[at].wrapping_sub(would_be_used));
+            let part = part(left, lanes::from_integer(block.allocatable[at]));
+            self.scores[at] += weight * lanes::percent(part, block.hundred_by_allocatable[at]);
+        }
+        self.is_exact &= allocatable as u64 >> lanes::IN_RANGE == 0 && requested as u64 >> (lanes::EXACT - 1) == 0;
+        self.add_weights(block.hundred_by_allocatable, weight);
+    }
+
+    fn add_weights(&mut self, hundred_by_allocatable: &Lanes, weight: f64) {
+        if lanes::lowest(hundred_by_allocatable) > 0.0 {
+            self.weights.iter_mut().for_each(|weights| *weights += weight);
+            return;
+        }
+        self.even_weights = false;
+        for (weights, by) in self.weights.iter_mut().zip(hundred_by_allocatable) {
+            *weights += if *by > 0.0 { weight } else { 0.0 };
         }
     }
 
     /// Adds a resource whose utilization has a score of its own; where that is 0, the resource does not count.
     fn add_shaped(&mut self, resource: &ScoredResource<'_>, first: usize, by_utilization: &[i64]) {
-        let mut utilization = Sums {
-            scores: [0.0; BLOCK_BITS],
-            weights: [0.0; BLOCK_BITS],
-            odd: self.odd,
-        };
-        utilization.add(resource, 1, first, |requested, allocatable| {
-            if requested > allocatable {
-                allocatable
-            } else {
-                requested
-            }
+        let mut utilization = Sums::default();
+        let unweighted = resource.with_weight(1);
+        utilization.add(&unweighted, first, |left, allocatable| {
+            allocatable - lanes::highest_of(left, 0.0)
         });
-        self.odd = utilization.odd;
+        self.is_exact &= utilization.is_exact;
+        self.even_weights = false;
         for at in 0..BLOCK_BITS {
-            let present = utilization.weights[at] > 0.0;
             let score = by_utilization
                 .get(utilization.scores[at] as usize)
                 .copied()
                 .unwrap_or(0);
-            if present && score > 0 {
+            if utilization.weights[at] > 0.0 && score > 0 {
                 self.scores[at] += (score * resource.weight) as f64;
                 self.weights[at] += resource.weight as f64;
             }
         }
     }
 
-    /// The whole parts of the means; 0 where nothing counts. `full` is the weight of all resources together.
-    fn means(&self, full: i64, scores: &mut [i64]) {
-        let full = full as f64;
-        let all_full = self.weights.iter().all(|weights| *weights == full);
-        let sums = self.scores.iter().zip(&self.weights);
-        for (score, (sum, weights)) in scores.iter_mut().zip(sums) {
-            let weights = if all_full { full } else { *weights };
-            let mean = lanes::floor(sum / if weights > 0.0 { weights } else { 1.0 });
-            *score = lanes::to_integer(mean);
+    /// The whole parts of the means; 0 where nothing counts.
+    fn means(&self, scores: &mut [i64]) {
+        if self.even_weights && self.weights[0] > 0.0 {
+            // Half a unit more keeps the sum away from whole means: less a half, it is nearest to the one below.
+            let by_weights = 1.0 / self.weights[0];
+            for (score, sum) in scores.iter_mut().zip(&self.scores) {
+                *score = lanes::to_integer(sum * by_weights + (0.5 * by_weights - 0.5));
+            }
+        } else {
+            for (score, (sum, weights)) in scores.iter_mut().zip(self.scores.iter().zip(&self.weights)) {
+                *score = if *weights > 0.0 { (sum / weights) as i64 } else { 0 };
+            }
         }
     }
 

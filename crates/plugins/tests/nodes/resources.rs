@@ -303,7 +303,7 @@ fn node_amounts() -> impl Strategy<Value = Amounts> {
         even.prop_map(|(cpu, memory, uses_cpu, uses_memory)| {
             (
                 [cpu * 1000, memory << 30],
-                [uses_cpu * cpu * 10, (uses_memory * memory << 30) / 100],
+                [uses_cpu * cpu * 10, ((uses_memory * memory) << 30) / 100],
             )
         }),
     ]

@@ -20,20 +20,18 @@ pub(crate) fn required(selector: &Field<'_>) -> Option<Box<[NodeSelectorTerm]>> 
     Some(terms.filter(|term| !term.is_empty()).collect())
 }
 
-/// A list of `PreferredSchedulingTerm`. Those without a weight or without a requirement count nothing, and are left out
-/// unchecked.
+/// A list of `PreferredSchedulingTerm`. Those without a weight or without a requirement count nothing, and their requirements
+/// go unchecked; but they are there, and where a list states anything, the plugin scores.
 pub(crate) fn preferred(list: &Field<'_>) -> Box<[PreferredTerm]> {
     let read = |field: &Field<'_>| {
         let section = field.section()?;
         let weight = section.get("weight").and_then(|field| field.integer()).unwrap_or(0);
         let term = section.get("preference").and_then(|field| term(&field, weight != 0));
-        Some(PreferredTerm { weight, term: term? })
+        let term = term.filter(|_| weight != 0).unwrap_or_default();
+        Some(PreferredTerm { weight, term })
     };
     let terms = list.items();
-    let terms = terms.iter().filter_map(read);
-    terms
-        .filter(|preferred| preferred.weight != 0 && !preferred.term.is_empty())
-        .collect()
+    terms.iter().filter_map(read).collect()
 }
 
 /// One term; with `check`, what is wrong with its requirements is reported.

@@ -404,7 +404,7 @@ pub struct PodSpec {
 
 impl PodSpec {
     /// What the pod counts for when nodes are scored for it. Mostly what it will count for once it is placed; but of a pod
-    /// that states requests of its own for some resource, upstream counts containers without a request differently.
+    /// that states requests of its own for some resource, upstream counts only the containers then.
     /// Source: `resourceAllocationScorer.calculatePodResourceRequest` and `PodInfo.CalculateResource`.
     pub fn scoring_request(&self) -> ScoringRequest {
         self.scoring.unwrap_or(ScoringRequest {

@@ -249,14 +249,17 @@ impl<'s> Demand<'s> {
         })
     }
 
-    /// What the pod counts for when nodes are scored for it, where that is not what its charge says: then every container
-    /// has its defaults, whatever the pod states for itself.
-    /// Source: `resourceAllocationScorer.calculatePodResourceRequest`.
+    /// What the pod counts for when nodes are scored for it, where that is not what its charge says: every container has
+    /// its defaults, and what the pod states for itself is overlooked, since the scorer of NodeResourcesFit is never told
+    /// to look at it.
+    /// Source: `resourceAllocationScorer.calculatePodResourceRequest`, and `NewFit`, which leaves `enablePodLevelResources`
+    /// of its scorer unset.
     pub(super) fn scoring_request(&self) -> Option<ScoringRequest> {
         if self.pod_level.0.is_empty() {
             return None;
         }
-        let total = self.total(Basis::Spec, &defaults(|_| true));
+        let mut total = self.aggregate(&defaults(|_| true), |container| container.spec.clone());
+        total.add(&self.overhead);
         let request = ScoringRequest {
             milli_cpu: total.milli_cpu(),
             memory: total.memory(),

@@ -263,17 +263,17 @@ fn huge_and_tiny_amounts() {
 }
 
 #[test]
-fn a_pod_with_requests_of_its_own_is_scored_by_every_containers_default() {
+fn a_pod_with_requests_of_its_own_is_scored_by_its_containers_alone() {
     let containers = json!([container(json!({"cpu": "1", "memory": "64Mi"})), {"name": "bare"}]);
     let spec = json!({"containers": containers, "resources": {"requests": {"cpu": "3"}}});
     let pod = pod(spec).spec.clone();
-    // Placed, the bare container counts nothing, for another one states memory; scored, it has its default.
+    // Placed, the bare container counts nothing, for another one states memory; scored, it has its defaults.
     assert_eq!(
         (pod.charge.scoring_milli_cpu, pod.charge.scoring_memory),
         (3000, 64 * MI)
     );
     let expected = ScoringRequest {
-        milli_cpu: 3000,
+        milli_cpu: 1100,
         memory: 264 * MI,
     };
     assert_eq!(pod.scoring_request(), expected);

@@ -4,7 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod extenders;
 mod gangs;
 mod plain_pods;
 mod restarts;
 mod scale;
+mod volumes;

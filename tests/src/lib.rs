@@ -4,8 +4,10 @@
 //! All tests of a binary share one control plane, started by the first and gone with the process. Each has a namespace, a
 //! scheduler name and nodes of its own; they take turns, since a diagnosis counts all nodes.
 
+pub mod extender;
 pub mod metrics;
 pub mod objects;
+pub mod storage;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -59,7 +61,7 @@ impl Cluster {
     }
 
     /// The control plane.
-    pub fn plane(&self) -> &ControlPlane {
+    pub fn plane(&self) -> &'static ControlPlane {
         self.plane
     }
 
@@ -116,6 +118,16 @@ impl Cluster {
         let mut muster = Muster { process, port };
         muster.wait_until_ready()?;
         Ok(muster)
+    }
+
+    /// Writes a KubeSchedulerConfiguration with these fields; gives the flag that names it.
+    pub fn write_configuration(&self, fields: &Value) -> Result<String> {
+        let mut configuration = fields.clone();
+        configuration["apiVersion"] = "kubescheduler.config.k8s.io/v1".into();
+        configuration["kind"] = "KubeSchedulerConfiguration".into();
+        let path = self.kubeconfig.with_file_name(format!("{}-config.json", self.name));
+        std::fs::write(&path, configuration.to_string()).context("writing a configuration")?;
+        Ok(format!("--config={}", path.display()))
     }
 
     /// Creates pods of the test's namespace, several at a time.

@@ -156,7 +156,7 @@ fn names_of_nodes(list: &RawValue) -> Result<Vec<Text>, String> {
         .read("items")
         .map_err(|e| format!("Nodes.{e}"))?
         .unwrap_or_default();
-    let name = |(position, item): (usize, &Box<RawValue>)| {
+    let name = |(position, item): (usize, &RawValue)| {
         let place = format!("Nodes.items[{position}].metadata");
         let item = Fields::of(&format!("Nodes.items[{position}]"), item)?;
         let metadata = item.get("metadata").ok_or_else(|| format!("{place} is missing"))?;
@@ -165,7 +165,7 @@ fn names_of_nodes(list: &RawValue) -> Result<Vec<Text>, String> {
             .map_err(|e| format!("{place}.{e}"))?;
         name.map(Text::from).ok_or_else(|| format!("{place}.name is missing"))
     };
-    items.iter().enumerate().map(name).collect()
+    items.iter().map(|item| &**item).enumerate().map(name).collect()
 }
 
 /// The fields of an object, whatever the case of their names; null is as good as absent.

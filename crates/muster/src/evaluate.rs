@@ -109,7 +109,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         cases::answer_all(&mut judge, &first_lines, &mut input, &mut output)
     } else {
         let mut bytes = first_lines;
-        input.read_to_end(&mut bytes).with_context(|| format!("{name} cannot be read"))?;
+        input
+            .read_to_end(&mut bytes)
+            .with_context(|| format!("{name} cannot be read"))?;
         let text = String::from_utf8(bytes).map_err(|error| wrong_usage(anyhow!("{name}: {error}")))?;
         let judged = manifests::judge_all(&mut judge, muster_sim::Source { name, text }, args.pod.as_deref());
         write_manifests(args, &judged.map_err(wrong_usage)?, &mut output)

@@ -28,7 +28,10 @@ fn muster(arguments: &[&str], input: &[u8]) -> Output {
 
 /// Standard output, after the standard error where there is some.
 fn said(output: &Output) -> String {
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
     format!("{err}{}{out}", if err.is_empty() { "" } else { "\n" })
 }
 
@@ -41,7 +44,9 @@ fn answers(arguments: &[&str], lines: &str) -> Vec<Value> {
     let output = muster(&[arguments, &["--format", "cases"]].concat(), lines.as_bytes());
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     let text = String::from_utf8(output.stdout).expect("it is UTF-8");
-    text.lines().map(|line| serde_json::from_str(line).expect("it is JSON")).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("it is JSON"))
+        .collect()
 }
 
 fn node(name: &str, cpu: &str) -> Value {
@@ -84,7 +89,9 @@ fn a_pod_is_judged_as_if_it_were_nowhere_yet() {
 
 #[test]
 fn many_nodes_are_counted_by_their_reasons_unless_all_are_wanted() {
-    let mut manifests: Vec<Value> = (0..300).map(|n| node(&format!("n-{n:03}"), if n < 40 { "4" } else { "100m" })).collect();
+    let mut manifests: Vec<Value> = (0..300)
+        .map(|n| node(&format!("n-{n:03}"), if n < 40 { "4" } else { "100m" }))
+        .collect();
     for (n, manifest) in manifests.iter_mut().enumerate().skip(250) {
         manifest["spec"] = json!({"taints": [{"key": "k", "effect": "NoSchedule"}]});
         manifest["metadata"]["labels"] = json!({"n": n.to_string()});
@@ -109,7 +116,11 @@ fn the_first_line_tells_cases_from_manifests() {
     assert!(muster(&[], cases.as_bytes()).stdout.starts_with(b"{\"id\":\"a\","));
     let manifest = muster(&[], node("n", "1").to_string().as_bytes());
     assert_eq!(manifest.status.code(), Some(2));
-    assert!(said(&manifest).contains("there is no pod to judge"), "{}", said(&manifest));
+    assert!(
+        said(&manifest).contains("there is no pod to judge"),
+        "{}",
+        said(&manifest)
+    );
     let refused = muster(&["--all"], cases.as_bytes());
     assert_eq!(refused.status.code(), Some(2));
 }
@@ -140,7 +151,10 @@ fn a_bad_case_is_answered_with_its_place_and_the_next_is_judged() {
         change(|case| case["id"] = json!({"any": [1]})),
     ];
     let answers = answers(&["--kube", "1.35"], &lines.join("\n"));
-    let told: Vec<String> = answers.iter().map(|answer| format!("{}: {}", answer["id"], answer["error"])).collect();
+    let told: Vec<String> = answers
+        .iter()
+        .map(|answer| format!("{}: {}", answer["id"], answer["error"]))
+        .collect();
     insta::assert_snapshot!("bad_cases", told.join("\n"));
     let last = answers.last().unwrap();
     assert_eq!(last["nodes"]["big"], json!({"ok": true}));
@@ -152,8 +166,17 @@ fn what_muster_cannot_honour_is_refused_before_it_is_tried() {
     case["pod"]["spec"]["tolerations"] = json!([{"key": "k", "operator": "Perhaps"}]);
     let answers = answers(&[], &case.to_string());
     let refusal = &answers[0]["preenqueue"];
-    assert_eq!((&refusal["plugin"], &refusal["code"]), (&json!("Muster"), &json!("UnschedulableAndUnresolvable")));
-    assert!(refusal["reasons"][0].as_str().unwrap().contains("tolerations[0].operator"), "{refusal}");
+    assert_eq!(
+        (&refusal["plugin"], &refusal["code"]),
+        (&json!("Muster"), &json!("UnschedulableAndUnresolvable"))
+    );
+    assert!(
+        refusal["reasons"][0]
+            .as_str()
+            .unwrap()
+            .contains("tolerations[0].operator"),
+        "{refusal}"
+    );
     assert_eq!(answers[0]["nodes"], json!({}));
 }
 
@@ -214,9 +237,26 @@ fn mistakes_in_manifests_are_named_with_their_place() {
 /// Any JSON, with words that mean something here.
 fn any_json() -> impl Strategy<Value = Value> {
     let word = prop_oneof![
-        Just("kind"), Just("apiVersion"), Just("metadata"), Just("name"), Just("uid"), Just("namespace"), Just("spec"),
-        Just("status"), Just("containers"), Just("taints"), Just("nodeName"), Just("id"), Just("objects"), Just("pod"),
-        Just("config"), Just("v1"), Just("Node"), Just("Pod"), Just("items"), Just("List"),
+        Just("kind"),
+        Just("apiVersion"),
+        Just("metadata"),
+        Just("name"),
+        Just("uid"),
+        Just("namespace"),
+        Just("spec"),
+        Just("status"),
+        Just("containers"),
+        Just("taints"),
+        Just("nodeName"),
+        Just("id"),
+        Just("objects"),
+        Just("pod"),
+        Just("config"),
+        Just("v1"),
+        Just("Node"),
+        Just("Pod"),
+        Just("items"),
+        Just("List"),
     ];
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -229,8 +269,10 @@ fn any_json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(5, 40, 6, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::vec((word.clone(), inner), 0..5)
-                .prop_map(|entries| entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+            prop::collection::vec((word.clone(), inner), 0..5).prop_map(|entries| entries
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value))
+                .collect()),
         ]
     })
 }
@@ -238,8 +280,18 @@ fn any_json() -> impl Strategy<Value = Value> {
 /// A line of input: garbage, JSON, or a case with a piece of garbage in it.
 fn any_line() -> impl Strategy<Value = String> {
     let within = prop::sample::select(vec![
-        "/objects/0", "/objects/0/metadata", "/objects/0/metadata/name", "/objects/0/status", "/objects/1/spec",
-        "/objects/1/metadata", "/pod", "/pod/metadata", "/pod/spec", "/pod/spec/containers/0", "/id", "/objects",
+        "/objects/0",
+        "/objects/0/metadata",
+        "/objects/0/metadata/name",
+        "/objects/0/status",
+        "/objects/1/spec",
+        "/objects/1/metadata",
+        "/pod",
+        "/pod/metadata",
+        "/pod/spec",
+        "/pod/spec/containers/0",
+        "/id",
+        "/objects",
     ]);
     let changed = (within, any_json()).prop_map(|(place, garbage)| {
         let mut case = case();

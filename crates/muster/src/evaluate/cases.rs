@@ -209,7 +209,10 @@ fn read(
         "" => format!(": {}", error.problem),
         field => format!(".{field}: {}", error.problem),
     })?;
-    let (namespace, name) = (identity.namespace.unwrap_or_default(), identity.name.unwrap_or_default());
+    let (namespace, name) = (
+        identity.namespace.unwrap_or_default(),
+        identity.name.unwrap_or_default(),
+    );
     let problem = format!(".metadata.name: there is another {} {name:?}", kind.name());
     match seen.insert((kind, namespace, name)) {
         true => Ok(object),
@@ -248,7 +251,9 @@ fn identified<'a>(kind: Kind, json: &'a RawValue, head: &Head<'_>, identity: &Id
 /// What serde_json says, without its line and column: a case has one line, and an object begins anywhere in it.
 fn without_place(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    text.rsplit_once(" at line ").map_or(text.as_str(), |(problem, _)| problem).to_owned()
+    text.rsplit_once(" at line ")
+        .map_or(text.as_str(), |(problem, _)| problem)
+        .to_owned()
 }
 
 /// The id of a line that is no case, if it comes before what is wrong.

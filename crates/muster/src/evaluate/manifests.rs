@@ -42,7 +42,10 @@ pub(super) fn judge_all(judge: &mut Judge, source: Source, wanted: Option<&str>)
     let chosen = match wanted {
         Some(path) => vec![cluster.take(path).ok_or_else(|| {
             let path = with_namespace(path);
-            anyhow::anyhow!("{}: there is no Pod {path}, and nothing that would make it", source.name)
+            anyhow::anyhow!(
+                "{}: there is no Pod {path}, and nothing that would make it",
+                source.name
+            )
         })?],
         None => cluster.take_waiting(),
     };
@@ -427,7 +430,9 @@ impl Reader<'_> {
             let base = pod.record.name.trim_end_matches('0').to_owned();
             let free = (0..).map(|number| format!("{base}{number}"));
             let namespace = &pod.record.namespace;
-            let name = free.into_iter().find(|name| !taken.contains(&format!("{namespace}/{name}")));
+            let name = free
+                .into_iter()
+                .find(|name| !taken.contains(&format!("{namespace}/{name}")));
             if let Some(name) = name {
                 pod.record.uid = uid_of(namespace, &name).into();
                 pod.record.name = name.into();

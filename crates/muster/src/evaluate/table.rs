@@ -15,7 +15,7 @@ const WIDTH: usize = 100;
 
 /// The verdict on a pod. `all` lists every node.
 pub(super) fn table(pod: &str, evaluation: &Evaluation, all: bool) -> String {
-    let mut text = format!("{pod}: {}\n", headline(evaluation));
+    let mut text = wrapped(&format!("{pod}: {}", headline(evaluation)));
     for section in [ranking(evaluation, all), refusals(evaluation, all)] {
         if !section.is_empty() {
             text.push('\n');
@@ -111,7 +111,10 @@ fn refusals(evaluation: &Evaluation, all: bool) -> String {
         grouped(&refused)
     };
     let mut text = columns(&rows);
-    let helps = refused.iter().filter(|(_, verdict)| verdict.code == Code::Unschedulable).count();
+    let helps = refused
+        .iter()
+        .filter(|(_, verdict)| verdict.code == Code::Unschedulable)
+        .count();
     if helps != 0 {
         let nodes = if helps == 1 { "node" } else { "nodes" };
         let _ = writeln!(text, "Fewer pods could make room on {helps} {nodes}.");
@@ -123,7 +126,10 @@ fn refusals(evaluation: &Evaluation, all: bool) -> String {
 fn grouped(refused: &[(&str, &Verdict)]) -> Vec<Vec<String>> {
     let mut groups: BTreeMap<(&str, &[String]), Vec<&str>> = BTreeMap::new();
     for (name, verdict) in refused {
-        groups.entry((refuser(verdict), &verdict.reasons)).or_default().push(name);
+        groups
+            .entry((refuser(verdict), &verdict.reasons))
+            .or_default()
+            .push(name);
     }
     let mut groups: Vec<_> = groups.into_iter().collect();
     groups.sort_by_key(|(_, names)| std::cmp::Reverse(names.len()));
@@ -183,12 +189,18 @@ fn stacked(name: &str) -> Vec<String> {
     lines
 }
 
-/// Rows as aligned columns. The last one is cut to the width of the page and goes on below.
+/// Rows as aligned columns.
 fn columns(rows: &[Vec<String>]) -> String {
     let count = |text: &String| text.chars().count();
     let n = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..n)
-        .map(|column| rows.iter().filter_map(|row| row.get(column)).map(count).max().unwrap_or(0))
+        .map(|column| {
+            rows.iter()
+                .filter_map(|row| row.get(column))
+                .map(count)
+                .max()
+                .unwrap_or(0)
+        })
         .collect();
     let mut text = String::new();
     for row in rows {

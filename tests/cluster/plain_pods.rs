@@ -101,40 +101,67 @@ fn what_is_not_supported_waits_and_names_the_field() {
     cluster.create_nodes(0, 2, "4").unwrap();
     let _muster = cluster.start_muster(&[]).unwrap();
     let name = cluster.scheduler_name();
-    let with = |pod_name: &str, field: &str, value: serde_json::Value| {
-        let mut pod = pod(pod_name, &name, "1");
-        pod["metadata"]["labels"] = json!({ "app": pod_name });
+    let mut device = pod("device", &name, "1");
+    device["spec"]["resourceClaims"] = json!([{ "name": "gpu", "resourceClaimName": "gpu" }]);
+    let mut harmless = pod("harmless", &name, "1");
+    harmless["spec"]["volumes"] =
+        json!([{ "name": "a", "emptyDir": {} }, { "name": "b", "configMap": { "name": "x" } }]);
+    cluster.create_pods(&[device, harmless]).unwrap();
+    assert!(cluster.wait_bound(1).unwrap().contains_key("harmless"));
+    let (reason, message) = cluster.wait_condition("device", |_| true).unwrap();
+    assert_eq!(reason, "NotReadyForScheduling");
+    assert!(message.contains("spec.resourceClaims"), "{message}");
+    cluster.stays_bound(1).unwrap();
+}
+
+#[test]
+fn company_zones_and_claims_that_are_missing_bar_as_upstream_says() {
+    let cluster = Cluster::new("company");
+    let zoned = |n: usize, zone: &str| cluster.node(n).cpu("4").zone(zone);
+    cluster.plane().create_nodes(&[zoned(0, "a"), zoned(1, "b")]).unwrap();
+    let _muster = cluster.start_muster(&[]).unwrap();
+    let with = |pod_name: &str, app: &str, field: &str, value: serde_json::Value| {
+        let mut pod = pod(pod_name, &cluster.scheduler_name(), "1");
+        pod["metadata"]["labels"] = json!({ "app": app });
         pod["spec"][field] = value;
         pod
     };
-    let term = json!([{ "topologyKey": "kubernetes.io/hostname", "labelSelector": {} }]);
-    let claim = json!([{ "name": "data", "persistentVolumeClaim": { "claimName": "data" } }]);
-    let spread = json!([{ "maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone",
-        "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {} }]);
-    let harmless = json!([{ "name": "a", "emptyDir": {} }, { "name": "b", "configMap": { "name": "x" } }]);
+    let alone = json!({ "podAntiAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": [
+        { "topologyKey": "kubernetes.io/hostname", "labelSelector": { "matchLabels": { "app": "alone" } } },
+    ] } });
+    let alone = |n: usize| with(&format!("alone-{n}"), "alone", "affinity", alone.clone());
+    cluster.create_pods(&[alone(0), alone(1)]).unwrap();
+    let bound = cluster.wait_bound(2).unwrap();
+    assert_ne!(bound["alone-0"], bound["alone-1"]);
+    let spread = json!([{ "maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": { "matchLabels": { "app": "spread" } } }]);
+    let spread = |n: usize| {
+        with(
+            &format!("spread-{n}"),
+            "spread",
+            "topologySpreadConstraints",
+            spread.clone(),
+        )
+    };
+    cluster.create_pods(&[spread(0), spread(1)]).unwrap();
+    let bound = cluster.wait_bound(4).unwrap();
+    assert_ne!(bound["spread-0"], bound["spread-1"]);
+    let claim = json!([{ "name": "data", "persistentVolumeClaim": { "claimName": "nowhere" } }]);
     cluster
-        .create_pods(&[
-            with("claim", "volumes", claim),
-            with("spread", "topologySpreadConstraints", spread),
-            with(
-                "affinity",
-                "affinity",
-                json!({ "podAntiAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": term } }),
-            ),
-            with("harmless", "volumes", harmless),
-        ])
+        .create_pods(&[alone(2), with("claim", "claim", "volumes", claim)])
         .unwrap();
-    assert!(cluster.wait_bound(1).unwrap().contains_key("harmless"));
-    for (pod, field) in [
-        ("claim", "spec.volumes[0].persistentVolumeClaim"),
-        ("spread", "spec.topologySpreadConstraints"),
-        ("affinity", "spec.affinity.podAntiAffinity"),
+    for (pod, said) in [
+        ("alone-2", "2 node(s) didn't match pod anti-affinity rules."),
+        ("claim", "persistentvolumeclaim \"nowhere\" not found."),
     ] {
         let (reason, message) = cluster.wait_condition(pod, |_| true).unwrap();
-        assert_eq!(reason, "NotReadyForScheduling");
-        assert!(message.contains(field), "{message}");
+        assert_eq!(reason, "Unschedulable");
+        assert!(
+            message.starts_with(&format!("0/2 nodes are available: {said}")),
+            "{message}"
+        );
     }
-    cluster.stays_bound(1).unwrap();
+    cluster.stays_bound(4).unwrap();
 }
 
 #[test]

@@ -40,6 +40,7 @@ fn licences(cluster: &Cluster) -> Extender {
                 name.as_str().unwrap()
             );
             match plane.api().post(&path, &binding) {
+                Ok(_) if name == "doubtful" => "this is no answer".into(),
                 Ok(_) => json!({ "Error": "" }),
                 Err(error) => json!({ "Error": error.to_string() }),
             }
@@ -109,6 +110,14 @@ fn extenders_refuse_score_and_bind() {
         (&json!("web"), &json!("licensed-2"))
     );
 
+    cluster.create_pods(&[pod("doubtful", &name, "1")]).unwrap();
+    cluster.wait_event("doubtful", "Scheduled").unwrap();
+    assert_eq!(
+        licences.asked("/bind").len(),
+        2,
+        "the pod was read, and not bound again"
+    );
+
     let mut picky = pod("picky", &name, "1");
     picky["spec"]["affinity"] = json!({ "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
         "nodeSelectorTerms": [{ "matchExpressions": [
@@ -128,7 +137,7 @@ fn extenders_refuse_score_and_bind() {
     // The node comes back, and the extender that saw it as a whole object sees the change.
     let back = json!({ "metadata": { "labels": { "retired": null } } });
     cluster.api().merge_patch("/api/v1/nodes/licensed-3", &back).unwrap();
-    assert_eq!(cluster.wait_bound(2).unwrap()["picky"], "licensed-3");
+    assert_eq!(cluster.wait_bound(3).unwrap()["picky"], "licensed-3");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `muster run` as a process: exit codes, and one sentence instead of a backtrace.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 /// A kubeconfig without mistakes; nobody answers at the address.
@@ -35,6 +36,11 @@ fn what_the_user_has_to_put_right_exits_with_2() {
         "config.yaml",
         "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\nprofiles: 7\n",
     );
+    let extender = file(
+        "extender.yaml",
+        "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\nextenders: [{urlPrefix: \
+         \"https://licences\", filterVerb: filter, tlsConfig: {caFile: /nowhere}}]\n",
+    );
     let kubeconfig = file("kubeconfig", "users: [{name: u, user: {token: hush}]\n");
     let usable = file("usable", USABLE_KUBECONFIG);
     for (args, said) in [
@@ -53,6 +59,10 @@ fn what_the_user_has_to_put_right_exits_with_2() {
         (
             &["run"],
             "error: no kubeconfig is given (--kubeconfig), and this is no pod with a service account: ",
+        ),
+        (
+            &["run", "--kubeconfig", &usable, "--config", &extender],
+            "error: cannot make a client for the extender https://licences: caFile /nowhere: ",
         ),
         (
             &["run", "--kubeconfig", &usable, "--record=/nowhere/file"],
@@ -91,6 +101,25 @@ fn what_fails_around_it_exits_with_1() {
         code == 1 && line.starts_with("error: cannot listen on 127.0.0.1:"),
         "{code}: {line}"
     );
+}
+
+#[test]
+fn it_ends_in_order_while_nobody_answers() {
+    let directory = tempfile::tempdir().unwrap();
+    let kubeconfig = directory.path().join("kubeconfig");
+    std::fs::write(&kubeconfig, USABLE_KUBECONFIG).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_muster"))
+        .args(["run", "--secure-port=0", "--kubeconfig", kubeconfig.to_str().unwrap()])
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let asks = |line: &String| line.contains("cannot ask the API server for its version; trying again");
+    log.find(asks).expect("it says what it waits for");
+    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    assert!(killed.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

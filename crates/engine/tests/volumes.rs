@@ -6,7 +6,8 @@ use muster_engine::{EffectKind, Object, Outcome};
 use muster_framework::labels::Labels;
 use muster_framework::record::{ClaimKey, Kind, PodRecord, PodVolume};
 use muster_framework::volume::{
-    AccessModes, ClaimPhase, ClaimRecord, StorageClassRecord, StorageObject, VolumeClaimRef, VolumePhase, VolumeRecord, VolumeSource,
+    AccessModes, ClaimPhase, ClaimRecord, StorageClassRecord, StorageObject, VolumeClaimRef, VolumePhase, VolumeRecord,
+    VolumeSource,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,7 +139,12 @@ fn a_claim_is_told_its_node_and_the_pod_is_bound_when_the_volume_is_there() {
         .effects
         .iter()
         .filter_map(|effect| match &effect.kind {
-            EffectKind::SelectNode { claim, claim_version, node, .. } => Some(format!("{}@{claim_version} {node}", claim.name)),
+            EffectKind::SelectNode {
+                claim,
+                claim_version,
+                node,
+                ..
+            } => Some(format!("{}@{claim_version} {node}", claim.name)),
             _ => None,
         })
         .collect();
@@ -167,10 +173,16 @@ fn a_volume_that_is_never_made_ends_the_wait_and_the_place_is_given_back() {
     world.pod(with_claim(pod("web", 800), "data"));
     world.run();
     world.advance(Duration::from_secs(599));
-    assert!(world.condition("web").is_none(), "it waits for as long as bindTimeoutSeconds says");
+    assert!(
+        world.condition("web").is_none(),
+        "it waits for as long as bindTimeoutSeconds says"
+    );
     world.advance(Duration::from_millis(1500));
     let (reason, message) = world.condition("web").expect("it is told");
-    assert_eq!((&*reason, &*message), ("SchedulerError", "binding volumes: context deadline exceeded"));
+    assert_eq!(
+        (&*reason, &*message),
+        ("SchedulerError", "binding volumes: context deadline exceeded")
+    );
     assert_eq!(binds(&world), 0);
     // The room is free for others until it is tried again.
     world.pod(pod("other", 800));
@@ -187,7 +199,10 @@ fn a_volume_that_somebody_else_took_fails_the_attempt() {
     world.pod(with_claim(pod("web", 100), "data"));
     let effects = world.poll();
     let [effect] = &effects[..] else { panic!("{effects:?}") };
-    let EffectKind::ReserveVolume { volume, volume_version, .. } = &effect.kind else {
+    let EffectKind::ReserveVolume {
+        volume, volume_version, ..
+    } = &effect.kind
+    else {
         panic!("{effect:?}")
     };
     assert_eq!((&**volume, *volume_version), ("pv1", 20));
@@ -196,7 +211,10 @@ fn a_volume_that_somebody_else_took_fails_the_attempt() {
     world.run();
     let (reason, message) = world.condition("web").expect("it is told");
     assert_eq!(reason, "SchedulerError");
-    assert_eq!(message, "binding volumes: writing persistentvolume \"pv1\": the object has been modified");
+    assert_eq!(
+        message,
+        "binding volumes: writing persistentvolume \"pv1\": the object has been modified"
+    );
     assert_eq!(binds(&world), 0);
 }
 

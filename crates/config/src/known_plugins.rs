@@ -157,6 +157,7 @@ const FILTERS_AND_SCORES: &[Point] = &[PreFilter, Filter, PreScore, Score];
 pub(crate) const KNOWN: &[KnownPlugin] = &[
     plugin("SchedulingGates", &[PreEnqueue]),
     plugin("PrioritySort", &[QueueSort]),
+    // Since 1.37 its PreFilter narrows the nodes, for pods that name their node: these never come to a scheduler.
     plugin("NodeName", FILTERS),
     plugin("NodeUnschedulable", FILTERS),
     plugin("TaintToleration", FILTERS_AND_SCORES),
@@ -238,7 +239,9 @@ mod tests {
         let keys: std::collections::BTreeSet<_> = Point::ALL.iter().map(|point| point.key()).collect();
         assert_eq!(keys.len(), Point::ALL.len());
     }
-    /// What has code here has it at points that upstream has, and what the tables call missing has none.
+
+    /// What has code here has it at points that upstream has, and what the tables call missing has none. DynamicResources
+    /// scores pods without claims, as upstream, and is missing otherwise.
     #[test]
     fn the_code_agrees() {
         let args = PluginArgs::default();
@@ -250,8 +253,9 @@ mod tests {
             let made = make(plugin.name, recipe);
             let in_engine = ["PrioritySort", "DefaultBinder"].contains(&plugin.name);
             let same = matches!(plugin.effect, Effect::SameSince(_));
-            assert_eq!(made.is_some() || in_engine, same, "{}", plugin.name);
-            let Some(made) = made else { continue };
+            let partly = plugin.name == "DynamicResources";
+            assert_eq!(made.is_some() || in_engine, same || partly, "{}", plugin.name);
+            let Some(made) = made.filter(|_| !partly) else { continue };
             assert_eq!(
                 made.pre_enqueue().is_some(),
                 plugin.is_at(PreEnqueue),

@@ -58,11 +58,17 @@ fn the_default_profile_of_each_minor() {
 fn the_default_profile_is_that_of_the_plugins() {
     for minor in MINORS {
         let args = PluginArgs::default();
-        let has_code = |name: &str| make(name, Recipe { args: &args, minor }).is_some();
+        let made = |name: &str| make(name, Recipe { args: &args, minor });
         let mut profile = Configuration::default().profiles(minor).remove(0);
-        profile.pre_enqueue.retain(|name| has_code(name));
-        profile.filters.retain(|name| has_code(name));
-        profile.scores.retain(|(name, _)| has_code(name));
+        profile
+            .pre_enqueue
+            .retain(|name| made(name).is_some_and(|plugin| plugin.pre_enqueue().is_some()));
+        profile
+            .filters
+            .retain(|name| made(name).is_some_and(|plugin| plugin.filter().is_some()));
+        profile
+            .scores
+            .retain(|(name, _)| made(name).is_some_and(|plugin| plugin.score().is_some()));
         assert_eq!(profile, ProfileSpec::default_for("muster", minor), "{minor}");
     }
 }

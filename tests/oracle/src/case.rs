@@ -41,9 +41,34 @@ impl Case {
         })
     }
 
+    /// The case as an API server would have stored its objects: it knows no empty lists, and where there is a limit and
+    /// no request it has made one of the other.
+    pub fn as_stored(mut self) -> Case {
+        self.objects.iter_mut().chain([&mut self.pod]).for_each(store);
+        self
+    }
+
     /// The objects of a kind.
     pub fn objects_of<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
         self.objects.iter().filter(move |object| object["kind"] == kind)
+    }
+}
+
+fn store(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|key, child| key == "nodeSelectorTerms" || child.as_array().is_none_or(|list| !list.is_empty()));
+            if let Some(limits) = map.get("limits").and_then(Value::as_object).cloned()
+                && let Some(requests) = map.entry("requests").or_insert(json!({})).as_object_mut()
+            {
+                for (name, limit) in limits {
+                    requests.entry(name).or_insert(limit);
+                }
+            }
+            map.values_mut().for_each(store);
+        }
+        Value::Array(list) => list.iter_mut().for_each(store),
+        _ => {}
     }
 }
 

@@ -1,5 +1,7 @@
 //! Differences from upstream that are there on purpose. Everything that isn't in this list is a mistake.
 
+use serde_json::Value;
+
 use crate::case::Case;
 use crate::compare::Difference;
 
@@ -15,11 +17,47 @@ pub struct Explanation {
 }
 
 /// All of them.
-pub const EXPLANATIONS: &[Explanation] = &[];
+pub const EXPLANATIONS: &[Explanation] = &[Explanation {
+    name: "spread-of-promised-pods",
+    reason: "Upstream counts placed pods and pods that were promised a node by two rules that disagree: of an empty \
+             selector it counts no placed pod and every promised one, it counts promised pods that are terminating, and of \
+             two promised pods it may mistake the emptiest domain. Muster counts both alike.",
+    explains: is_spread_of_promised_pods,
+}];
 
 /// The explanation of a difference, if it has one.
 pub fn explanation(case: &Case, difference: &Difference) -> Option<&'static Explanation> {
     EXPLANATIONS
         .iter()
         .find(|explanation| (explanation.explains)(case, difference))
+}
+
+/// The verdict of PodTopologySpread on a node that another pod has been promised, or scores, which depend on what nodes are
+/// left.
+fn is_spread_of_promised_pods(case: &Case, difference: &Difference) -> bool {
+    let judged = difference
+        .path
+        .strip_prefix("nodes.")
+        .and_then(|path| path.split('.').next());
+    if judged.is_none() && !difference.path.starts_with("scores.") {
+        return false;
+    }
+    let constraints = case.pod["spec"]["topologySpreadConstraints"].as_array();
+    let mut constraints = constraints.into_iter().flatten();
+    let states_nothing = constraints.any(|constraint| {
+        let selector = constraint["labelSelector"].as_object();
+        selector.is_some_and(|selector| selector.is_empty())
+    });
+    let spreads = !case.pod["spec"]["topologySpreadConstraints"].is_null();
+    let promised: Vec<&Value> = case
+        .objects_of("Pod")
+        .filter(|pod| {
+            let promise = &pod["status"]["nominatedNodeName"];
+            pod["spec"]["nodeName"].is_null() && judged.map_or(promise.is_string(), |node| promise == node)
+        })
+        .collect();
+    let terminating = promised
+        .iter()
+        .any(|pod| !pod["metadata"]["deletionTimestamp"].is_null());
+    spreads && !promised.is_empty() && (states_nothing || terminating || promised.len() > 1)
 }

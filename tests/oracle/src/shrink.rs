@@ -180,7 +180,10 @@ fn changed(case: &Case, way: &[String], change: &Change) -> Option<Case> {
         (Value::Object(map), Change::Replace(value)) => drop(map.insert(last.clone(), value.clone())),
         _ => return None,
     }
-    Case::from_json(&root).ok()
+    Case::from_json(&root)
+        .ok()
+        .map(Case::as_stored)
+        .filter(|changed| changed != case)
 }
 
 #[cfg(test)]

@@ -91,7 +91,8 @@ fn plugins(dice: &mut Dice) -> Value {
         }
         3 => {
             let off: Vec<Value> = dice.at_least_one(&FILTER_PLUGINS, 25).into_iter().map(named).collect();
-            json!({"filter": {"disabled": off}})
+            // A profile that has only one of the two is refused: a plugin's PreFilter may reject pods by itself.
+            json!({"preFilter": {"disabled": off}, "filter": {"disabled": off}})
         }
         _ => {
             let off: Vec<Value> = dice.at_least_one(&SCORE_PLUGINS, 40).into_iter().map(named).collect();

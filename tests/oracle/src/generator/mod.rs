@@ -107,6 +107,7 @@ pub fn generate(seed: u64, index: u64, minor: u32) -> Case {
         pod: draft.pod,
         config,
     }
+    .as_stored()
 }
 
 /// One to three themes, and now and then all of them.

@@ -356,6 +356,12 @@ fn bound_volume(dice: &mut Dice, claim: &mut Value, name: &str, class: &str) -> 
             spec.remove("csi");
         }
         volume["spec"]["gcePersistentDisk"] = json!({"pdName": format!("disk-{name}"), "fsType": "ext4"});
+        // A disk in several zones is translated by their names, which then have to be like those of its cloud.
+        if let Some(labels) = volume["metadata"]["labels"].as_object_mut() {
+            for zones in labels.values_mut().filter(|zones| *zones == "z1__z2") {
+                *zones = json!("us-central1-a__us-central1-b");
+            }
+        }
     }
     volume["spec"]["claimRef"] = json!({
         "kind": "PersistentVolumeClaim", "apiVersion": "v1", "namespace": namespace, "name": name,

@@ -7,7 +7,9 @@
 pub mod extender;
 pub mod metrics;
 pub mod objects;
+pub mod shapes;
 pub mod storage;
+pub mod upstream;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -152,6 +152,21 @@ impl Api {
         }
     }
 
+    /// What happens in a collection after a resource version, for so many seconds: watch events, in their order.
+    pub fn watch(&self, collection: &str, resource_version: &str, seconds: u32) -> Result<Vec<Value>> {
+        let path = format!("{collection}?watch=true&resourceVersion={resource_version}&timeoutSeconds={seconds}");
+        let request = encode("GET", &path, None)?;
+        let client = self.client.clone();
+        let text = self.wait(async move { client.request_text(request).await })?;
+        let text = text.with_context(|| format!("watching {collection}"))?;
+        let events = text.lines().map(serde_json::from_str::<Value>);
+        let events: Vec<Value> = events.collect::<Result<_, _>>().context("reading watch events")?;
+        match events.iter().find(|event| event["type"] == "ERROR") {
+            Some(error) => bail!("watching {collection} ended with {error}"),
+            None => Ok(events),
+        }
+    }
+
     /// Sends any request and reads the JSON answer.
     pub fn request(&self, method: &str, path: &str, body: Option<(&str, &Value)>) -> Result<Value> {
         let request = encode(method, path, body)?;

@@ -9,7 +9,6 @@ mod rounds;
 use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::thread;
 
 use anyhow::{Context as _, Result, bail};
@@ -20,8 +19,8 @@ use muster_oracle::{Case, Difference, differences, generate, shrink};
 
 use crate::binaries::ensure_oracle;
 use crate::kube_minor::KubeMinor;
-use crate::steps::{cargo, step, workspace_root};
-use crate::test::build_binary;
+use crate::steps::{step, workspace_root};
+use crate::test::build_muster;
 use rounds::{Outcome, Programs, Rounds};
 
 /// How many differences are shrunk and written: the others mostly have the same causes.
@@ -30,6 +29,10 @@ const SHRUNK: usize = 5;
 /// How many smaller cases are tried to shrink one.
 const MOST_QUESTIONS: usize = 4000;
 
+/// What `cargo xtask test` asks too: changing the seed asks other cases from then on.
+const DEFAULT_CASES: u64 = 20_000;
+const DEFAULT_SEED: u64 = 1;
+
 /// What to ask, and of whom.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
@@ -37,10 +40,10 @@ pub struct Args {
     #[arg(long, default_value_t)]
     kube: KubeMinor,
     /// How many random cases to ask; with --mutations, at most, for each mutation.
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = DEFAULT_CASES)]
     cases: u64,
     /// The seed of the random cases.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = DEFAULT_SEED)]
     seed: u64,
     /// How many pairs of programs work side by side.
     #[arg(long, default_value_t = default_jobs())]
@@ -62,6 +65,23 @@ pub struct Args {
     mutations: bool,
 }
 
+impl Args {
+    /// Random cases in a minor, as many and the same ones as when nothing else is said.
+    pub(crate) fn random_cases(kube: KubeMinor) -> Args {
+        Args {
+            kube,
+            cases: DEFAULT_CASES,
+            seed: DEFAULT_SEED,
+            jobs: default_jobs(),
+            case: None,
+            keep_going: false,
+            upstream_alone: false,
+            update_regressions: false,
+            mutations: false,
+        }
+    }
+}
+
 /// Upstream's program works on several cases at once by itself, so one pair of programs for two processors.
 fn default_jobs() -> NonZeroUsize {
     let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
@@ -80,7 +100,8 @@ pub fn run(args: &Args) -> Result<()> {
     let programs = if args.upstream_alone {
         Programs::upstream_alone(&upstream)
     } else {
-        Programs::new(&upstream, &step("build of muster", build_release)?, args.kube)
+        // As the tests run it: to build it optimised takes longer than the cases do, and here sums that overflow panic.
+        Programs::new(&upstream, &step("build of muster", build_muster)?, args.kube)
     };
     match &args.case {
         Some(name) => show(&programs, &named_case(name, args.kube)?, args.kube),
@@ -89,13 +110,6 @@ pub fn run(args: &Args) -> Result<()> {
             ask_random_cases(&programs, args)
         }
     }
-}
-
-fn build_release() -> Result<PathBuf> {
-    build_binary(
-        "muster",
-        cargo(&["build", "--release", "--package", "muster", "--bin", "muster"]),
-    )
 }
 
 /// The case of a seed and a number, or one in a file.

@@ -12,6 +12,7 @@ use crate::control_plane::Options;
 use crate::kube_minor::{KubeMinor, MINOR_VARIABLE};
 use crate::lint;
 use crate::manifest::text;
+use crate::oracle;
 use crate::steps::{cargo, output, run as run_command, step};
 
 /// The package with the tests that need several crates, and its test target that needs a control plane.
@@ -21,10 +22,13 @@ const CLUSTER_TESTS: &str = "cluster";
 /// The environment variable that tells the cluster tests where the scheduler is that they test.
 const BINARY_VARIABLE: &str = "MUSTER_TEST_BINARY";
 
+/// The oldest and the newest: what changed in between differs in one of them.
+const ORACLE_MINORS: [KubeMinor; 2] = [KubeMinor::V1_35, KubeMinor::V1_37];
+
 /// What to leave out, and against which Kubernetes to test.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Leave out the tests that need a control plane (and with it Go).
+    /// Leave out the tests that need Go: those against a real control plane, and those against upstream's own plugins.
     #[arg(long)]
     no_cluster: bool,
     /// The Kubernetes minor of the cluster tests: 1.35, 1.36 or 1.37.
@@ -38,23 +42,29 @@ pub struct Args {
 /// Runs the steps in order; the first that fails ends it.
 pub fn run(args: &Args) -> Result<()> {
     // Cargo and Go share the processors meanwhile. If a step fails before it is joined, its build ends with us.
-    let control_plane = (!args.no_cluster).then(|| build_control_plane(args.kube));
+    let go_programs = (!args.no_cluster).then(|| build_go_programs(args.kube));
     lint::run(&lint::Args::default())?;
     step("tests of the crates", || {
         let mut command = cargo(&["test", "--quiet", "--workspace", "--exclude", TESTS_PACKAGE]);
         run_command(command.args(&args.cargo_args))
     })?;
     step("tests across the crates", || test_across_crates(args))?;
-    let Some(control_plane) = control_plane else {
-        eprintln!("!! The tests against a real control plane were LEFT OUT (--no-cluster).");
+    let Some(go_programs) = go_programs else {
+        eprintln!("!! The tests against a real control plane and upstream's own plugins were LEFT OUT (--no-cluster).");
         return Ok(());
     };
     let binary = step("build of muster", build_muster)?;
-    step("build of the control plane", || {
-        control_plane
+    step("build of the control plane and upstream's oracles", || {
+        go_programs
             .join()
-            .map_err(|_| anyhow!("the thread that builds the control plane panicked"))?
+            .map_err(|_| anyhow!("the thread that builds the Go programs panicked"))?
     })?;
+    for kube in ORACLE_MINORS {
+        step(
+            &format!("Muster against upstream's plugins of Kubernetes {kube}"),
+            || oracle::run(&oracle::Args::random_cases(kube)),
+        )?;
+    }
     let against_cluster = |package: &str, test: &str| {
         let mut command = cargo(&["test", "--package", package, "--test", test]);
         command
@@ -71,9 +81,13 @@ pub fn run(args: &Args) -> Result<()> {
     })
 }
 
-fn build_control_plane(kube: KubeMinor) -> JoinHandle<Result<()>> {
+fn build_go_programs(kube: KubeMinor) -> JoinHandle<Result<()>> {
     let programs = Options::default().programs();
     thread::spawn(move || {
+        // The cluster tests ask the oracle of their own minor.
+        for minor in ORACLE_MINORS.into_iter().chain([kube]) {
+            binaries::ensure_oracle(minor)?;
+        }
         programs
             .into_iter()
             .try_for_each(|program| binaries::ensure(program, kube).map(drop))

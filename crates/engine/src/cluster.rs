@@ -6,6 +6,7 @@
 use crate::facts::PodFacts;
 use crate::owners::SelectorOwners;
 use crate::pods::{Bind, DefaultSelection, Place, PodId, Pods, ShapeId, Shapes};
+use crate::preparation::Planned;
 use muster_framework::Text;
 use muster_framework::event::StorageEvent;
 use muster_framework::labels::Labels;
@@ -235,20 +236,21 @@ impl Cluster {
     /// Compiles the pods that stand in this pod's way because nodes have been promised to them: other pods without a
     /// place, no less urgent.
     pub(crate) fn compile_nominated(&mut self, id: PodId) {
-        for (_, pods) in self.nominated_beside(id) {
+        for (_, pods) in self.nominated_beside(id, &[]) {
             pods.into_iter().for_each(|pod| self.compile(pod));
         }
     }
 
-    /// The nodes promised to pods that stand in this pod's way, as plugins see these; compile them before.
-    pub(crate) fn nominated_to_place(&self, id: PodId) -> Vec<(NodeOrd, Vec<PodToPlace<'_>>)> {
-        let nodes = self.nominated_beside(id).into_iter();
+    /// The nodes promised to pods that stand in this pod's way, as plugins see these; compile them before. Those that
+    /// are `planned` stand where they are planned.
+    pub(crate) fn nominated_to_place(&self, id: PodId, planned: &[Planned]) -> Vec<(NodeOrd, Vec<PodToPlace<'_>>)> {
+        let nodes = self.nominated_beside(id, planned).into_iter();
         nodes
             .map(|(node, pods)| (node, pods.into_iter().filter_map(|pod| self.to_place(pod)).collect()))
             .collect()
     }
 
-    fn nominated_beside(&self, id: PodId) -> Vec<(NodeOrd, Vec<PodId>)> {
+    fn nominated_beside(&self, id: PodId, planned: &[Planned]) -> Vec<(NodeOrd, Vec<PodId>)> {
         if self.nominated.is_empty() {
             return Vec::new();
         }
@@ -258,6 +260,7 @@ impl Cluster {
         let priority = self.priority(&pod.record);
         let in_the_way = |other: &PodId| {
             *other != id
+                && !planned.iter().any(|planned| planned.pod == *other)
                 && self
                     .pods
                     .get(*other)
@@ -281,7 +284,18 @@ impl Cluster {
         }
     }
 
-    fn unindex_nomination(&mut self, id: PodId) {
+    /// The node that room is kept on for the pod because it has been promised it.
+    pub(crate) fn promised_to(&self, id: PodId) -> Option<NodeOrd> {
+        if self.nominated.is_empty() {
+            return None;
+        }
+        let pod = self.pods.get(id).filter(|pod| pod.place.is_none())?;
+        let node = pod.record.nominated_node_name()?;
+        self.nominated.get(node)?.get(&id)?;
+        self.table.by_name(node)
+    }
+
+    pub(crate) fn unindex_nomination(&mut self, id: PodId) {
         let Some(node) = self.pods.get(id).and_then(|pod| pod.record.nominated_node_name()) else {
             return;
         };

@@ -9,12 +9,12 @@
 use crate::effect::{EffectId, EffectKind, ExtenderVerb};
 use crate::engine::{Awaited, Engine, Timer};
 use crate::input::ExtenderAnswer;
-use crate::pods::PodId;
+use crate::pods::{PodId, Role};
 use crate::queue::Entity;
 use crate::settings::ExtenderSettings;
 use crate::time::Time;
 use muster_framework::Text;
-use muster_framework::record::PodSpec;
+use muster_framework::record::{PodPhase, PodSpec};
 use muster_framework::rejection::Code;
 use muster_framework::table::NodeOrd;
 use muster_framework::view::{Delta, View};
@@ -32,10 +32,8 @@ const SCORE_FACTOR: i64 = 10;
 pub(crate) struct Consultation {
     /// The nodes that are left, by name.
     allowed: FxHashSet<Text>,
-    /// The nodes that they were asked about in the first place.
-    asked: FxHashSet<Text>,
     /// Nodes that fell out, with what was said.
-    rejected: Vec<(Text, Code, Text)>,
+    rejected: FxHashMap<Text, (Code, Text)>,
     /// What they add to the scores of nodes, weights included.
     scores: FxHashMap<Text, i64>,
     /// Extenders whose filter is still to be asked, the next one last.
@@ -56,14 +54,9 @@ impl Consultation {
         self.allowed.contains(node)
     }
 
-    pub(crate) fn was_asked(&self, node: &str) -> bool {
-        self.asked.contains(node)
-    }
-
     /// Why a node fell out: how final it is, and what the extender said.
     pub(crate) fn rejection(&self, node: &str) -> Option<(Code, &Text)> {
-        let found = self.rejected.iter().find(|(name, _, _)| &**name == node)?;
-        Some((found.1, &found.2))
+        self.rejected.get(node).map(|(code, text)| (*code, text))
     }
 
     /// What extenders add to the score of a node.
@@ -130,7 +123,6 @@ impl Engine {
         to_filter.reverse();
         let names: FxHashSet<Text> = nodes.into_iter().collect();
         let consultation = Consultation {
-            asked: names.clone(),
             allowed: names,
             to_filter,
             ..Consultation::default()
@@ -150,13 +142,20 @@ impl Engine {
         let Some(profile) = pipeline.profile_of(&record.scheduler_name) else {
             return Vec::new();
         };
+        // What is planned for the other members of a gang can make nodes fit that do not fit yet: company that the pod
+        // needs, pods that it is to be spread with, and promises to members that go elsewhere.
+        let with_others = record.group().is_some();
+        if with_others && !(record.spec.affinity.is_empty() && record.spec.spread.is_empty()) {
+            let all = cluster.table.live().iter();
+            return all.map(|node| cluster.table.name(node).clone()).collect();
+        }
+        let nominated = if with_others {
+            Vec::new()
+        } else {
+            cluster.nominated_to_place(id, &[])
+        };
         let delta = Delta::default();
-        pipeline.filter(
-            profile,
-            &pod,
-            &View::new(&cluster.table, &delta),
-            &cluster.nominated_to_place(id),
-        );
+        pipeline.filter(profile, &pod, &View::new(&cluster.table, &delta), &nominated);
         pipeline
             .feasible()
             .iter()
@@ -169,11 +168,15 @@ impl Engine {
         let Some(consultation) = self.consultations.get_mut(&id) else {
             return;
         };
+        if self.stopped {
+            // Nobody will use what they say.
+            return;
+        }
         if consultation.allowed.is_empty() {
             consultation.to_filter.clear();
             consultation.prioritizing = true;
         } else if let Some(extender) = consultation.to_filter.pop() {
-            return self.ask(now, id, extender, ExtenderVerb::Filter);
+            self.ask(now, id, extender, ExtenderVerb::Filter);
         } else if !consultation.prioritizing {
             consultation.prioritizing = true;
             let mut interested = self.interested(id);
@@ -251,7 +254,6 @@ impl Engine {
     }
 
     fn consultation_failed(&mut self, now: Time, id: PodId, message: String) {
-        self.consultations.remove(&id);
         let entity = self.entity_of(id);
         let (_, size) = self.urgency_and_size(entity);
         self.queue.delay(now, entity, size);
@@ -262,7 +264,9 @@ impl Engine {
                 .get(group)
                 .map_or_else(Vec::new, |g| g.pending.iter().copied().collect()),
         };
+        // Nor is what was said of its companions kept until it is tried again.
         for member in members {
+            self.end_consultation(member);
             self.want(now, member, crate::diagnosis::SCHEDULER_ERROR, message.clone(), true);
         }
     }
@@ -287,24 +291,22 @@ impl Consultation {
                 unresolvable,
             } if verb == ExtenderVerb::Filter => {
                 let left: FxHashSet<Text> = nodes.into_iter().collect();
-                if let Some(stranger) = left.iter().find(|name| !self.allowed.contains(*name)) {
+                if let Some(stranger) = left.iter().filter(|name| !self.allowed.contains(*name)).min() {
                     let problem = format!("it names node {stranger}, which it was not asked about");
                     return if extender.ignorable { Ok(()) } else { Err(problem) };
                 }
-                let mut gone: Vec<Text> = self.allowed.difference(&left).cloned().collect();
-                gone.sort_unstable();
-                for name in gone {
-                    let find =
-                        |said: &[(Text, Text)]| said.iter().find(|(n, _)| *n == name).map(|(_, text)| text.clone());
-                    let (code, text) = match (find(&unresolvable), find(&failed)) {
-                        (Some(text), _) => (Code::UnschedulableAndUnresolvable, text),
-                        (None, Some(text)) => (Code::Unschedulable, text),
+                let unresolvable: FxHashMap<Text, Text> = unresolvable.into_iter().collect();
+                let failed: FxHashMap<Text, Text> = failed.into_iter().collect();
+                for name in self.allowed.difference(&left) {
+                    let (code, text) = match (unresolvable.get(name), failed.get(name)) {
+                        (Some(text), _) => (Code::UnschedulableAndUnresolvable, text.clone()),
+                        (None, Some(text)) => (Code::Unschedulable, text.clone()),
                         (None, None) => (
                             Code::Unschedulable,
                             format!("node(s) were rejected by extender {}", extender.name).into(),
                         ),
                     };
-                    self.rejected.push((name, code, text));
+                    self.rejected.insert(name.clone(), (code, text));
                 }
                 self.allowed = left;
                 Ok(())
@@ -322,5 +324,59 @@ impl Consultation {
             ExtenderAnswer::Failed { message } => Err(message.to_string()),
             _ => Err("the driver answered another question".to_owned()),
         }
+    }
+}
+
+// ---- the books ---------------------------------------------------------------------------------------------------
+
+impl Engine {
+    /// Whether consultations belong to pods that are to be tried, and wait for answers that can come.
+    pub(crate) fn check_consultations(&self) -> Result<(), String> {
+        for (id, consultation) in &self.consultations {
+            let pod = self.cluster.pods.get(*id);
+            let waits = pod.is_some_and(|pod| pod.place.is_none()) && self.role_without_node(*id) == Role::Pending;
+            if !waits {
+                return Err(format!("extenders are asked about {id:?}, which is not to be placed"));
+            }
+            let mut open = consultation.open.iter();
+            if let Some(effect) = open.find(|effect| !matches!(self.awaited.get(*effect), Some(Awaited::Answer { .. })))
+            {
+                return Err(format!("{id:?} waits for {effect:?}, which nobody will answer"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether answers are still to come about a pod.
+    pub(crate) fn is_consulting(&self, id: PodId) -> bool {
+        self.consultations
+            .get(&id)
+            .is_some_and(|consultation| !consultation.is_over())
+    }
+
+    /// Whether every pod that is to be placed is in the queue, by itself or with its group, or waits for extenders.
+    pub(crate) fn check_queue(&self) -> Result<(), String> {
+        for (id, pod) in self.cluster.pods.iter() {
+            let active = pod.record.phase == PodPhase::Active && pod.record.node_name.is_none();
+            if !active || pod.place.is_some() || self.role_without_node(id) != Role::Pending {
+                continue;
+            }
+            let members = pod
+                .group
+                .and_then(|(group, _)| self.groups.get(group))
+                .map(|group| &group.pending);
+            let group = pod.group.map(|(group, _)| Entity::Group(group));
+            let queued = [Some(Entity::Pod(id)), group];
+            if !queued
+                .into_iter()
+                .flatten()
+                .any(|entity| self.queue.section(entity).is_some())
+                && !self.is_consulting(id)
+                && !members.is_some_and(|members| members.iter().any(|member| self.is_consulting(*member)))
+            {
+                return Err(format!("{} is to be placed, but nobody will try it", pod.record.name));
+            }
+        }
+        Ok(())
     }
 }

@@ -38,6 +38,8 @@ struct Plan {
     failures: Vec<Failure>,
     /// One member of each class that found places for all.
     content: Vec<PodId>,
+    /// A member found no place only because extenders were not asked about nodes that could take it now.
+    asked_too_little: bool,
 }
 
 impl<'a> Cycle<'a> {
@@ -59,11 +61,11 @@ impl<'a> Cycle<'a> {
         }
         let mut plan = Plan::default();
         self.plan_member(pod, pod, &mut plan);
-        if self.asked_too_little(pod, &plan) {
-            self.engine.end_consultation(pod);
+        self.engine.end_consultation(pod);
+        if plan.asked_too_little {
+            // They are asked anew: about other nodes, so this ends.
             return self.try_pod(pod);
         }
-        self.engine.end_consultation(pod);
         let scheduled = !plan.places.is_empty();
         self.observe_attempt(pod, 1, scheduled, false);
         match plan.failures.pop() {
@@ -104,7 +106,7 @@ impl<'a> Cycle<'a> {
         }
         let plan = self.plan_group(&classes);
         if suffices(&plan) {
-            self.end_consultations(&representatives);
+            self.end_consultations(&classes);
             return self.commit_gang(id, &plan);
         }
         if classes.len() > 1 {
@@ -112,11 +114,15 @@ impl<'a> Cycle<'a> {
             classes.reverse();
             let other = self.plan_group(&classes);
             if suffices(&other) {
-                self.end_consultations(&representatives);
+                self.end_consultations(&classes);
                 return self.commit_gang(id, &other);
             }
         }
-        self.end_consultations(&representatives);
+        self.end_consultations(&classes);
+        if plan.asked_too_little {
+            // As for a pod: what they are asked about now contains every node that a plan can reach.
+            return self.try_group(id);
+        }
         let shortfall = Shortfall {
             satisfied,
             planned: plan.places.len() as u32,
@@ -135,19 +141,11 @@ impl Cycle<'_> {
         *asked.unwrap_or(&class[0])
     }
 
-    fn end_consultations(&mut self, pods: &[PodId]) {
-        pods.iter().for_each(|pod| self.engine.end_consultation(*pod));
-    }
-
-    /// Whether the plan failed only because nodes that could take the pod now were out of the question when extenders
-    /// were asked. Then they are asked anew: about other nodes, so this ends.
-    fn asked_too_little(&self, pod: PodId, plan: &Plan) -> bool {
-        let (Some(said), true) = (self.engine.consultations.get(&pod), plan.places.is_empty()) else {
-            return false;
-        };
-        let table = &self.engine.cluster.table;
-        let mut feasible = self.engine.pipeline.unasked().iter();
-        feasible.any(|node| !said.was_asked(table.name(*node)))
+    /// All members, not only those that were asked about now: who was asked about may have become another's twin since.
+    fn end_consultations(&mut self, classes: &[Vec<PodId>]) {
+        for pod in classes.iter().flatten() {
+            self.engine.end_consultation(*pod);
+        }
     }
 }
 
@@ -179,7 +177,7 @@ impl Cycle<'_> {
             profile,
             &pod,
             &view,
-            &cluster.nominated_to_place(id),
+            &cluster.nominated_to_place(id, &plan.places),
             wanted,
             consultations.get(&asked),
         ) {
@@ -195,14 +193,17 @@ impl Cycle<'_> {
                     bindings,
                 });
             }
-            None => plan.failures.push(Failure {
-                rejected: Rejected {
-                    pod: id,
-                    plugins: pipeline.rejecting_plugins(profile),
-                },
-                message: diagnosis::no_node(&cluster.table, pipeline.rejections()),
-                without_place: vec![id],
-            }),
+            None => {
+                plan.asked_too_little |= !pipeline.unasked().is_empty();
+                plan.failures.push(Failure {
+                    rejected: Rejected {
+                        pod: id,
+                        plugins: pipeline.rejecting_plugins(profile),
+                    },
+                    message: diagnosis::no_node(&cluster.table, pipeline.rejections()),
+                    without_place: vec![id],
+                });
+            }
         }
     }
 
@@ -290,7 +291,8 @@ impl Cycle<'_> {
         }
         self.engine.depart(self.now, &plan.places);
         let left = self.pending(id).len() as u32;
-        if left == 0 {
+        if left == 0 || self.engine.queue.section(Entity::Group(id)).is_some() {
+            // All are on their way, or have had their places taken back at once and wait to be tried again.
             return;
         }
         // More members than places: the gang goes, the others wait for room.

@@ -90,7 +90,7 @@ pub struct Engine {
     pub(crate) observations: Vec<Observation>,
     last_effect: u64,
     recovered: bool,
-    stopped: bool,
+    pub(crate) stopped: bool,
 }
 
 /// Where one pod of ours stands.
@@ -272,7 +272,10 @@ impl Engine {
     /// # Errors
     /// Says what does not.
     pub fn check(&self) -> Result<(), String> {
-        self.cluster.check()
+        self.cluster.check()?;
+        self.check_departures()?;
+        self.check_consultations()?;
+        self.check_queue()
     }
 }
 

@@ -80,6 +80,13 @@ impl PodFacts {
         self.rare.as_ref()?.nominated_node_name.as_ref()
     }
 
+    /// Forgets the node that it has been promised.
+    pub(crate) fn forget_promise(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.nominated_node_name = None;
+        }
+    }
+
     /// `spec.priorityClassName`, where its priority is not filled in.
     pub(crate) fn priority_class_name(&self) -> Option<&Text> {
         self.rare.as_ref()?.priority_class_name.as_ref()

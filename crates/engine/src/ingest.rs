@@ -16,6 +16,7 @@ use muster_framework::compiled::CompiledSpec;
 use muster_framework::event::{ClusterEvent, NodeChanges, ObjectChange, StorageEvent};
 use muster_framework::group::{GroupKey, GroupPolicy};
 use muster_framework::record::{Kind, NodeRecord, PodPhase, PodRecord};
+use muster_framework::table::NodeOrd;
 use muster_framework::view::{Delta, View};
 use rustc_hash::FxHashMap;
 
@@ -50,8 +51,9 @@ impl Engine {
             Object::Storage(object) => {
                 if let Some(event) = self.cluster.apply_storage(object, seen) {
                     self.wake(now, ClusterEvent::Storage(event), storage_label(event));
-                    self.look_at_preparations(now);
                 }
+                // A new version of an object that says the same is no news for plugins: it is for whoever wrote it.
+                self.look_at_preparations(now);
             }
         }
     }
@@ -272,13 +274,16 @@ impl Engine {
         if is_stale(record.resource_version, pod.record.resource_version) {
             return;
         }
-        let (facts, condition) = PodFacts::of(record);
+        let (mut facts, condition) = PodFacts::of(record);
+        self.pipeline.drop_promise_of_held(&mut facts);
         if pod.report.writing.is_none() && pod.report.written != condition {
             pod.report.written = condition;
         }
+        let promised = self.cluster.promised_to(id);
         let Some(old) = self.cluster.replace(id, facts) else {
             return;
         };
+        let promised = promised.filter(|node| self.cluster.promised_to(id) != Some(*node));
         let Some(pod) = self.cluster.pods.get(id) else { return };
         let new = &pod.record;
         let charged = pod.place.as_ref().and_then(|place| place.charged);
@@ -300,10 +305,14 @@ impl Engine {
             self.wake(now, ClusterEvent::AssignedPodUpdate(node), "AssignedPodUpdatePodLabel");
         }
         self.settle(now, id, changed, "UnschedulablePodUpdate");
+        let place = self.cluster.pods.get(id).and_then(|pod| pod.place.as_ref());
+        let promised = promised.filter(|node| place.is_none_or(|place| place.charged != Some(*node)));
+        self.wake_for_promise(now, id, promised);
     }
 
     fn add_pod(&mut self, record: PodRecord, seen: u32) -> PodId {
         let (mut facts, condition) = PodFacts::of(record);
+        self.pipeline.drop_promise_of_held(&mut facts);
         let shape = self.cluster.acquire_shape(&mut facts);
         let key = facts.group().cloned().map(|link| GroupKey {
             namespace: facts.namespace.clone(),
@@ -348,6 +357,10 @@ impl Engine {
             self.role_without_node(id)
         };
         self.set_role(id, role);
+        if changed || role != Role::Pending {
+            // What extenders were asked about is not what it was.
+            self.end_consultation(id);
+        }
         let group = self.cluster.pods.get(id).and_then(|pod| pod.group);
         match group {
             Some((group, _)) if changed || old_role != Some(role) => self.evaluate_group(now, group, Some(id), event),
@@ -396,7 +409,9 @@ impl Engine {
             return false;
         };
         match place.bind.map(|bind| bind.stage) {
-            Some(BindStage::Preparing | BindStage::Ready | BindStage::Sent | BindStage::Reading) => true,
+            // Nothing has been told to anybody yet: what may not be tried now need not be bound in the end.
+            Some(BindStage::Preparing | BindStage::Ready) => self.role_without_node(id) == Role::Pending,
+            Some(BindStage::Sent | BindStage::Reading) => true,
             Some(BindStage::Confirmed { lists_begun }) => self.lists[Kind::Pod as usize].begun == lists_begun,
             None => false,
         }
@@ -451,6 +466,8 @@ impl Engine {
             .is_some_and(|pod| !pod.record.spec.anti_affinity.is_empty());
         let place = self.cluster.unplace(id);
         if place.as_ref().is_some_and(|place| place.bind.is_some()) {
+            // From here on it does not count for those of its gang that prepare; the caller knows what it is instead.
+            self.set_role(id, Role::Lost);
             self.end_preparation(now, id);
         }
         if let Some(node) = place.and_then(|place| place.charged) {
@@ -465,7 +482,24 @@ impl Engine {
         }
     }
 
+    /// A node is not kept for a pod any more: wakes who could use the room.
+    ///
+    /// Source: `pkg/scheduler.deletePodFromSchedulingQueue`.
+    pub(crate) fn wake_for_promise(&mut self, now: Time, id: PodId, node: Option<NodeOrd>) {
+        let Some(node) = node else { return };
+        let pod = self.cluster.pods.get(id);
+        let had_anti_affinity = pod.is_some_and(|pod| !pod.record.spec.anti_affinity.is_empty());
+        let event = ClusterEvent::AssignedPodDelete {
+            node,
+            had_anti_affinity,
+        };
+        self.wake(now, event, "AssignedPodDelete");
+    }
+
     pub(crate) fn delete_pod(&mut self, now: Time, id: PodId) {
+        let promised = self.cluster.promised_to(id);
+        self.cluster.unindex_nomination(id);
+        self.wake_for_promise(now, id, promised);
         self.give_back(now, id);
         self.end_consultation(id);
         self.queue.remove(Entity::Pod(id));
@@ -487,7 +521,9 @@ impl Engine {
         match role {
             Role::Pending => {
                 let section = self.queue.section(entity);
-                if section.is_none() || changed || section == Some(crate::Section::Gated) {
+                // Answers of extenders bring back what waits for them.
+                let is_lost = section.is_none() && !self.is_consulting(id);
+                if is_lost || changed || section == Some(crate::Section::Gated) {
                     let urgency = self.urgency_of_pod(id);
                     self.queue.enqueue(now, entity, urgency, 1, event);
                 }
@@ -528,6 +564,12 @@ impl Engine {
         let pending = self.pending_of(id, trigger);
         for pod in pending {
             self.queue.remove(Entity::Pod(pod));
+        }
+        if !self.consultations.is_empty() {
+            // Nobody knows how old their answers are when the group may be tried again.
+            for pod in self.pending_of(id, None) {
+                self.end_consultation(pod);
+            }
         }
         let size = self.groups.get(id).map_or(0, |group| group.pending.len());
         if size == 0 {

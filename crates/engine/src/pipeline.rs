@@ -1,6 +1,7 @@
 //! One pass of the pipeline: filters narrow the nodes, scores order them, a content hash breaks ties.
 
 use crate::consultation::Consultation;
+use crate::facts::PodFacts;
 use muster_framework::Text;
 use muster_framework::event::{ClusterEvent, Hint};
 use muster_framework::node_set::NodeSet;
@@ -37,10 +38,15 @@ impl ProfileOrd {
 /// The profiles and the memory that passes use again and again.
 pub(crate) struct Pipeline {
     profiles: Vec<Profile>,
+    /// A pod that may not be queued keeps the node that it was promised. Source: `PriorityQueue.moveToActiveQ`, which before
+    /// 1.37 tells the nominator of pods that pass PreEnqueue only.
+    keeps_promises: bool,
     seed: u64,
     feasible: NodeSet,
     /// Filters that have nothing to judge for the pod of the last pass, as bits by index.
     skipped: u32,
+    /// Filters that narrowed the choice by names for the pod of the last pass, as bits by index.
+    narrowing: u32,
     rejections: Rejections,
     /// Nodes that extenders were not asked about, in the last pass.
     unasked: Vec<NodeOrd>,
@@ -89,9 +95,11 @@ impl Pipeline {
     pub(crate) fn new(specs: &[ProfileSpec], minor: KubeMinor, seed: u64, table: &mut NodeTable) -> Pipeline {
         Pipeline {
             profiles: specs.iter().map(|spec| Profile::new(spec, minor, table)).collect(),
+            keeps_promises: minor >= KubeMinor::V1_37,
             seed,
             feasible: NodeSet::default(),
             skipped: 0,
+            narrowing: 0,
             rejections: Rejections::counting(),
             unasked: Vec::new(),
             scores: Vec::new(),
@@ -190,14 +198,15 @@ impl Pipeline {
         &self.rejections
     }
 
-    /// The plugins that rejected nodes in the last pass, as bits by index among the filters.
+    /// The plugins that rejected nodes in the last pass, as bits by index among the filters. Whoever narrowed the choice by
+    /// names is among them, alone or with others.
     pub(crate) fn rejecting_plugins(&self, profile: ProfileOrd) -> u32 {
         let rejecting = |name: &str| self.rejections.by_plugin().iter().any(|(plugin, _)| *plugin == name);
-        let extenders = if rejecting(EXTENDER) { EXTENDERS } else { 0 };
+        let beside = self.narrowing | if rejecting(EXTENDER) { EXTENDERS } else { 0 };
         let filters = self.profile(profile).filters().enumerate();
         filters
             .filter(|(_, (name, _))| rejecting(name))
-            .fold(extenders, |bits, (at, _)| bits | 1 << at)
+            .fold(beside, |bits, (at, _)| bits | 1 << at)
     }
 
     /// Whether an event can help a pod that these plugins rejected: a hint first, then a look at the event's node.
@@ -283,6 +292,7 @@ impl Pipeline {
     /// do not.
     fn pre_filter(&mut self, profile: ProfileOrd, pod: &PodToPlace<'_>, view: &View<'_>) -> bool {
         self.skipped = 0;
+        self.narrowing = 0;
         let mut rejected: Option<PodRejection> = None;
         let mut narrowed: Option<BTreeSet<Text>> = None;
         let mut narrowing: Vec<&'static str> = Vec::new();
@@ -291,6 +301,7 @@ impl Pipeline {
                 PreFilter::Judge => {}
                 PreFilter::Skip => self.skipped |= 1 << at,
                 PreFilter::Narrow(names) => {
+                    self.narrowing |= 1 << at;
                     narrowing.push(plugin);
                     narrowing.sort_unstable();
                     let both: BTreeSet<Text> = match narrowed.take() {
@@ -425,6 +436,15 @@ impl Pipeline {
             return Bindings::default();
         }
         plan_bindings(pod, view, node)
+    }
+
+    /// Forgets the node that a pod has been promised where Kubernetes does.
+    pub(crate) fn drop_promise_of_held(&self, pod: &mut PodFacts) {
+        let profile = self.profile_of(&pod.scheduler_name).or_else(|| self.first_profile());
+        let is_held = |profile| self.held_by(profile, &pod.to_enqueue()).is_some();
+        if !self.keeps_promises && pod.nominated_node_name().is_some() && profile.is_some_and(is_held) {
+            pod.forget_promise();
+        }
     }
 
     /// Why a pod is kept out of the queue, by the first plugin that keeps it out.

@@ -9,7 +9,8 @@ use crate::diagnosis;
 use crate::effect::{EffectId, EffectKind};
 use crate::engine::{Awaited, Engine, Timer};
 use crate::input::Outcome;
-use crate::pods::{Bind, BindStage, PodId};
+use crate::pods::{Bind, BindStage, PodId, Role};
+use crate::queue::Entity;
 use crate::time::Time;
 use muster_framework::Text;
 use muster_framework::event::ClusterEvent;
@@ -61,27 +62,55 @@ pub(crate) enum Patched {
 }
 
 impl Engine {
-    /// Takes the planned places. Binds go out at once if nothing has to be prepared, or else when all is.
+    /// Takes the planned places. Binds go out at once if nothing has to be prepared, or else when all is. Members of a gang
+    /// that is preparing already leave together with those before them, which count towards their quorum.
     pub(crate) fn depart(&mut self, now: Time, places: &[Planned]) {
-        if places.iter().all(|planned| planned.bindings.is_empty()) {
+        let Some(first) = places.first() else { return };
+        let before = self.departure_of_gang(first.pod);
+        if before.is_none() && places.iter().all(|planned| planned.bindings.is_empty()) {
             for planned in places {
                 self.assume(now, planned, BindStage::Ready);
                 self.send_bind(planned.pod);
             }
             return;
         }
-        self.departures.last += 1;
-        let departure = DepartureId(self.departures.last);
-        let members = places.iter().map(|planned| planned.pod).collect();
-        self.departures.departures.insert(departure, members);
+        let departure = before.unwrap_or_else(|| {
+            self.departures.last += 1;
+            DepartureId(self.departures.last)
+        });
+        let members = self.departures.departures.entry(departure).or_default();
+        members.extend(places.iter().map(|planned| planned.pod));
+        let to_prepare = || places.iter().filter(|planned| !planned.bindings.is_empty());
         for planned in places {
-            if planned.bindings.is_empty() {
-                self.assume(now, planned, BindStage::Ready);
+            let stage = if planned.bindings.is_empty() {
+                BindStage::Ready
             } else {
-                self.assume(now, planned, BindStage::Preparing);
-                self.prepare(now, planned, departure);
-            }
+                BindStage::Preparing
+            };
+            self.assume(now, planned, stage);
         }
+        for planned in to_prepare() {
+            self.prepare(planned, departure);
+        }
+        // Some may be ready, or have failed, from the start: nobody is looked at before everybody has been written down.
+        for planned in to_prepare() {
+            self.wait_for_volumes(now, planned.pod);
+        }
+    }
+
+    /// The departure of the pod's gang that has not left yet.
+    fn departure_of_gang(&self, id: PodId) -> Option<DepartureId> {
+        let Entity::Group(group) = self.entity_of(id) else {
+            return None;
+        };
+        let of_group = |member: &PodId| {
+            let pod = self.cluster.pods.get(*member);
+            pod.and_then(|pod| pod.group).is_some_and(|(other, _)| other == group)
+        };
+        let mut departures = self.departures.departures.iter();
+        departures
+            .find(|(_, members)| members.iter().any(of_group))
+            .map(|(departure, _)| *departure)
     }
 
     fn assume(&mut self, now: Time, planned: &Planned, stage: BindStage) {
@@ -89,14 +118,17 @@ impl Engine {
             return;
         };
         pod.report.want_nothing();
+        let promised = self.cluster.promised_to(planned.pod);
         let node = self.cluster.table.name(planned.node).clone();
         let bind = Bind {
             effect: EffectId(0),
             stage,
         };
         self.cluster.place(planned.pod, &node, Some(bind));
-        self.set_role(planned.pod, crate::pods::Role::Placed);
+        let promised = promised.filter(|promised| *promised != planned.node);
+        self.set_role(planned.pod, Role::Placed);
         self.wake_for_company(now, planned.pod);
+        self.wake_for_promise(now, planned.pod, promised);
     }
 
     fn send_bind(&mut self, id: PodId) {
@@ -119,7 +151,7 @@ impl Engine {
     }
 
     /// Writes what of a pod's volumes has to be written.
-    fn prepare(&mut self, now: Time, planned: &Planned, departure: DepartureId) {
+    fn prepare(&mut self, planned: &Planned, departure: DepartureId) {
         let Some(owner) = self.cluster.pods.get(planned.pod).map(|pod| pod.reference()) else {
             return;
         };
@@ -161,7 +193,6 @@ impl Engine {
             deadline: None,
         };
         self.departures.preparing.insert(planned.pod, preparation);
-        self.wait_for_volumes(now, planned.pod);
     }
 
     /// A patch has been answered.
@@ -267,6 +298,7 @@ impl Engine {
         let Some(preparation) = self.departures.preparing.remove(&id) else {
             return;
         };
+        self.forget_deadline(id, &preparation);
         self.forget_bindings(now, id);
         let place = self.cluster.pods.get_mut(id).and_then(|pod| pod.place.as_mut());
         if let Some(bind) = place.and_then(|place| place.bind.as_mut()) {
@@ -285,6 +317,15 @@ impl Engine {
         if self.lacks_quorum(*first) {
             let message = "binding volumes: members of the pod group were lost meanwhile".to_owned();
             return self.take_back(now, &members, members[0], message);
+        }
+        let has_no_node = |member: &&PodId| {
+            let pod = self.cluster.pods.get(**member);
+            pod.and_then(|pod| pod.place.as_ref())
+                .is_none_or(|place| place.charged.is_none())
+        };
+        if let Some(culprit) = members.iter().find(has_no_node) {
+            let message = "binding volumes: the node is gone".to_owned();
+            return self.take_back(now, &members, *culprit, message);
         }
         members.into_iter().for_each(|member| self.send_bind(member));
     }
@@ -319,13 +360,31 @@ impl Engine {
         }
         self.bind_failed(now, culprit, message.clone());
         for member in members.iter().filter(|member| **member != culprit) {
-            self.want(now, *member, diagnosis::SCHEDULER_ERROR, message.clone(), true);
+            // What is a gang's member now may have been a single pod's business ever since the gang was planned.
+            match self.cluster.pods.get(*member).and_then(|pod| pod.group) {
+                Some((group, _)) => self.evaluate_group(now, group, Some(*member), "ScheduleAttemptFailure"),
+                None => self.requeue(
+                    now,
+                    *member,
+                    self.role_without_node(*member),
+                    false,
+                    "ScheduleAttemptFailure",
+                ),
+            }
+            if self.role_without_node(*member) == Role::Pending {
+                self.want(now, *member, diagnosis::SCHEDULER_ERROR, message.clone(), true);
+            }
         }
     }
 
     /// A pod gives its place back: it is in no departure any more.
     pub(crate) fn end_preparation(&mut self, now: Time, id: PodId) {
-        let preparation = self.departures.preparing.remove(&id);
+        if let Some(preparation) = self.departures.preparing.remove(&id) {
+            self.forget_deadline(id, &preparation);
+            for effect in preparation.open {
+                self.awaited.remove(&effect);
+            }
+        }
         self.forget_bindings(now, id);
         let of = |members: &Vec<PodId>| members.contains(&id);
         let mut departures = self.departures.departures.iter();
@@ -335,13 +394,16 @@ impl Engine {
         else {
             return;
         };
-        for effect in preparation.into_iter().flat_map(|preparation| preparation.open) {
-            self.awaited.remove(&effect);
-        }
         if let Some(members) = self.departures.departures.get_mut(&departure) {
             members.retain(|member| *member != id);
         }
         self.leave_if_ready(now, departure);
+    }
+
+    fn forget_deadline(&mut self, id: PodId, preparation: &Preparation) {
+        if let Some(deadline) = preparation.deadline {
+            self.timers.remove(&(deadline, Timer::VolumesOverdue(id)));
+        }
     }
 
     fn forget_bindings(&mut self, now: Time, id: PodId) {
@@ -350,6 +412,49 @@ impl Engine {
         };
         for event in self.cluster.table.volumes_mut().forget(&owner) {
             self.wake(now, ClusterEvent::Storage(event), "AssignedPodDelete");
+        }
+    }
+}
+
+// ---- the books ---------------------------------------------------------------------------------------------------
+
+impl Engine {
+    /// Whether departures, the stages of binds and the reservations of volumes say the same.
+    pub(crate) fn check_departures(&self) -> Result<(), String> {
+        let Departures {
+            departures, preparing, ..
+        } = &self.departures;
+        for (id, pod) in self.cluster.pods.iter() {
+            let stage = pod.place.as_ref().and_then(|place| place.bind).map(|bind| bind.stage);
+            let name = &pod.record.name;
+            let departs = departures.values().filter(|members| members.contains(&id)).count();
+            if departs != usize::from(matches!(stage, Some(BindStage::Preparing | BindStage::Ready))) {
+                return Err(format!("{name} is in {departs} departures, its bind is at {stage:?}"));
+            }
+            if preparing.contains_key(&id) != (stage == Some(BindStage::Preparing)) {
+                return Err(format!("{name} prepares otherwise than its bind says: {stage:?}"));
+            }
+            if self.cluster.table.volumes().bindings_of(&pod.record.uid).is_some() && !preparing.contains_key(&id) {
+                return Err(format!("{name} keeps volumes reserved, but does not prepare"));
+            }
+        }
+        for (id, preparation) in preparing {
+            let members = departures.get(&preparation.departure);
+            if self.cluster.pods.get(*id).is_none() || members.is_none_or(|members| !members.contains(id)) {
+                return Err(format!("{id:?} prepares for no departure"));
+            }
+            if let Some(effect) = preparation
+                .open
+                .iter()
+                .find(|effect| !self.awaited.contains_key(*effect))
+            {
+                return Err(format!("{id:?} waits for {effect:?}, which nobody will answer"));
+            }
+        }
+        let waits = |departure| preparing.values().any(|preparation| preparation.departure == departure);
+        match departures.keys().find(|departure| !waits(**departure)) {
+            Some(departure) => Err(format!("{departure:?} waits for nobody")),
+            None => Ok(()),
         }
     }
 }

@@ -82,9 +82,6 @@ pub struct Scene {
     pipeline: Pipeline,
     /// By profile, whether anything scores in it.
     scores: Vec<bool>,
-    /// A pod that may not be queued keeps the node that it was promised. Source: `PriorityQueue.moveToActiveQ`, which before
-    /// 1.37 tells the nominator of pods that pass PreEnqueue only.
-    keeps_promises: bool,
 }
 
 impl Scene {
@@ -97,7 +94,6 @@ impl Scene {
             cluster,
             pipeline,
             scores,
-            keeps_promises: minor >= KubeMinor::V1_37,
         }
     }
 
@@ -131,8 +127,8 @@ impl Scene {
     }
 
     fn add_pod(&mut self, record: PodRecord) -> PodId {
-        let may_be_promised = self.keeps_promises || self.held_by_plugin(&record).is_none();
         let (mut record, _) = PodFacts::of(record);
+        self.pipeline.drop_promise_of_held(&mut record);
         let shape = self.cluster.acquire_shape(&mut record);
         let node = record.node_name.clone();
         let id = self.cluster.pods.insert(Pod {
@@ -147,8 +143,7 @@ impl Scene {
         });
         match node {
             Some(node) => self.cluster.place(id, &node, None),
-            None if may_be_promised => self.cluster.index_nomination(id),
-            None => {}
+            None => self.cluster.index_nomination(id),
         }
         id
     }
@@ -227,7 +222,7 @@ impl Scene {
                 ..Evaluation::default()
             });
         }
-        pipeline.filter(profile, &pod, &view, &cluster.nominated_to_place(id));
+        pipeline.filter(profile, &pod, &view, &cluster.nominated_to_place(id, &[]));
         let mut evaluation = verdicts(table, pipeline);
         if !pipeline.feasible().is_empty() {
             let mut witness = Witness::new(table, pipeline.feasible());

@@ -264,3 +264,120 @@ fn a_pod_that_goes_while_an_extender_thinks_leaves_nothing_behind() {
     assert_eq!(world.engine.stats().in_flight, 0);
     assert!(world.bound().is_empty());
 }
+
+/// Changes a pod in the API.
+fn change(world: &mut World, name: &str, change: impl FnOnce(&mut PodRecord)) {
+    let mut pod = world.pods[name].clone();
+    change(&mut pod);
+    world.pod(pod);
+}
+
+#[test]
+fn answers_about_a_pod_that_is_on_a_node_by_now_do_not_place_it_again() {
+    for answer in [filtered(&["n2"], &[]), failed()] {
+        let mut world = world_with(vec![extender("http://a")], 2);
+        world.pod(pod("web", 100));
+        let asked = questions(&mut world);
+        change(&mut world, "web", |pod| pod.node_name = Some("n1".into()));
+        world.done(asked[0].0, answer);
+        world.advance(Duration::from_secs(60));
+        assert_eq!(world.bound()["web"], "n1");
+        assert_eq!(world.engine.stats().pending, [0; 4]);
+        assert_eq!(world.engine.stats().in_flight, 0);
+    }
+}
+
+#[test]
+fn answers_about_a_pod_that_is_gated_by_now_do_not_let_it_go() {
+    for answer in [filtered(&["n1"], &[]), failed()] {
+        let mut world = world_with(vec![extender("http://a")], 1);
+        world.pod(pod("web", 100));
+        let asked = questions(&mut world);
+        change(&mut world, "web", |pod| pod.scheduling_gates = Box::new(["g".into()]));
+        world.done(asked[0].0, answer);
+        world.advance(Duration::from_secs(60));
+        assert_eq!(world.engine.stats().pending, [0, 0, 0, 1]);
+        change(&mut world, "web", |pod| pod.scheduling_gates = Box::new([]));
+        assert_eq!(
+            questions(&mut world).len(),
+            1,
+            "what was said before has been forgotten"
+        );
+    }
+}
+
+#[test]
+fn a_pod_that_changes_while_an_extender_thinks_is_asked_about_anew() {
+    let mut world = world_with(vec![extender("http://a")], 2);
+    world.pod(pod("web", 100));
+    let before = questions(&mut world);
+    change(&mut world, "web", |pod| {
+        pod.labels = [("app", "web")].into_iter().collect();
+    });
+    let after = questions(&mut world);
+    assert_eq!(after.len(), 1);
+    world.done(before[0].0, filtered(&["n1"], &[]));
+    world.run();
+    assert!(world.bound().is_empty());
+    world.done(after[0].0, filtered(&["n2"], &[]));
+    world.run();
+    assert_eq!(world.bound()["web"], "n2");
+}
+
+#[test]
+fn a_member_that_needs_the_company_of_its_gang_is_asked_about_nodes_that_fit_only_then() {
+    let mut world = world_with(vec![extender("http://a")], 2);
+    world.workload(workload("train", &[("w", gang(2))]));
+    let term = muster_framework::record::PodAffinityTerm {
+        selector: Some(muster_framework::selector::LabelSelector {
+            requirements: Box::new([muster_framework::selector::Requirement {
+                key: "app".into(),
+                operator: muster_framework::selector::Operator::In,
+                values: Box::new(["lead".into()]),
+            }]),
+        }),
+        namespaces: muster_framework::record::NamespaceScope {
+            names: Box::new(["default".into()]),
+            selector: None,
+        },
+        topology_key: "kubernetes.io/hostname".into(),
+    };
+    let mut lead = member("lead", 500, "train", "w", "");
+    lead.labels = [("app", "lead")].into_iter().collect();
+    let mut follower = member("follower", 400, "train", "w", "");
+    std::sync::Arc::make_mut(&mut follower.spec).affinity = Box::new([term]);
+    world.pod(lead);
+    world.pod(follower);
+    let mut n_asked = 0;
+    for _ in 0..4 {
+        for (id, _, _, nodes) in questions(&mut world) {
+            n_asked += 1;
+            let left: Vec<&str> = nodes.iter().map(String::as_str).filter(|name| *name == "n2").collect();
+            world.done(id, filtered(&left, &[]));
+        }
+    }
+    let bound = world.bound();
+    assert_eq!((n_asked, bound.len()), (2, 2), "{bound:?}");
+    assert!(
+        bound.values().all(|node| node == "n2"),
+        "extenders have a say in both: {bound:?}"
+    );
+}
+
+#[test]
+fn a_gang_is_asked_about_nodes_that_came_while_extenders_thought() {
+    let mut world = world_with(vec![extender("http://a")], 1);
+    world.workload(workload("train", &[("w", gang(2))]));
+    for n in 0..2 {
+        world.pod(member(&format!("m{n}"), 600, "train", "w", ""));
+    }
+    let asked = questions(&mut world);
+    world.node(node("n2", 1000));
+    world.done(asked[0].0, filtered(&["n1"], &[]));
+    let asked = questions(&mut world);
+    assert_eq!(asked.len(), 1, "no event will come that could help");
+    assert_eq!(asked[0].3, ["n1", "n2"]);
+    world.done(asked[0].0, filtered(&["n1", "n2"], &[]));
+    world.run();
+    assert_eq!(world.bound().len(), 2);
+}

@@ -576,3 +576,80 @@ fn a_gang_whose_urgent_member_is_gone_is_as_urgent_as_the_rest() {
     let first = world.engine.poll(world.now).unwrap();
     assert!(matches!(first.kind, EffectKind::Bind { pod, .. } if &*pod.name == "a"));
 }
+
+// ---- promised nodes ----------------------------------------------------------------------------------------------
+
+fn promised(name: &str, milli_cpu: i64, node: &str) -> PodRecord {
+    PodRecord {
+        nominated_node_name: Some(node.into()),
+        ..pod(name, milli_cpu)
+    }
+}
+
+/// Nothing can take the pod that has been promised the node, but room is kept for it.
+fn choosy(pod: PodRecord) -> PodRecord {
+    let mut pod = pod;
+    Arc::make_mut(&mut pod.spec).node_selector = [("zone", "none")].into_iter().collect();
+    pod
+}
+
+#[test]
+fn whoever_could_use_room_that_was_kept_for_another_is_woken_when_it_is_kept_no_more() {
+    let ends: [fn(&mut World); 4] = [
+        |world| world.delete(Kind::Pod, "first"),
+        |world| {
+            let mut pod = world.pods["first"].clone();
+            pod.nominated_node_name = None;
+            world.pod(pod);
+        },
+        |world| {
+            let mut pod = world.pods["first"].clone();
+            pod.node_name = Some("n2".into());
+            world.pod(pod);
+        },
+        |world| {
+            let mut pod = world.pods["first"].clone();
+            pod.terminating = true;
+            world.pod(pod);
+        },
+    ];
+    for (at, end) in ends.into_iter().enumerate() {
+        let mut world = World::new(&[node("n1", 1000), node("n2", 100)]);
+        world.pod(choosy(promised("first", 800, "n1")));
+        world.pod(pod("second", 800));
+        world.run();
+        assert!(world.bound().is_empty(), "room is kept");
+        end(&mut world);
+        world.advance(Duration::from_secs(5));
+        assert_eq!(world.bound().get("second").map(String::as_str), Some("n1"), "{at}");
+    }
+}
+
+/// Before 1.37 no room is kept for a pod that is gated.
+#[test]
+fn a_gated_pod_keeps_no_room() {
+    let mut world = World::new(&[node("n1", 1000)]);
+    world.pod(PodRecord {
+        scheduling_gates: Box::new(["g".into()]),
+        ..promised("first", 800, "n1")
+    });
+    world.pod(pod("second", 800));
+    world.run();
+    assert_eq!(world.bound()["second"], "n1");
+}
+
+#[test]
+fn members_of_a_gang_that_are_planned_are_not_in_the_way_as_promised_too() {
+    let mut world = World::new(&[node("n1", 1000)]);
+    world.workload(workload("train", &[("w", gang(2))]));
+    world.pod(PodRecord {
+        nominated_node_name: Some("n1".into()),
+        ..member("a", 500, "train", "w", "")
+    });
+    world.pod(PodRecord {
+        nominated_node_name: Some("n1".into()),
+        ..member("b", 500, "train", "w", "")
+    });
+    world.run();
+    assert_eq!(world.bound().len(), 2);
+}

@@ -283,3 +283,97 @@ fn a_gang_that_loses_a_member_while_it_waits_for_volumes_does_not_go_short() {
     world.advance(Duration::from_secs(30));
     assert_eq!(world.bound().len(), 2);
 }
+
+#[test]
+fn a_gang_that_loses_the_member_it_waits_for_does_not_go_short() {
+    let mut world = World::new(&[node("n1", 1000)]);
+    world.apply(class("fast", "csi.example.com"));
+    world.workload(workload("train", &[("w", gang(3))]));
+    put_claim(&mut world, claim("a", "fast"));
+    world.pod(with_claim(member("a", 100, "train", "w", ""), "a"));
+    world.pod(member("b", 100, "train", "w", ""));
+    world.pod(member("c", 100, "train", "w", ""));
+    world.run();
+    world.delete(Kind::Pod, "a");
+    world.advance(Duration::from_secs(30));
+    assert_eq!(binds(&world), 0);
+}
+
+#[test]
+fn a_member_that_comes_while_its_gang_waits_for_volumes_waits_with_it() {
+    let mut world = World::new(&[node("n1", 1000)]);
+    world.apply(class("fast", "csi.example.com"));
+    world.workload(workload("train", &[("w", gang(2))]));
+    put_claim(&mut world, claim("a", "fast"));
+    world.pod(with_claim(member("a", 100, "train", "w", ""), "a"));
+    world.pod(member("b", 100, "train", "w", ""));
+    world.run();
+    world.pod(member("late", 100, "train", "w", ""));
+    world.advance(Duration::from_secs(30));
+    assert_eq!(binds(&world), 0, "those that it counts on may never come to be bound");
+    bind_claim(&mut world, "a", "fast", 30);
+    world.run();
+    assert_eq!(world.bound().len(), 3);
+}
+
+/// The claim has its node already, and its volume cannot be used there: known at once.
+#[test]
+fn a_member_that_fails_at_once_takes_its_gang_back_in_one_piece() {
+    let mut world = World::new(&[node("n1", 1000)]);
+    world.apply(class("fast", "csi.example.com"));
+    world.workload(workload("train", &[("w", gang(2))]));
+    let reserved = VolumeRecord {
+        claim: Some(VolumeClaimRef {
+            claim: key("a"),
+            uid: "uid-a".into(),
+        }),
+        bound_by_controller: true,
+        ..volume("pv", "fast")
+    };
+    put_volume(&mut world, reserved);
+    put_claim(&mut world, claim("a", "fast"));
+    world.pod(with_claim(member("a", 200, "train", "w", ""), "a"));
+    put_claim(&mut world, claim("b", "fast"));
+    world.pod(with_claim(member("b", 100, "train", "w", ""), "b"));
+    world.run();
+    assert_eq!(binds(&world), 0);
+    world.delete(Kind::PersistentVolume, "pv");
+    world.advance(Duration::from_secs(700));
+    assert_eq!(binds(&world), 0);
+    bind_claim(&mut world, "a", "fast", 40);
+    bind_claim(&mut world, "b", "fast", 50);
+    world.advance(Duration::from_secs(700));
+    assert_eq!(world.bound().len(), 2);
+}
+
+#[test]
+fn members_whose_gang_is_none_any_more_are_tried_again_one_by_one() {
+    let mut world = World::new(&[node("n1", 1000)]);
+    world.apply(class("fast", "csi.example.com"));
+    world.workload(workload("train", &[("w", gang(2))]));
+    put_claim(&mut world, claim("a", "fast"));
+    world.pod(with_claim(member("a", 100, "train", "w", ""), "a"));
+    world.pod(member("b", 100, "train", "w", ""));
+    world.run();
+    world.workload(workload("train", &[("w", muster_framework::group::GroupPolicy::Basic)]));
+    world.delete(Kind::PersistentVolumeClaim, "a");
+    world.advance(Duration::from_secs(30));
+    assert_eq!(world.bound().keys().collect::<Vec<_>>(), ["b"]);
+}
+
+#[test]
+fn a_pod_that_is_being_deleted_does_not_wait_for_volumes() {
+    let mut world = World::new(&[node("n1", 1000)]);
+    world.apply(class("fast", "csi.example.com"));
+    put_claim(&mut world, claim("data", "fast"));
+    world.pod(with_claim(pod("web", 800), "data"));
+    world.run();
+    world.pod(PodRecord {
+        terminating: true,
+        ..world.pods["web"].clone()
+    });
+    world.pod(pod("other", 800));
+    world.run();
+    assert_eq!(world.bound().keys().collect::<Vec<_>>(), ["other"]);
+    assert_eq!(world.engine.next_wakeup(), None, "nothing is left of it");
+}

@@ -184,7 +184,7 @@ impl World {
         if kind == Kind::Pod {
             self.pods.remove(name);
         }
-        let namespace = if matches!(kind, Kind::Pod | Kind::Workload) {
+        let namespace = if matches!(kind, Kind::Pod | Kind::Workload | Kind::PersistentVolumeClaim) {
             "default"
         } else {
             ""

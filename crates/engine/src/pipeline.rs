@@ -4,8 +4,9 @@ use crate::consultation::Consultation;
 use crate::facts::PodFacts;
 use muster_framework::Text;
 use muster_framework::event::{ClusterEvent, Hint};
+use muster_framework::lanes;
 use muster_framework::node_set::NodeSet;
-use muster_framework::plugin::{PodToEnqueue, PodToPlace, PreFilter};
+use muster_framework::plugin::{PodToEnqueue, PodToPlace, PreFilter, range_of};
 use muster_framework::rejection::{Code, PodRejection, Reason, Rejections};
 use muster_framework::rules::KubeMinor;
 use muster_framework::table::{NodeOrd, NodeTable};
@@ -70,6 +71,8 @@ pub(crate) type Nominated<'a> = [(NodeOrd, Vec<PodToPlace<'a>>)];
 
 /// Scores of the nodes of a pass by one plugin, told while they are made.
 pub(crate) trait ScoreWitness {
+    /// Whether anybody looks: if not, what makes no difference need not be done.
+    const LOOKS: bool = true;
     /// Before normalising.
     fn raw(&mut self, plugin: &'static str, nodes: &NodeSet, scores: &[i64]);
     /// After normalising, with the weight that they count with.
@@ -78,6 +81,7 @@ pub(crate) trait ScoreWitness {
 
 /// Nobody looks.
 impl ScoreWitness for () {
+    const LOOKS: bool = false;
     fn raw(&mut self, _: &'static str, _: &NodeSet, _: &[i64]) {}
     fn normalized(&mut self, _: &'static str, _: i64, _: &NodeSet, _: &[i64]) {}
 }
@@ -378,13 +382,14 @@ impl Pipeline {
         }
     }
 
-    /// Scores the nodes that the last pass left: afterwards `totals` holds what the plugins add up to.
-    pub(crate) fn score(
+    /// Scores the nodes that the last pass left: afterwards `totals` holds what the plugins add up to, as far as it makes a
+    /// difference: where nobody looks, plugins that say the same of every node are left out.
+    pub(crate) fn score<W: ScoreWitness>(
         &mut self,
         profile: ProfileOrd,
         pod: &PodToPlace<'_>,
         view: &View<'_>,
-        witness: &mut impl ScoreWitness,
+        witness: &mut W,
     ) {
         let Pipeline {
             profiles,
@@ -393,30 +398,36 @@ impl Pipeline {
             totals,
             ..
         } = self;
-        totals.clear();
         totals.resize(view.table().padded_len(), 0);
         scores.resize(view.table().padded_len(), 0);
+        let mut begun = false;
         for (plugin, weight, score) in profiles[profile.0].scores() {
-            if score.skips(pod, view, feasible) {
+            if score.skips(pod, view, feasible) || (!W::LOOKS && score.is_indifferent(pod, view)) {
                 continue;
             }
             score.score(pod, view, feasible, scores);
             witness.raw(plugin, feasible, scores);
             score.normalize(pod, view, feasible, scores);
             witness.normalized(plugin, weight, feasible, scores);
-            // Whole columns: what stands at nodes that fell out is never read.
-            for (total, score) in totals.iter_mut().zip(&*scores) {
-                *total = total.wrapping_add(weight.wrapping_mul(*score));
-            }
+            add_weighted(totals, scores, weight, begun);
+            begun = true;
+        }
+        if !begun {
+            totals.fill(0);
         }
     }
 
     /// The highest total; among equals the highest hash of (seed, content of the spec, node name).
     pub(crate) fn best(&self, pod: &PodToPlace<'_>, view: &View<'_>) -> Option<NodeOrd> {
         let salt = mix(self.seed ^ pod.compiled.content_hash);
-        let total = |node: &NodeOrd| self.totals[node.index()];
-        let highest = self.feasible.iter().map(|node| total(&node)).max()?;
-        let equals = self.feasible.iter().filter(|node| total(node) == highest);
+        let [_, highest] = range_of(&self.feasible, &self.totals);
+        // Most blocks hold no node with the highest total, and that is seen without looking at nodes.
+        let blocks = self.feasible.blocks().filter(|(first, _)| {
+            let block = lanes::block(&self.totals, *first);
+            block.is_none_or(|totals| totals.iter().fold(false, |any, total| any | (*total == highest)))
+        });
+        let nodes = blocks.flat_map(|(first, bits)| NodeSet::nodes_of_block(first, bits));
+        let equals = nodes.filter(|node| self.totals[node.index()] == highest);
         equals.max_by_key(|node| mix(salt ^ view.table().name_hash(*node)))
     }
 
@@ -485,6 +496,28 @@ fn run_filters(
         }
         rejections.begin(name);
         filter.filter(pod, view, nodes, rejections);
+    }
+}
+
+/// Adds the weighted scores to the totals, or puts them in their place where none have begun yet. Whole columns: what stands
+/// at nodes that fell out is never read.
+fn add_weighted(totals: &mut [i64], scores: &[i64], weight: i64, begun: bool) {
+    // Small weights are most of them, and processors add many integers at once but multiply them one by one.
+    match weight {
+        1 => join(totals, scores, begun, |score| score),
+        2 => join(totals, scores, begun, |score| score << 1),
+        3 => join(totals, scores, begun, |score| (score << 1).wrapping_add(score)),
+        _ => join(totals, scores, begun, |score| weight.wrapping_mul(score)),
+    }
+}
+
+#[inline(always)]
+fn join(totals: &mut [i64], scores: &[i64], begun: bool, weighted: impl Fn(i64) -> i64) {
+    let both = totals.iter_mut().zip(scores);
+    if begun {
+        both.for_each(|(total, score)| *total = total.wrapping_add(weighted(*score)));
+    } else {
+        both.for_each(|(total, score)| *total = weighted(*score));
     }
 }
 

@@ -128,6 +128,12 @@ pub trait Score: Send + Sync {
         false
     }
 
+    /// Whether it is plain at once that every node will have the same score: then it need not be asked, unless somebody
+    /// wants to see the scores.
+    fn is_indifferent(&self, _pod: &PodToPlace<'_>, _view: &View<'_>) -> bool {
+        false
+    }
+
     /// Writes the raw score of each of `nodes` at its ordinal in `scores`.
     fn score(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &NodeSet, scores: &mut [i64]);
 

@@ -21,6 +21,10 @@ impl Plugin for DynamicResources {
 }
 
 impl Score for DynamicResources {
+    fn is_indifferent(&self, _pod: &PodToPlace<'_>, _view: &View<'_>) -> bool {
+        true
+    }
+
     fn score(&self, _pod: &PodToPlace<'_>, _view: &View<'_>, _nodes: &NodeSet, scores: &mut [i64]) {
         scores.fill(0);
     }

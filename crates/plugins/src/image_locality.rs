@@ -3,6 +3,7 @@
 //! It costs what the images are found on: nodes without any of them are not looked at.
 
 use crate::registry::Recipe;
+use muster_framework::image::PlacedImage;
 use muster_framework::node_set::NodeSet;
 use muster_framework::plugin::{MAX_NODE_SCORE, Plugin, PodToPlace, Score};
 use muster_framework::rules::KubeMinor;
@@ -58,20 +59,27 @@ impl Plugin for ImageLocality {
     }
 }
 
+impl ImageLocality {
+    /// The pod's images that a node has.
+    fn placed<'a>(&self, pod: &PodToPlace<'a>, view: &View<'a>) -> impl Iterator<Item = &'a PlacedImage> {
+        let of_volumes = pod.spec.volume_images.iter();
+        let counts_volumes = self.minor >= KubeMinor::V1_36;
+        let names = pod.spec.images.iter().chain(of_volumes.filter(move |_| counts_volumes));
+        let table = view.table();
+        names.filter_map(|name| table.image(name))
+    }
+}
+
 impl Score for ImageLocality {
+    fn is_indifferent(&self, pod: &PodToPlace<'_>, view: &View<'_>) -> bool {
+        self.placed(pod, view).next().is_none()
+    }
+
     fn score(&self, pod: &PodToPlace<'_>, view: &View<'_>, _nodes: &NodeSet, scores: &mut [i64]) {
         let table = view.table();
-        let of_volumes = pod.spec.volume_images.iter();
-        let of_volumes = of_volumes.filter(|_| self.minor >= KubeMinor::V1_36);
         scores.fill(0);
         let mut any = false;
-        for image in pod
-            .spec
-            .images
-            .iter()
-            .chain(of_volumes)
-            .filter_map(|name| table.image(name))
-        {
+        for image in self.placed(pod, view) {
             let spread = image.nodes().len() as f64 / table.len() as f64;
             let scaled = (image.size() as f64 * spread) as i64;
             any |= scaled != 0;

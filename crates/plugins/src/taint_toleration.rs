@@ -53,16 +53,24 @@ impl Filter for TaintToleration {
     }
 }
 
+/// How many soft taints the pod does not tolerate, by the id of each distinct set of taints.
+fn intolerable<'a>(pod: &PodToPlace<'a>, view: &View<'a>) -> impl Iterator<Item = i64> {
+    let tolerations = &pod.spec.tolerations;
+    let soft = |t: &Toleration| t.effect.is_none_or(|effect| effect == TaintEffect::PreferNoSchedule);
+    let tolerated = move |taint: &Taint| tolerations.iter().any(|t| soft(t) && t.tolerates(taint));
+    let intolerable = move |taint: &&Taint| taint.effect == TaintEffect::PreferNoSchedule && !tolerated(taint);
+    let sets = view.table().taint_sets();
+    sets.map(move |taints| taints.iter().filter(&intolerable).count() as i64)
+}
+
 impl Score for TaintToleration {
+    fn is_indifferent(&self, pod: &PodToPlace<'_>, view: &View<'_>) -> bool {
+        intolerable(pod, view).all(|count| count == 0)
+    }
+
     fn score(&self, pod: &PodToPlace<'_>, view: &View<'_>, _nodes: &NodeSet, scores: &mut [i64]) {
         let table = view.table();
-        let soft = |t: &Toleration| t.effect.is_none_or(|effect| effect == TaintEffect::PreferNoSchedule);
-        let tolerated = |taint: &Taint| pod.spec.tolerations.iter().any(|t| soft(t) && t.tolerates(taint));
-        let intolerable = |taint: &&Taint| taint.effect == TaintEffect::PreferNoSchedule && !tolerated(taint);
-        let counts: Vec<i64> = table
-            .taint_sets()
-            .map(|taints| taints.iter().filter(intolerable).count() as i64)
-            .collect();
+        let counts: Vec<i64> = intolerable(pod, view).collect();
         if counts.iter().all(|count| *count == 0) {
             scores.fill(0);
             return;

@@ -41,10 +41,16 @@ impl Case {
         })
     }
 
-    /// The case as an API server would have stored its objects: it knows no empty lists, and where there is a limit and
-    /// no request it has made one of the other.
+    /// The case as an API server would have stored its objects: it knows no empty lists, where there is a limit and no
+    /// request it has made one of the other, and a node that does not say what pods may use has all of it for them.
     pub fn as_stored(mut self) -> Case {
         self.objects.iter_mut().chain([&mut self.pod]).for_each(store);
+        for node in self.objects.iter_mut().filter(|object| object["kind"] == "Node") {
+            let states_none = node["status"]["allocatable"].as_object().is_none_or(Map::is_empty);
+            if states_none && node["status"]["capacity"].is_object() {
+                node["status"]["allocatable"] = node["status"]["capacity"].clone();
+            }
+        }
         self
     }
 

@@ -17,13 +17,29 @@ pub struct Explanation {
 }
 
 /// All of them.
-pub const EXPLANATIONS: &[Explanation] = &[Explanation {
-    name: "spread-of-promised-pods",
-    reason: "Upstream counts placed pods and pods that were promised a node by two rules that disagree: of an empty \
+pub const EXPLANATIONS: &[Explanation] = &[
+    Explanation {
+        name: "huge-pages-of-the-whole-pod",
+        reason: "Upstream's filter counts huge pages that are asked for the pod as a whole, its score does not. Muster counts \
+                 them in both.",
+        explains: is_score_of_huge_pages,
+    },
+    Explanation {
+        name: "spread-of-promised-pods",
+        reason: "Upstream counts placed pods and pods that were promised a node by two rules that disagree: of an empty \
              selector it counts no placed pod and every promised one, it counts promised pods that are terminating, and of \
              two promised pods it may mistake the emptiest domain. Muster counts both alike.",
-    explains: is_spread_of_promised_pods,
-}];
+        explains: is_spread_of_promised_pods,
+    },
+];
+
+/// The score of NodeResourcesFit, or what follows from it, for a pod that states huge pages as a whole.
+fn is_score_of_huge_pages(case: &Case, difference: &Difference) -> bool {
+    let requests = case.pod["spec"]["resources"]["requests"].as_object();
+    let huge = requests.is_some_and(|requests| requests.keys().any(|name| name.starts_with("hugepages-")));
+    let fit = ["raw.NodeResourcesFit", "plugins.NodeResourcesFit", "total"];
+    huge && difference.path.starts_with("scores.") && fit.iter().any(|part| difference.path.ends_with(part))
+}
 
 /// The explanation of a difference, if it has one.
 pub fn explanation(case: &Case, difference: &Difference) -> Option<&'static Explanation> {
@@ -39,7 +55,7 @@ fn is_spread_of_promised_pods(case: &Case, difference: &Difference) -> bool {
         .path
         .strip_prefix("nodes.")
         .and_then(|path| path.split('.').next());
-    if judged.is_none() && !difference.path.starts_with("scores.") {
+    if judged.is_none() && !difference.path.starts_with("scores") {
         return false;
     }
     let constraints = case.pod["spec"]["topologySpreadConstraints"].as_array();

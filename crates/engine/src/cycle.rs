@@ -295,6 +295,10 @@ impl Cycle<'_> {
             // All are on their way, or have had their places taken back at once and wait to be tried again.
             return;
         }
+        if plan.asked_too_little {
+            // The others are tried again at once, and extenders asked anew.
+            return self.engine.evaluate_group(self.now, id, None, "ScheduleAttemptFailure");
+        }
         // More members than places: the gang goes, the others wait for room.
         let rejected = plan.failures.iter().map(|failure| failure.rejected).collect();
         self.engine.queue.park(self.now, Entity::Group(id), left, rejected);

@@ -381,3 +381,20 @@ fn a_gang_is_asked_about_nodes_that_came_while_extenders_thought() {
     world.run();
     assert_eq!(world.bound().len(), 2);
 }
+
+#[test]
+fn members_that_stay_behind_are_asked_about_nodes_that_came_while_extenders_thought() {
+    let mut world = world_with(vec![extender("http://a")], 1);
+    world.workload(workload("train", &[("w", gang(1))]));
+    for n in 0..2 {
+        world.pod(member(&format!("m{n}"), 600, "train", "w", ""));
+    }
+    let asked = questions(&mut world);
+    world.node(node("n2", 1000));
+    world.done(asked[0].0, filtered(&["n1"], &[]));
+    let asked = questions(&mut world);
+    assert_eq!(world.bound().len(), 1);
+    world.done(asked[0].0, filtered(&["n2"], &[]));
+    world.run();
+    assert_eq!(world.bound().len(), 2);
+}

@@ -27,7 +27,7 @@ fn decisions(c: &mut Criterion) {
                 b.iter(|| cluster.decide(black_box(&candidate)))
             });
         }
-        println!("hot columns: {} bytes a node", cluster.table().hot_bytes() / N_NODES);
+        eprintln!("hot columns: {} bytes a node", cluster.table().hot_bytes() / N_NODES);
     }
     group.finish();
 }

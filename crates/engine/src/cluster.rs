@@ -320,7 +320,7 @@ impl Cluster {
         let default_selection = std::mem::take(&mut pod.default_selection);
         if let Some(node) = charged {
             let namespace = self.namespaces.get(&pod.record.namespace);
-            self.table.add_pod(node, pod.footprint(namespace));
+            pod.record.labels = self.table.add_pod(node, pod.footprint(namespace));
         }
         self.release_default_selection(default_selection);
         self.n_assumed += usize::from(bind.is_some());
@@ -366,7 +366,7 @@ impl Cluster {
         let old = std::mem::replace(&mut pod.record, record);
         let default_selection = std::mem::take(&mut pod.default_selection);
         if let Some(node) = charged {
-            self.table.add_pod(node, pod.footprint(namespace));
+            pod.record.labels = self.table.add_pod(node, pod.footprint(namespace));
         }
         self.shapes.release(old_shape, &mut self.table);
         self.release_default_selection(default_selection);
@@ -436,7 +436,7 @@ impl Cluster {
                 self.table.remove_pod(from, pod.footprint(namespace));
             }
             if let Some(to) = to {
-                self.table.add_pod(to, pod.footprint(namespace));
+                pod.record.labels = self.table.add_pod(to, pod.footprint(namespace));
             }
         }
     }

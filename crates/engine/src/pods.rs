@@ -278,7 +278,8 @@ impl Shapes {
 /// All pods.
 #[derive(Debug, Default)]
 pub(crate) struct Pods {
-    slots: Vec<Option<Pod>>,
+    /// Each in a place of its own: what a vector keeps in reserve would be a quarter of all.
+    slots: Vec<Option<Box<Pod>>>,
     by_uid: FxHashMap<Text, PodId>,
     free: Vec<PodId>,
 }
@@ -289,22 +290,22 @@ impl Pods {
     }
 
     pub(crate) fn get(&self, id: PodId) -> Option<&Pod> {
-        self.slots.get(id.0 as usize)?.as_ref()
+        self.slots.get(id.0 as usize)?.as_deref()
     }
 
     pub(crate) fn get_mut(&mut self, id: PodId) -> Option<&mut Pod> {
-        self.slots.get_mut(id.0 as usize)?.as_mut()
+        self.slots.get_mut(id.0 as usize)?.as_deref_mut()
     }
 
     pub(crate) fn insert(&mut self, pod: Pod) -> PodId {
         let uid = pod.record.uid.clone();
         let id = match self.free.pop() {
             Some(id) => {
-                self.slots[id.0 as usize] = Some(pod);
+                self.slots[id.0 as usize] = Some(Box::new(pod));
                 id
             }
             None => {
-                self.slots.push(Some(pod));
+                self.slots.push(Some(Box::new(pod)));
                 PodId((self.slots.len() - 1) as u32)
             }
         };
@@ -316,7 +317,7 @@ impl Pods {
         let pod = self.slots.get_mut(id.0 as usize)?.take()?;
         self.by_uid.remove(&pod.record.uid);
         self.free.push(id);
-        Some(pod)
+        Some(*pod)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -327,6 +328,6 @@ impl Pods {
         self.slots
             .iter()
             .enumerate()
-            .filter_map(|(at, pod)| Some((PodId(at as u32), pod.as_ref()?)))
+            .filter_map(|(at, pod)| Some((PodId(at as u32), pod.as_deref()?)))
     }
 }

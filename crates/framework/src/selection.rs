@@ -307,12 +307,20 @@ fn hash_label(key: &str, value: &str) -> u64 {
 
 // ---- placed pods -------------------------------------------------------------------------------------------------
 
-/// What selectors see of placed pods: replicas of one template are one kin.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// What selectors see of placed pods, and where they are: replicas of one template are one kin.
+#[derive(Debug)]
 struct Kin {
     namespace: Text,
     labels: Labels,
     terminating: bool,
+    /// In the order of their ordinals, with how many of the kin are there.
+    nodes: SmallVec<[(NodeOrd, u32); 2]>,
+}
+
+impl Kin {
+    fn has(&self, pod: &PodIdentity<'_>) -> bool {
+        *self.namespace == *pod.namespace && self.terminating == pod.terminating && self.labels == *pod.labels
+    }
 }
 
 /// A namespace that pods are placed from.
@@ -325,44 +333,60 @@ struct Namespace {
 /// Where pods are, by what selectors see of them: a selection that is new is judged once per kin, not per pod.
 #[derive(Debug, Default)]
 struct Placed {
-    /// Nodes in the order of their ordinals, with how many of the kin are there.
-    nodes: FxHashMap<Kin, SmallVec<[(NodeOrd, u32); 2]>>,
+    /// By the hash of what selectors see: a pod finds its kin by what it says, and no copy of that is made.
+    kins: FxHashMap<u64, SmallVec<[Box<Kin>; 1]>>,
     namespaces: FxHashMap<Text, Namespace>,
 }
 
+fn hash_kin(pod: &PodIdentity<'_>) -> u64 {
+    let mut hasher = FxHasher::default();
+    (pod.namespace, pod.labels, pod.terminating).hash(&mut hasher);
+    hasher.finish()
+}
+
 impl Placed {
-    fn add(&mut self, node: NodeOrd, pod: &PodIdentity<'_>) {
-        let namespace = match self.namespaces.get_key_value(pod.namespace) {
+    /// Gives the labels of the pod as its kin has them.
+    fn add(&mut self, node: NodeOrd, pod: &PodIdentity<'_>) -> Labels {
+        let namespace = self.add_to_namespace(pod);
+        let alike = self.kins.entry(hash_kin(pod)).or_default();
+        let at = alike.iter().position(|kin| kin.has(pod)).unwrap_or_else(|| {
+            alike.push(Box::new(Kin {
+                namespace,
+                labels: pod.labels.clone(),
+                terminating: pod.terminating,
+                nodes: SmallVec::new(),
+            }));
+            alike.len() - 1
+        });
+        let kin = &mut alike[at];
+        match kin.nodes.binary_search_by_key(&node, |(node, _)| *node) {
+            Ok(at) => kin.nodes[at].1 += 1,
+            Err(at) => kin.nodes.insert(at, (node, 1)),
+        }
+        kin.labels.clone()
+    }
+
+    /// Gives the name of the namespace.
+    fn add_to_namespace(&mut self, pod: &PodIdentity<'_>) -> Text {
+        let name = match self.namespaces.get_key_value(pod.namespace) {
             Some((name, _)) => name.clone(),
             None => Text::from(pod.namespace),
         };
-        let known = self.namespaces.entry(namespace.clone()).or_default();
+        let known = self.namespaces.entry(name.clone()).or_default();
         known.n_pods += 1;
         if known.n_pods == 1 {
             known.labels = pod.namespace_labels.cloned();
         }
-        let kin = Kin {
-            namespace,
-            labels: pod.labels.clone(),
-            terminating: pod.terminating,
-        };
-        let nodes = self.nodes.entry(kin).or_default();
-        match nodes.binary_search_by_key(&node, |(node, _)| *node) {
-            Ok(at) => nodes[at].1 += 1,
-            Err(at) => nodes.insert(at, (node, 1)),
-        }
+        name
     }
 
     fn remove(&mut self, node: NodeOrd, pod: &PodIdentity<'_>) {
-        let Some((name, _)) = self.namespaces.get_key_value(pod.namespace) else {
+        let hash = hash_kin(pod);
+        let Some(alike) = self.kins.get_mut(&hash) else { return };
+        let Some(of_kin) = alike.iter().position(|kin| kin.has(pod)) else {
             return;
         };
-        let kin = Kin {
-            namespace: name.clone(),
-            labels: pod.labels.clone(),
-            terminating: pod.terminating,
-        };
-        let Some(nodes) = self.nodes.get_mut(&kin) else { return };
+        let nodes = &mut alike[of_kin].nodes;
         let Ok(at) = nodes.binary_search_by_key(&node, |(node, _)| *node) else {
             return;
         };
@@ -371,7 +395,10 @@ impl Placed {
             nodes.remove(at);
         }
         if nodes.is_empty() {
-            self.nodes.remove(&kin);
+            alike.swap_remove(of_kin);
+        }
+        if alike.is_empty() {
+            self.kins.remove(&hash);
         }
         if let Some(known) = self.namespaces.get_mut(pod.namespace) {
             known.n_pods -= 1;
@@ -387,14 +414,14 @@ impl Placed {
     }
 
     fn kins(&self) -> impl Iterator<Item = (PodIdentity<'_>, &[(NodeOrd, u32)])> {
-        self.nodes.iter().map(|(kin, nodes)| {
+        self.kins.values().flatten().map(|kin| {
             let identity = PodIdentity {
                 namespace: &kin.namespace,
                 namespace_labels: self.namespace_labels(&kin.namespace),
                 labels: &kin.labels,
                 terminating: kin.terminating,
             };
-            (identity, &**nodes)
+            (identity, &*kin.nodes)
         })
     }
 }
@@ -553,14 +580,22 @@ impl Selections {
         candidates.filter(selects).map(SelectionOrd).collect()
     }
 
-    pub(crate) fn add_pod(&mut self, node: NodeOrd, pod: &PodIdentity<'_>, columns: &[LabelColumn], n_nodes: usize) {
+    /// Gives the labels of the pod as its twins have them.
+    pub(crate) fn add_pod(
+        &mut self,
+        node: NodeOrd,
+        pod: &PodIdentity<'_>,
+        columns: &[LabelColumn],
+        n_nodes: usize,
+    ) -> Labels {
         self.set_namespace_labels(pod.namespace, pod.namespace_labels, columns, n_nodes);
-        self.placed.add(node, pod);
+        let labels = self.placed.add(node, pod);
         for ord in self.selecting(pod) {
             if let Some(entry) = &mut self.entries[ord.0 as usize] {
                 entry.tally.add(node, 1, columns, n_nodes);
             }
         }
+        labels
     }
 
     pub(crate) fn remove_pod(&mut self, node: NodeOrd, pod: &PodIdentity<'_>, columns: &[LabelColumn]) {

@@ -653,12 +653,12 @@ pub struct Footprint<'a> {
 }
 
 impl NodeTable {
-    /// Puts a pod on a node.
-    pub fn add_pod(&mut self, node: NodeOrd, pod: Footprint<'_>) {
+    /// Puts a pod on a node. Gives its labels as its twins have them: whoever keeps these shares them.
+    pub fn add_pod(&mut self, node: NodeOrd, pod: Footprint<'_>) -> Labels {
         self.shift(node, pod.charge, 1);
         self.add_ports(node, &pod.spec.host_ports);
         let n_nodes = self.names.len();
-        self.selections.add_pod(node, &pod.identity, &self.columns, n_nodes);
+        let labels = self.selections.add_pod(node, &pod.identity, &self.columns, n_nodes);
         for (kind, term) in terms_of(pod.spec) {
             let ord = self.intern_term(kind, term);
             self.terms.add_bearer(ord, node, &self.columns, n_nodes);
@@ -669,6 +669,7 @@ impl NodeTable {
         {
             self.volumes.add_pod(name, &pod.spec.volumes);
         }
+        labels
     }
 
     /// Takes a pod off a node: the exact reverse of [`NodeTable::add_pod`].

@@ -62,7 +62,8 @@ fn is_spread_of_promised_pods(case: &Case, difference: &Difference) -> bool {
     let mut constraints = constraints.into_iter().flatten();
     let states_nothing = constraints.any(|constraint| {
         let selector = constraint["labelSelector"].as_object();
-        selector.is_some_and(|selector| selector.is_empty())
+        let is_empty = |part: &Value| part.as_object().is_some_and(|labels| labels.is_empty());
+        selector.is_some_and(|selector| selector.values().all(is_empty))
     });
     let spreads = !case.pod["spec"]["topologySpreadConstraints"].is_null();
     let promised: Vec<&Value> = case

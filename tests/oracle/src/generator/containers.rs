@@ -181,8 +181,11 @@ fn add_init_containers(dice: &mut Dice, spec: &mut Value, sizes: Sizes) {
 fn add_pod_level_resources(dice: &mut Dice, spec: &mut Value) {
     spec["containers"] = containers(dice, Sizes::Small);
     add_init_containers(dice, spec, Sizes::Small);
-    let enough = [("cpu", "3"), ("cpu", "2500m"), ("memory", "1Gi"), ("memory", "2e9")];
-    let chosen = dice.at_least_one(&enough, 40);
+    // Of what is left out here the API server would have stored the sum over the containers.
+    let chosen = vec![
+        ("cpu", dice.pick(&["3", "2500m"])),
+        ("memory", dice.pick(&["1Gi", "2e9"])),
+    ];
     spec["resources"] = json!({"requests": text_map(chosen.clone())});
     if dice.percent(40) {
         spec["resources"]["limits"] = text_map(chosen);

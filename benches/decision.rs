@@ -3,8 +3,14 @@
 //! Machines are noisy: compare figures of one run with each other, not with those of another day.
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use muster_benches::cluster::{Cluster, Shape};
+use muster_benches::full::FullEngine;
 use muster_benches::{add_gang, drain, engine, pod};
 use muster_engine::{Input, Object, Time};
+use muster_framework::record::PodRecord;
+use muster_framework::rules::KubeMinor;
+use std::hint::black_box;
+use std::time::Duration;
 
 fn plain(c: &mut Criterion) {
     let mut group = c.benchmark_group("plain pods, one after another");
@@ -62,9 +68,36 @@ fn hopeless(c: &mut Criterion) {
     group.finish();
 }
 
+/// One pod more where 50,000 are: by its shape, beside the bare arithmetic in the same run.
+fn full(c: &mut Criterion) {
+    let mut group = c.benchmark_group("one pod more on 5000 nodes with 50000 pods");
+    let mut cluster = Cluster::new(5_000, 50_000, KubeMinor::V1_37);
+    let plain = cluster.compile(0, Shape::Plain);
+    group.bench_function("bare arithmetic", |b| b.iter(|| black_box(&cluster).reference(&plain)));
+    let mut engine = FullEngine::new(5_000, 50_000, KubeMinor::V1_37);
+    for shape in Shape::ALL {
+        engine.place_twin(shape);
+        group.bench_function(format!("{shape:?}"), |b| {
+            b.iter_custom(|n| total(&mut engine, n, |engine| engine.pod(shape)));
+        });
+    }
+    group.bench_function("ZoneSpread by a selector seen for the first time", |b| {
+        b.iter_custom(|n| total(&mut engine, n, FullEngine::pod_with_new_selector));
+    });
+    group.finish();
+}
+
+fn total(engine: &mut FullEngine, n: u64, mut pod: impl FnMut(&mut FullEngine) -> PodRecord) -> Duration {
+    let mut decide = |_| {
+        let pod = pod(engine);
+        engine.decide(pod)
+    };
+    (0..n).map(&mut decide).sum()
+}
+
 criterion_group! {
     name = decision;
     config = Criterion::default().sample_size(20);
-    targets = plain, gangs, hopeless
+    targets = full, plain, gangs, hopeless
 }
 criterion_main!(decision);

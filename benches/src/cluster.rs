@@ -31,6 +31,8 @@ pub enum Shape {
     Service,
     /// To be spread evenly over zones.
     ZoneSpread,
+    /// To be spread evenly over zones, if possible.
+    SoftZoneSpread,
     /// To be in a zone with pods of another application.
     Affinity,
     /// To be on a node without pods of its own application.
@@ -41,21 +43,22 @@ pub enum Shape {
 
 impl Shape {
     /// All shapes.
-    pub const ALL: [Shape; 6] = [
+    pub const ALL: [Shape; 7] = [
         Shape::Plain,
         Shape::Service,
         Shape::ZoneSpread,
+        Shape::SoftZoneSpread,
         Shape::Affinity,
         Shape::AntiAffinity,
         Shape::Images,
     ];
 }
 
-fn app(n: usize) -> Labels {
+pub(crate) fn app(n: usize) -> Labels {
     [("app", format!("app-{}", n % N_APPS))].into_iter().collect()
 }
 
-fn selects_app(n: usize) -> LabelSelector {
+pub(crate) fn selects_app(n: usize) -> LabelSelector {
     LabelSelector {
         requirements: Box::new([Requirement {
             key: "app".into(),
@@ -89,7 +92,7 @@ fn charge(n: usize) -> Charge {
     }
 }
 
-fn node(n: usize) -> NodeRecord {
+pub(crate) fn node(n: usize) -> NodeRecord {
     let name = format!("node-{n}");
     let soft = Taint {
         key: "spot".into(),
@@ -128,7 +131,21 @@ fn image(node: usize, at: usize) -> NodeImage {
     }
 }
 
-fn spec(n: usize, shape: Shape) -> PodSpec {
+/// The shape of a pod that is placed: one in twenty bars its like from its node.
+pub(crate) fn shape_of_placed(n: usize) -> Shape {
+    if n.is_multiple_of(20) {
+        Shape::AntiAffinity
+    } else {
+        Shape::Plain
+    }
+}
+
+/// The node of a pod that is placed: by a prime, so that the pods of an application are all over the place.
+pub(crate) fn node_of_placed(n: usize, n_nodes: usize) -> usize {
+    n * 7919 % n_nodes
+}
+
+pub(crate) fn spec(n: usize, shape: Shape) -> PodSpec {
     let mut spec = PodSpec {
         charge: charge(n),
         images: Box::new(["registry.example/rare:1".into()]),
@@ -136,11 +153,15 @@ fn spec(n: usize, shape: Shape) -> PodSpec {
     };
     match shape {
         Shape::Plain | Shape::Service => {}
-        Shape::ZoneSpread => {
+        Shape::ZoneSpread | Shape::SoftZoneSpread => {
+            let when_unsatisfiable = match shape {
+                Shape::ZoneSpread => WhenUnsatisfiable::DoNotSchedule,
+                _ => WhenUnsatisfiable::ScheduleAnyway,
+            };
             spec.spread = Box::new([SpreadConstraint {
                 pods: term(selects_app(n), ZONE),
                 max_skew: 5,
-                when_unsatisfiable: WhenUnsatisfiable::DoNotSchedule,
+                when_unsatisfiable,
                 min_domains: None,
                 honor_node_affinity: true,
                 honor_node_taints: false,
@@ -186,17 +207,9 @@ impl Cluster {
         for n in 0..n_nodes {
             table.apply(&node(n));
         }
-        let shape = |n: usize| {
-            if n.is_multiple_of(20) {
-                Shape::AntiAffinity
-            } else {
-                Shape::Plain
-            }
-        };
-        // By a prime, so that the pods of an application are all over the place.
-        let at = |n: usize| NodeOrd((n * 7919 % n_nodes) as u32);
+        let at = |n: usize| NodeOrd(node_of_placed(n, n_nodes) as u32);
         for n in 0..n_pods {
-            let (labels, spec) = (app(n), spec(n, shape(n)));
+            let (labels, spec) = (app(n), spec(n, shape_of_placed(n)));
             let footprint = Footprint {
                 identity: identity(&labels),
                 charge: &spec.charge,

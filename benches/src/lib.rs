@@ -1,6 +1,7 @@
 //! What benches share: an engine with many equal nodes, and pods for it, without any API around; and a table full of pods.
 
 pub mod cluster;
+pub mod full;
 
 use muster_engine::{Effect, Engine, Input, Object, Settings, Time};
 use muster_framework::group::{GroupLink, GroupPolicy};
@@ -14,22 +15,32 @@ use std::time::Duration;
 
 /// An engine that knows so many nodes of 4 CPU in ten zones, and is ready to schedule.
 pub fn engine(n_nodes: usize) -> Engine {
-    let mut engine = Engine::new(&Settings {
-        profiles: vec![ProfileSpec::default_for("muster", KubeMinor::default())],
-        kube: KubeMinor::default(),
+    let mut engine = idle_engine(KubeMinor::default());
+    for n in 0..n_nodes {
+        engine.handle(Time::ZERO, Input::Applied(Object::Node(node(n))));
+    }
+    list_all(&mut engine);
+    engine
+}
+
+/// An engine that knows nothing yet.
+fn idle_engine(minor: KubeMinor) -> Engine {
+    Engine::new(&Settings {
+        profiles: vec![ProfileSpec::default_for("muster", minor)],
+        kube: minor,
         extenders: vec![],
         seed: 0,
         pod_initial_backoff: Duration::from_secs(1),
         pod_max_backoff: Duration::from_secs(10),
         pod_max_in_unschedulable: Duration::from_secs(300),
-    });
-    for n in 0..n_nodes {
-        engine.handle(Time::ZERO, Input::Applied(Object::Node(node(n))));
-    }
+    })
+}
+
+/// Says that all that there is has been told.
+fn list_all(engine: &mut Engine) {
     for kind in Kind::ALL {
         engine.handle(Time::ZERO, Input::ListDone(kind));
     }
-    engine
 }
 
 fn node(n: usize) -> NodeRecord {

@@ -50,6 +50,12 @@ pub(super) fn add_nodes(draft: &mut Draft) {
         4..=15 => draft.dice.range(2..=5),
         _ => draft.dice.range(4..=8),
     };
+    // Now and then more than fill a block of the columns that Muster judges at once.
+    let count = if draft.dice.percent(1) {
+        draft.dice.range(65..=140)
+    } else {
+        count
+    };
     // Mostly there is room, so that other rules decide.
     let is_roomy = draft.dice.percent(88);
     for number in 1..=count {

@@ -26,6 +26,23 @@ pub(super) fn add_constraints(draft: &mut Draft) {
             append(&mut pod["spec"], "topologySpreadConstraints", constraint);
         }
     });
+    if draft.pod["spec"]["topologySpreadConstraints"]
+        .to_string()
+        .contains("nodeTaintsPolicy")
+    {
+        taint_some_nodes(draft);
+    }
+}
+
+/// Taints that decide which nodes count, for a pod that says whether they do.
+fn taint_some_nodes(draft: &mut Draft) {
+    let Draft { dice, nodes, .. } = draft;
+    for node in nodes.iter_mut().filter(|node| node["spec"]["taints"].is_null()) {
+        if dice.percent(30) {
+            let effect = dice.pick(&["NoSchedule", "NoSchedule", "NoExecute", "PreferNoSchedule"]);
+            node["spec"]["taints"] = json!([{"key": "dedicated", "value": "a", "effect": effect}]);
+        }
+    }
 }
 
 fn constraint(dice: &mut Dice, key: &str, action: &str, own_labels: &Value) -> Value {

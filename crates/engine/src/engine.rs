@@ -17,7 +17,6 @@ use crate::queue::{Entity, SchedulingQueue, Urgency};
 use crate::settings::{ExtenderSettings, Settings};
 use crate::time::Time;
 use muster_framework::Text;
-use muster_framework::group::GroupPolicy;
 use muster_framework::record::Kind;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeSet, VecDeque};
@@ -309,8 +308,9 @@ impl Engine {
     }
 
     fn is_gang(&self, id: GroupId) -> bool {
-        let policy = self.groups.get(id).map(|group| self.groups.policy(group));
-        matches!(policy, Some(Ok(GroupPolicy::Gang { .. })))
+        self.groups
+            .get(id)
+            .is_some_and(|group| self.groups.quorum(group).is_some())
     }
 
     /// How urgent an entity is, and how many pods it stands for, as the queue wants to know.
@@ -319,16 +319,11 @@ impl Engine {
             Entity::Pod(pod) => return (self.urgency_of_pod(pod), 1),
             Entity::Group(group) => self.groups.get(group),
         };
-        let min_count = group.and_then(|group| match self.groups.policy(group) {
-            Ok(GroupPolicy::Gang { min_count }) => Some(min_count.max(1) as u32),
-            _ => None,
-        });
+        let quorum = group.and_then(|group| self.groups.quorum(group));
         let urgency = Urgency {
             recovering: group.is_some_and(|group| group.recovering),
             priority: group.and_then(|group| group.priority).unwrap_or(0),
-            broken: group
-                .zip(min_count)
-                .is_some_and(|(group, min_count)| group.is_broken(min_count)),
+            broken: group.zip(quorum).is_some_and(|(group, quorum)| group.is_broken(quorum)),
         };
         (urgency, group.map_or(1, |group| group.pending.len() as u32))
     }
@@ -367,10 +362,7 @@ impl Engine {
         let broken: Vec<GroupId> = self
             .groups
             .iter()
-            .filter(|(_, group)| match self.groups.policy(group) {
-                Ok(GroupPolicy::Gang { min_count }) => group.is_broken(min_count.max(1) as u32),
-                _ => false,
-            })
+            .filter(|(_, group)| self.groups.quorum(group).is_some_and(|quorum| group.is_broken(quorum)))
             .map(|(id, _)| id)
             .collect();
         for id in broken {

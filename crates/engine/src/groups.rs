@@ -192,6 +192,14 @@ impl Groups {
         id
     }
 
+    /// How many members have to have a place at once; None: it is no gang, or its policy is not known.
+    pub(crate) fn quorum(&self, group: &Group) -> Option<u32> {
+        match self.policy(group) {
+            Ok(GroupPolicy::Gang { min_count }) => Some(min_count.max(1) as u32),
+            _ => None,
+        }
+    }
+
     /// The policy of a group, or why there is none.
     pub(crate) fn policy(&self, group: &Group) -> Result<GroupPolicy, Hold> {
         let GroupLink::Workload { pod_group, .. } = &group.key.link;

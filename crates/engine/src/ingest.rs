@@ -9,7 +9,7 @@ use crate::input::{Object, ObjectKey};
 use crate::observation::Observation;
 use crate::pipeline::Help;
 use crate::pods::{BindStage, DefaultSelection, LazyReport, Pod, PodId, Role};
-use crate::queue::{Entity, Rejected, Urgency};
+use crate::queue::{Entity, Rejected};
 use crate::time::Time;
 use muster_framework::Text;
 use muster_framework::compiled::CompiledSpec;
@@ -545,7 +545,7 @@ impl Engine {
         match self.groups.ready(group) {
             Err(hold) => self.hold_group(now, id, trigger, hold, event),
             Ok(GroupPolicy::Basic) => self.release_members(now, id, trigger, event),
-            Ok(GroupPolicy::Gang { min_count }) => self.queue_gang(now, id, trigger, min_count.max(1) as u32, event),
+            Ok(GroupPolicy::Gang { .. }) => self.queue_gang(now, id, trigger, event),
         }
         if let Some(pod) = trigger
             && self.groups.get(id).is_some_and(|group| !group.pending.contains(&pod))
@@ -588,27 +588,20 @@ impl Engine {
         }
     }
 
-    fn queue_gang(&mut self, now: Time, id: GroupId, trigger: Option<PodId>, min_count: u32, event: &'static str) {
+    fn queue_gang(&mut self, now: Time, id: GroupId, trigger: Option<PodId>, event: &'static str) {
         for pod in self.pending_of(id, trigger) {
             self.queue.remove(Entity::Pod(pod));
         }
         let Some(group) = self.groups.get(id) else { return };
-        let size = group.pending.len() as u32;
-        if size == 0 {
+        if group.pending.is_empty() {
             self.queue.remove(Entity::Group(id));
             return;
         }
-        let broken = group.is_broken(min_count);
-        let recovering = group.recovering;
         let priority = self.gang_priority(group, trigger);
         if let Some(group) = self.groups.get_mut(id) {
             group.priority = priority;
         }
-        let urgency = Urgency {
-            recovering,
-            priority: priority.unwrap_or(0),
-            broken,
-        };
+        let (urgency, size) = self.urgency_and_size(Entity::Group(id));
         self.queue.enqueue(now, Entity::Group(id), urgency, size, event);
     }
 

@@ -14,7 +14,6 @@ use crate::queue::Entity;
 use crate::time::Time;
 use muster_framework::Text;
 use muster_framework::event::ClusterEvent;
-use muster_framework::group::GroupPolicy;
 use muster_framework::record::{ClaimKey, ResourceVersion};
 use muster_framework::table::NodeOrd;
 use muster_framework::volume::{BindingState, Bindings};
@@ -336,10 +335,9 @@ impl Engine {
         let Some(group) = group.and_then(|(group, _)| self.groups.get(group)) else {
             return false;
         };
-        match self.groups.policy(group) {
-            Ok(GroupPolicy::Gang { min_count }) => group.satisfied_by() < min_count.max(1) as u32,
-            _ => false,
-        }
+        self.groups
+            .quorum(group)
+            .is_some_and(|quorum| group.satisfied_by() < quorum)
     }
 
     fn preparation_failed(&mut self, now: Time, id: PodId, message: String) {

@@ -1,6 +1,5 @@
 //! VolumeRestrictions: disks named in pods that cannot be on a node twice, and claims that only one pod may use.
 
-use crate::registry::Recipe;
 use crate::words::claim_not_found;
 use muster_framework::event::{ClusterEvent, Hint, ObjectChange, StorageEvent};
 use muster_framework::node_set::NodeSet;
@@ -18,13 +17,6 @@ const DISK_CONFLICT: Reason = Reason::Sentence("node(s) had no available disk");
 const CLAIM_IN_USE: Reason = Reason::Sentence(
     "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod",
 );
-
-impl VolumeRestrictions {
-    /// The plugin with the arguments of its profile.
-    pub fn new(_recipe: Recipe<'_>) -> VolumeRestrictions {
-        VolumeRestrictions
-    }
-}
 
 impl Plugin for VolumeRestrictions {
     fn name(&self) -> &'static str {

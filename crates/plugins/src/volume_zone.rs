@@ -1,6 +1,5 @@
 //! VolumeZone: nodes in a zone or region take only volumes whose labels name it.
 
-use crate::registry::Recipe;
 use crate::words::{claim_not_found, class_not_found, no_binding_mode, volume_not_found};
 use muster_framework::event::{ClusterEvent, Hint, ObjectChange, StorageEvent};
 use muster_framework::labels::Labels;
@@ -30,13 +29,6 @@ const TOPOLOGY_LABELS: [(&str, &str); 4] = [
 
 /// What stands between several zones of one volume.
 const ZONE_DELIMITER: &str = "__";
-
-impl VolumeZone {
-    /// The plugin with the arguments of its profile.
-    pub fn new(_recipe: Recipe<'_>) -> VolumeZone {
-        VolumeZone
-    }
-}
 
 impl Plugin for VolumeZone {
     fn name(&self) -> &'static str {

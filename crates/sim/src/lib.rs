@@ -35,5 +35,5 @@ pub use report::{Amount, Entry, GroupRow, Moment, NodeRow, PodRow, Refused, Repo
 pub use scenario::{AT, Action, Loaded, RUN_FOR, Scenario, Timed, UNTIL};
 pub use simulation::{Counters, Progress, Simulation};
 pub use span::{ParseSpanError, Span};
-pub use table::table;
+pub use table::{aligned, table};
 pub use timing::{Faults, Timing};

@@ -39,6 +39,11 @@ fn columns(rows: &[Vec<String>]) -> String {
     if rows.len() < 2 {
         return String::new();
     }
+    aligned(rows)
+}
+
+/// Rows as aligned columns, three spaces apart; no line ends in spaces.
+pub fn aligned(rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         rows.iter()
             .filter_map(|row| row.get(column))

@@ -6,7 +6,7 @@ use super::json::{List, Str, Struct};
 use super::names::is_label_key;
 use super::node::taint_effect;
 use super::path::{Path, Problems};
-use super::selector::{LabelSelectorJson, NodeSelectorTermJson, equality};
+use super::selector::{LabelSelectorJson, NodeSelectorJson, NodeSelectorTermJson, equality};
 use muster_framework::Text;
 use muster_framework::labels::Labels;
 use muster_framework::record::{
@@ -50,13 +50,6 @@ struct NodeAffinity<'a> {
     required: Option<Struct<NodeSelectorJson<'a>>>,
     #[serde(borrow, rename = "preferredDuringSchedulingIgnoredDuringExecution")]
     preferred: List<Struct<PreferredTermJson<'a>>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
-struct NodeSelectorJson<'a> {
-    #[serde(borrow)]
-    node_selector_terms: List<Struct<NodeSelectorTermJson<'a>>>,
 }
 
 #[derive(Deserialize, Default)]

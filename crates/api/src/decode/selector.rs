@@ -31,6 +31,14 @@ pub(super) struct RequirementJson<'a> {
     values: List<Str<'a>>,
 }
 
+/// A node selector.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct NodeSelectorJson<'a> {
+    #[serde(borrow)]
+    pub(super) node_selector_terms: List<Struct<NodeSelectorTermJson<'a>>>,
+}
+
 /// A `v1.NodeSelectorTerm`.
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]

@@ -5,7 +5,7 @@ use super::intern::intern;
 use super::json::{List, Map, QuantityText, Str, Struct};
 use super::path::{Path, Problems};
 use super::pod_volume::{AzureDisk, GceDisk, VolumeId};
-use super::selector::{LabelSelectorJson, NodeSelectorTermJson};
+use super::selector::{LabelSelectorJson, NodeSelectorJson};
 use super::{Fault, Metadata, kube_object};
 use muster_framework::Text;
 use muster_framework::labels::Labels;
@@ -65,13 +65,6 @@ struct VolumeSpec<'a> {
 struct VolumeAffinity<'a> {
     #[serde(borrow)]
     required: Option<Struct<NodeSelectorJson<'a>>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
-struct NodeSelectorJson<'a> {
-    #[serde(borrow)]
-    node_selector_terms: List<Struct<NodeSelectorTermJson<'a>>>,
 }
 
 #[derive(Deserialize, Default)]

@@ -111,11 +111,6 @@ impl Volumes {
         self.claims.by_key(claim).map_or(0, |entry| entry.n_named)
     }
 
-    /// Whether any volume of a class waits for a claim.
-    pub fn has_free_volumes(&self, class: &str) -> bool {
-        self.free.contains_key(class)
-    }
-
     /// The smallest volume of a class, of those with at least `request` bytes that wait for a claim and that `accept`
     /// takes; of equals the first by name. `accept` is offered those that may be meant for a node with these labels, and
     /// has to look whether they are.

@@ -3,6 +3,7 @@
 use super::manifests::some_of;
 use super::ranking::Ranking;
 use muster_engine::{Code, Evaluation, NodeScore, Verdict};
+use muster_sim::aligned;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -56,7 +57,7 @@ fn ranking(evaluation: &Evaluation, all: bool) -> String {
         row.extend(telling.iter().map(|at| cell(score, *at)));
         rows.push(row);
     }
-    let mut text = columns(&rows);
+    let mut text = aligned(&rows);
     if shown < nodes.len() {
         let (more, last) = (nodes.len() - shown, nodes.last().map_or(0, |(_, score)| score.total));
         let _ = writeln!(text, "  … {more} more, down to {last}");
@@ -110,7 +111,7 @@ fn refusals(evaluation: &Evaluation, all: bool) -> String {
     } else {
         grouped(&refused)
     };
-    let mut text = columns(&rows);
+    let mut text = aligned(&rows);
     let helps = refused
         .iter()
         .filter(|(_, verdict)| verdict.code == Code::Unschedulable)
@@ -187,31 +188,6 @@ fn stacked(name: &str) -> Vec<String> {
         }
     }
     lines
-}
-
-/// Rows as aligned columns.
-fn columns(rows: &[Vec<String>]) -> String {
-    let count = |text: &String| text.chars().count();
-    let n = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..n)
-        .map(|column| {
-            rows.iter()
-                .filter_map(|row| row.get(column))
-                .map(count)
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            let _ = write!(line, "{cell:width$}   ");
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
 }
 
 /// A sentence in lines of the page's width.

@@ -33,6 +33,8 @@ fn idle_engine(minor: KubeMinor) -> Engine {
         pod_initial_backoff: Duration::from_secs(1),
         pod_max_backoff: Duration::from_secs(10),
         pod_max_in_unschedulable: Duration::from_secs(300),
+        leads: true,
+        gangs: muster_engine::GangSettings::default(),
     })
 }
 
@@ -94,6 +96,9 @@ pub fn pod(n: usize, milli_cpu: i64) -> PodRecord {
         priority_class_name: None,
         scheduling_gates: Box::new([]),
         group: None,
+        group_terms: None,
+        running: false,
+        turned_away: None,
         controller: None,
         spec: Arc::new(PodSpec {
             charge: charge.clone(),
@@ -117,6 +122,7 @@ pub fn add_gang(engine: &mut Engine, n_members: usize, milli_cpu: i64) {
                 min_count: n_members as i32,
             }),
         )],
+        when_broken: None,
     };
     engine.handle(Time::ZERO, Input::Applied(Object::Workload(workload)));
     let link = GroupLink::Workload {

@@ -14,6 +14,9 @@ pub fn list_path(kind: Kind) -> &'static str {
         Kind::PersistentVolumeClaim => "/api/v1/persistentvolumeclaims",
         Kind::PriorityClass => "/apis/scheduling.k8s.io/v1/priorityclasses",
         Kind::Workload => "/apis/scheduling.k8s.io/v1alpha1/workloads",
+        Kind::PodGroup => "/apis/scheduling.k8s.io/v1beta1/podgroups",
+        Kind::PodGroupV1Alpha2 => "/apis/scheduling.k8s.io/v1alpha2/podgroups",
+        Kind::CoschedulingPodGroup => "/apis/scheduling.x-k8s.io/v1alpha1/podgroups",
         Kind::ReplicaSet => "/apis/apps/v1/replicasets",
         Kind::StatefulSet => "/apis/apps/v1/statefulsets",
         Kind::StorageClass => "/apis/storage.k8s.io/v1/storageclasses",
@@ -40,6 +43,9 @@ pub fn api_version_kind(kind: Kind) -> (&'static str, &'static str) {
         }
         Kind::PriorityClass => "scheduling.k8s.io/v1",
         Kind::Workload => "scheduling.k8s.io/v1alpha1",
+        Kind::PodGroup => "scheduling.k8s.io/v1beta1",
+        Kind::PodGroupV1Alpha2 => "scheduling.k8s.io/v1alpha2",
+        Kind::CoschedulingPodGroup => "scheduling.x-k8s.io/v1alpha1",
     };
     (api_version, kind.name())
 }

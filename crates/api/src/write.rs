@@ -1,8 +1,9 @@
 //! What Muster writes to the API server, as values: nothing is sent here.
 
+use crate::paths::api_version_kind;
 use jiff::Timestamp;
-use muster_engine::{PodRef, Severity};
-use muster_framework::record::{ClaimKey, ResourceVersion};
+use muster_engine::{PodRef, Regarding, Severity};
+use muster_framework::record::{ClaimKey, Kind, ResourceVersion};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -182,9 +183,9 @@ pub struct EventText<'a> {
     pub note: &'a str,
 }
 
-/// Creates an event about `pod`, named `<pod>.<unique_suffix>`, in the pod's namespace.
+/// Creates an event about an object, named `<object>.<unique_suffix>`, in the object's namespace.
 pub fn event(
-    pod: &PodRef,
+    regarding: &Regarding,
     text: EventText<'_>,
     reporting_instance: &str,
     unique_suffix: &str,
@@ -205,13 +206,15 @@ pub fn event(
         note: &'a str,
         r#type: &'static str,
     }
-    let name = event_name(&pod.name, unique_suffix);
+    let regarding = reference(regarding);
+    let namespace = regarding.namespace.unwrap_or_default();
+    let name = event_name(regarding.name, unique_suffix);
     let event = Event {
         api_version: "events.k8s.io/v1",
         kind: "Event",
         metadata: Metadata {
             name: Some(&name),
-            namespace: Some(&pod.namespace),
+            namespace: Some(namespace),
             uid: None,
         },
         // Not finer than microseconds: the server would compare what it cannot store.
@@ -220,21 +223,30 @@ pub fn event(
         reporting_instance: head(reporting_instance, REPORTING_INSTANCE_BYTES_MAX),
         action: text.action,
         reason: text.reason,
-        regarding: ObjectReference {
-            api_version: "v1",
-            kind: "Pod",
-            namespace: Some(&pod.namespace),
-            name: &pod.name,
-            uid: Some(&pod.uid),
-        },
+        regarding,
         note: &shortened(text.note),
         r#type: text.severity.name(),
     };
     Request {
         method: Method::Post,
-        path: format!("/apis/events.k8s.io/v1/namespaces/{}/events", segment(&pod.namespace)),
+        path: format!("/apis/events.k8s.io/v1/namespaces/{}/events", segment(namespace)),
         content_type: JSON,
         body: body_of(&event),
+    }
+}
+
+fn reference(regarding: &Regarding) -> ObjectReference<'_> {
+    let (kind, namespace, name, uid) = match regarding {
+        Regarding::Pod(pod) => (Kind::Pod, &pod.namespace, &pod.name, &pod.uid),
+        Regarding::Group(group) => (group.kind, &group.namespace, &group.name, &group.uid),
+    };
+    let (api_version, kind) = api_version_kind(kind);
+    ObjectReference {
+        api_version,
+        kind,
+        namespace: Some(namespace),
+        name,
+        uid: Some(uid),
     }
 }
 
@@ -545,7 +557,13 @@ mod tests {
             name: name.into(),
             ..pod()
         };
-        event(&pod, text, "muster-host-1", "17a9", at("2026-03-01T12:00:00.9876543Z"))
+        event(
+            &Regarding::Pod(pod),
+            text,
+            "muster-host-1",
+            "17a9",
+            at("2026-03-01T12:00:00.9876543Z"),
+        )
     }
 
     #[test]

@@ -101,6 +101,8 @@ impl Configuration {
             pod_initial_backoff: self.pod_initial_backoff,
             pod_max_backoff: self.pod_max_backoff,
             pod_max_in_unschedulable: self.pod_max_in_unschedulable,
+            leads: true,
+            gangs: muster_engine::GangSettings::default(),
         }
     }
 }

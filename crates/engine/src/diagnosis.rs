@@ -87,17 +87,32 @@ pub(crate) fn gang_waits(key: &GroupKey, member: &str, no_node: &str, shortfall:
 
 /// Why a group is not tried.
 pub(crate) fn held(key: &GroupKey, hold: &Hold) -> String {
-    let GroupLink::Workload {
-        workload, pod_group, ..
-    } = &key.link;
     match hold {
-        Hold::KindNotServed => format!(
-            "pod group {key}: this cluster does not serve Workload objects of scheduling.k8s.io/v1alpha1, so workload \
-             {workload:?} cannot be found"
-        ),
-        Hold::WorkloadMissing => format!("waiting for pods's workload {workload:?} to appear in scheduling queue"),
-        Hold::PodGroupMissing => format!("pod group {pod_group:?} doesn't exist for a workload {workload:?}"),
-        Hold::PolicyInvalid(problem) => format!("pod group {pod_group:?} of workload {workload:?}: {problem}"),
+        Hold::KindNotServed => match &key.link {
+            GroupLink::Workload { workload, .. } => format!(
+                "pod group {key}: this cluster does not serve Workload objects of scheduling.k8s.io/v1alpha1, so workload \
+                 {workload:?} cannot be found"
+            ),
+            _ => format!("pod group {key}: this cluster does not serve the objects that it refers to"),
+        },
+        Hold::PolicyMissing => match &key.link {
+            GroupLink::Workload { workload, .. } => {
+                format!("waiting for pods's workload {workload:?} to appear in scheduling queue")
+            }
+            _ => format!("waiting for pod's pod group {key} to appear in scheduling queue"),
+        },
+        Hold::PodGroupMissing => match &key.link {
+            GroupLink::Workload {
+                workload, pod_group, ..
+            } => format!("pod group {pod_group:?} doesn't exist for a workload {workload:?}"),
+            _ => format!("pod group {key} doesn't exist"),
+        },
+        Hold::PolicyInvalid(problem) => match &key.link {
+            GroupLink::Workload {
+                workload, pod_group, ..
+            } => format!("pod group {pod_group:?} of workload {workload:?}: {problem}"),
+            _ => format!("pod group {key}: {problem}"),
+        },
         Hold::Quorum {
             have,
             min_count,

@@ -1,7 +1,8 @@
 //! Everything the engine wants done, in one closed enum. A driver does it and reports the outcome as an input.
 
 use muster_framework::Text;
-use muster_framework::record::{ClaimKey, ResourceVersion};
+use muster_framework::group::GroupStatus;
+use muster_framework::record::{ClaimKey, Kind, ResourceVersion};
 
 /// The number of an effect; never used twice by an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,6 +31,53 @@ pub struct PodRef {
 impl std::fmt::Display for PodRef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// The object that holds a group's policy, by name and uid.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GroupRef {
+    /// Its kind: one that [holds policies](Kind::holds_group_policies).
+    pub kind: Kind,
+    /// Its namespace.
+    pub namespace: Text,
+    /// Its name.
+    pub name: Text,
+    /// Its uid.
+    pub uid: Text,
+}
+
+impl std::fmt::Display for GroupRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// What an event is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Regarding {
+    /// A pod.
+    Pod(PodRef),
+    /// The object that holds a group's policy.
+    Group(GroupRef),
+}
+
+impl std::fmt::Display for Regarding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Regarding::Pod(pod) => pod.fmt(f),
+            Regarding::Group(group) => group.fmt(f),
+        }
+    }
+}
+
+impl Regarding {
+    /// The namespace of the object, and of the event.
+    pub fn namespace(&self) -> &Text {
+        match self {
+            Regarding::Pod(pod) => &pod.namespace,
+            Regarding::Group(group) => &group.namespace,
+        }
     }
 }
 
@@ -101,10 +149,25 @@ pub enum EffectKind {
         /// What a person reads.
         message: Text,
     },
+    /// Write the status of a group's object. Answered by one of the write outcomes.
+    GroupStatus {
+        /// The object. Its kind decides what the status looks like.
+        group: GroupRef,
+        /// The generation of the object that was judged; 0 when the server counts none.
+        observed_generation: i64,
+        /// What it is to say.
+        status: GroupStatus,
+    },
+    /// Evict a pod, with the uid as precondition: its gang is to start anew as a whole. Answered by one of the write
+    /// outcomes; a disruption budget may refuse it for a while.
+    Evict {
+        /// The pod.
+        pod: PodRef,
+    },
     /// Tell the world. Not answered: an event that is lost is only counted, by the driver.
     Event {
         /// What it is about.
-        pod: PodRef,
+        regarding: Regarding,
         /// The name of the scheduler that reports.
         reporting_controller: Text,
         /// Normal or Warning.

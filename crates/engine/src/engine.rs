@@ -89,6 +89,7 @@ pub struct Engine {
     pub(crate) observations: Vec<Observation>,
     last_effect: u64,
     recovered: bool,
+    pub(crate) leads: bool,
     pub(crate) stopped: bool,
 }
 
@@ -168,6 +169,7 @@ impl Engine {
             observations: Vec::new(),
             last_effect: 0,
             recovered: false,
+            leads: settings.leads,
             stopped: false,
         }
     }
@@ -181,6 +183,7 @@ impl Engine {
             Input::ListBegun(kind) => self.lists[kind as usize].begun += 1,
             Input::ListDone(kind) => self.list_done(now, kind),
             Input::KindNotServed(kind) => self.kind_not_served(now, kind),
+            Input::Leadership { leads } => self.leads = leads,
             Input::EffectDone { id, outcome } => self.effect_done(now, id, outcome),
         }
     }

@@ -2,7 +2,7 @@
 //! any more, so what only few have lies aside.
 
 use muster_framework::Text;
-use muster_framework::group::GroupLink;
+use muster_framework::group::{GroupLink, GroupTerms};
 use muster_framework::labels::Labels;
 use muster_framework::plugin::PodToEnqueue;
 use muster_framework::record::{ControllerRef, PodPhase, PodRecord, PodScheduledCondition, PodSpec, ResourceVersion};
@@ -22,6 +22,7 @@ pub(crate) struct PodFacts {
     pub(crate) node_name: Option<Text>,
     pub(crate) phase: PodPhase,
     pub(crate) terminating: bool,
+    pub(crate) running: bool,
     pub(crate) priority: Option<i32>,
     pub(crate) spec: Arc<PodSpec>,
     /// None: what the spec asks for.
@@ -36,6 +37,8 @@ struct RareFacts {
     priority_class_name: Option<Text>,
     scheduling_gates: Box<[Text]>,
     group: Option<GroupLink>,
+    group_terms: Option<GroupTerms>,
+    turned_away: Option<Text>,
     controller: Option<ControllerRef>,
 }
 
@@ -45,6 +48,8 @@ impl PodFacts {
         let placed = record.node_name.is_some();
         let rare = RareFacts {
             group: record.group,
+            group_terms: record.group_terms,
+            turned_away: record.turned_away,
             // What decides when and where a pod is tried is of no use once it has a node.
             nominated_node_name: record.nominated_node_name.filter(|_| !placed),
             controller: record.controller.filter(|_| !placed),
@@ -62,6 +67,7 @@ impl PodFacts {
             node_name: record.node_name,
             phase: record.phase,
             terminating: record.terminating,
+            running: record.running,
             priority: record.priority,
             charge: (record.charge != record.spec.charge).then(|| Box::new(record.charge)),
             spec: record.spec,
@@ -100,6 +106,16 @@ impl PodFacts {
     /// The pod group that it belongs to.
     pub(crate) fn group(&self) -> Option<&GroupLink> {
         self.rare.as_ref()?.group.as_ref()
+    }
+
+    /// What it states of its group's policy itself.
+    pub(crate) fn group_terms(&self) -> Option<&GroupTerms> {
+        self.rare.as_ref()?.group_terms.as_ref()
+    }
+
+    /// Why the kubelet turned it away, if it did.
+    pub(crate) fn turned_away(&self) -> Option<&Text> {
+        self.rare.as_ref()?.turned_away.as_ref()
     }
 
     /// The controller that made it, while it has no node.

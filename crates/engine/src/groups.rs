@@ -8,7 +8,7 @@ use crate::pods::{PodId, Role};
 use crate::time::Time;
 use muster_framework::Text;
 use muster_framework::group::{GroupKey, GroupLink, GroupPolicy};
-use muster_framework::record::WorkloadRecord;
+use muster_framework::record::{Kind, PodGroupRecord, ResourceVersion, WorkloadRecord};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeSet;
 
@@ -21,8 +21,8 @@ pub(crate) struct GroupId(pub(crate) u32);
 pub(crate) enum Hold {
     /// The cluster does not serve the kind that the members point at.
     KindNotServed,
-    /// There is no such Workload.
-    WorkloadMissing,
+    /// There is no such object.
+    PolicyMissing,
     /// The Workload has no such pod group.
     PodGroupMissing,
     /// The policy makes no sense.
@@ -88,16 +88,43 @@ impl Group {
     }
 }
 
+/// An object that holds the policies of groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PolicyObject {
+    Workload(WorkloadRecord),
+    PodGroup(PodGroupRecord),
+}
+
+impl PolicyObject {
+    fn key(&self) -> PolicyKey {
+        match self {
+            PolicyObject::Workload(record) => (Kind::Workload, record.namespace.clone(), record.name.clone()),
+            PolicyObject::PodGroup(record) => (record.kind, record.namespace.clone(), record.name.clone()),
+        }
+    }
+
+    fn resource_version(&self) -> ResourceVersion {
+        match self {
+            PolicyObject::Workload(record) => record.resource_version,
+            PolicyObject::PodGroup(record) => record.resource_version,
+        }
+    }
+}
+
+/// Kind, namespace and name of an object that holds policies.
+type PolicyKey = (Kind, Text, Text);
+
 /// All groups, and the objects that hold their policies.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
     slots: Vec<Option<Group>>,
     by_key: FxHashMap<GroupKey, GroupId>,
     free: Vec<GroupId>,
-    /// Groups by the object that holds their policy.
-    by_workload: FxHashMap<(Text, Text), FxHashSet<GroupId>>,
-    workloads: FxHashMap<(Text, Text), (WorkloadRecord, u32)>,
-    pub(crate) workloads_served: bool,
+    /// Groups by every object that could hold their policy.
+    by_policy: FxHashMap<PolicyKey, FxHashSet<GroupId>>,
+    policies: FxHashMap<PolicyKey, (PolicyObject, u32)>,
+    /// Kinds of policy objects that the cluster serves.
+    served: FxHashSet<Kind>,
 }
 
 impl Groups {
@@ -154,11 +181,12 @@ impl Groups {
             return false;
         }
         if let Some(group) = self.slots[id.0 as usize].take() {
-            let workload = workload_of(&group.key);
-            if let Some(groups) = self.by_workload.get_mut(&workload) {
-                groups.remove(&id);
-                if groups.is_empty() {
-                    self.by_workload.remove(&workload);
+            for policy in policy_keys(&group.key) {
+                if let Some(groups) = self.by_policy.get_mut(&policy) {
+                    groups.remove(&id);
+                    if groups.is_empty() {
+                        self.by_policy.remove(&policy);
+                    }
                 }
             }
             self.by_key.remove(&group.key);
@@ -187,7 +215,9 @@ impl Groups {
                 GroupId((self.slots.len() - 1) as u32)
             }
         };
-        self.by_workload.entry(workload_of(&key)).or_default().insert(id);
+        for policy in policy_keys(&key) {
+            self.by_policy.entry(policy).or_default().insert(id);
+        }
         self.by_key.insert(key, id);
         id
     }
@@ -200,21 +230,31 @@ impl Groups {
         }
     }
 
+    /// The object that holds a group's policy.
+    pub(crate) fn policy_object(&self, group: &Group) -> Option<&PolicyObject> {
+        let found = policy_keys(&group.key).find_map(|key| self.policies.get(&key));
+        found.map(|(object, _)| object)
+    }
+
     /// The policy of a group, or why there is none.
     pub(crate) fn policy(&self, group: &Group) -> Result<GroupPolicy, Hold> {
-        let GroupLink::Workload { pod_group, .. } = &group.key.link;
-        let Some((workload, _)) = self.workloads.get(&workload_of(&group.key)) else {
-            return Err(if self.workloads_served {
-                Hold::WorkloadMissing
+        let Some(object) = self.policy_object(group) else {
+            let served = policy_keys(&group.key).any(|(kind, ..)| self.served.contains(&kind));
+            return Err(if served {
+                Hold::PolicyMissing
             } else {
                 Hold::KindNotServed
             });
         };
-        match workload.pod_groups.iter().find(|(name, _)| name == pod_group) {
-            None => Err(Hold::PodGroupMissing),
-            Some((_, Err(problem))) => Err(Hold::PolicyInvalid(problem.clone())),
-            Some((_, Ok(policy))) => Ok(*policy),
-        }
+        let policy = match (object, &group.key.link) {
+            (PolicyObject::Workload(workload), GroupLink::Workload { pod_group, .. }) => {
+                let found = workload.pod_groups.iter().find(|(name, _)| name == pod_group);
+                &found.ok_or(Hold::PodGroupMissing)?.1
+            }
+            (PolicyObject::Workload(_), _) => return Err(Hold::PodGroupMissing),
+            (PolicyObject::PodGroup(record), _) => &record.policy,
+        };
+        policy.clone().map_err(Hold::PolicyInvalid)
     }
 
     /// The policy of a group that may be tried, or why it may not.
@@ -236,55 +276,68 @@ impl Groups {
         Ok(policy)
     }
 
-    /// Takes in a Workload; gives the groups that it concerns, in order.
-    pub(crate) fn apply_workload(&mut self, record: WorkloadRecord, seen: u32) -> Vec<GroupId> {
-        let name = (record.namespace.clone(), record.name.clone());
-        if let Some((known, known_seen)) = self.workloads.get_mut(&name) {
+    /// The cluster serves a kind of policy objects, or does not.
+    pub(crate) fn set_served(&mut self, kind: Kind, served: bool) {
+        if served {
+            self.served.insert(kind);
+        } else {
+            self.served.remove(&kind);
+        }
+    }
+
+    /// Takes in a policy object; gives the groups that it concerns, in order.
+    pub(crate) fn apply_policy(&mut self, object: PolicyObject, seen: u32) -> Vec<GroupId> {
+        let key = object.key();
+        if let Some((known, known_seen)) = self.policies.get_mut(&key) {
             *known_seen = seen;
             // A list says again what is known: that is no reason to try anything again.
-            if is_stale(record.resource_version, known.resource_version) || *known == record {
+            if is_stale(object.resource_version(), known.resource_version()) || *known == object {
                 return Vec::new();
             }
         }
-        self.workloads.insert(name.clone(), (record, seen));
-        self.groups_of(&name)
+        self.policies.insert(key.clone(), (object, seen));
+        self.groups_of(&key)
     }
 
-    /// Forgets a Workload; gives the groups that it concerns, in order.
-    pub(crate) fn delete_workload(&mut self, namespace: &Text, name: &Text) -> Vec<GroupId> {
-        let name = (namespace.clone(), name.clone());
-        self.workloads.remove(&name);
-        self.groups_of(&name)
+    /// Forgets a policy object; gives the groups that it concerns, in order.
+    pub(crate) fn delete_policy(&mut self, kind: Kind, namespace: &Text, name: &Text) -> Vec<GroupId> {
+        let key = (kind, namespace.clone(), name.clone());
+        self.policies.remove(&key);
+        self.groups_of(&key)
     }
 
-    /// A Workload is there, whatever it says.
-    pub(crate) fn mark_workload(&mut self, namespace: &Text, name: &Text, seen: u32) {
-        if let Some((_, known)) = self.workloads.get_mut(&(namespace.clone(), name.clone())) {
+    /// A policy object is there, whatever it says.
+    pub(crate) fn mark_policy(&mut self, kind: Kind, namespace: &Text, name: &Text, seen: u32) {
+        if let Some((_, known)) = self.policies.get_mut(&(kind, namespace.clone(), name.clone())) {
             *known = seen;
         }
     }
 
-    /// Workloads not seen since list number `seen` began, in order.
-    pub(crate) fn workloads_unseen(&self, seen: u32) -> Vec<(Text, Text)> {
+    /// Policy objects of a kind not seen since list number `seen` began, by namespace and name, in order.
+    pub(crate) fn policies_unseen(&self, kind: Kind, seen: u32) -> Vec<(Text, Text)> {
         let unseen = self
-            .workloads
+            .policies
             .iter()
-            .filter(|(_, (_, last))| *last < seen)
-            .map(|(name, _)| name.clone());
+            .filter(|((of, ..), (_, last))| *of == kind && *last < seen)
+            .map(|((_, namespace, name), _)| (namespace.clone(), name.clone()));
         let mut unseen: Vec<_> = unseen.collect();
         unseen.sort();
         unseen
     }
 
-    fn groups_of(&self, workload: &(Text, Text)) -> Vec<GroupId> {
-        let mut groups: Vec<GroupId> = self.by_workload.get(workload).into_iter().flatten().copied().collect();
+    fn groups_of(&self, policy: &PolicyKey) -> Vec<GroupId> {
+        let mut groups: Vec<GroupId> = self.by_policy.get(policy).into_iter().flatten().copied().collect();
         groups.sort();
         groups
     }
 }
 
-/// Namespace and name of the object that holds the group's policy.
-fn workload_of(key: &GroupKey) -> (Text, Text) {
-    let GroupLink::Workload { workload, .. } = &key.link;
-    (key.namespace.clone(), workload.clone())
+/// The objects that may hold a group's policy.
+fn policy_keys(key: &GroupKey) -> impl Iterator<Item = PolicyKey> {
+    let (kinds, name) = key
+        .link
+        .policy_object()
+        .map_or((&[][..], None), |(kinds, name)| (kinds, Some(name)));
+    let of = move |kind: &Kind| Some((*kind, key.namespace.clone(), name?.clone()));
+    kinds.iter().filter_map(of)
 }

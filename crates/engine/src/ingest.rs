@@ -4,21 +4,17 @@ use crate::cluster::{Cluster, is_stale};
 use crate::diagnosis;
 use crate::engine::Engine;
 use crate::facts::PodFacts;
-use crate::groups::{Group, GroupId, Hold};
+use crate::groups::{Group, GroupId, Hold, PolicyObject};
 use crate::input::{Object, ObjectKey};
 use crate::observation::Observation;
-use crate::pipeline::Help;
 use crate::pods::{BindStage, DefaultSelection, LazyReport, Pod, PodId, Role};
-use crate::queue::{Entity, Rejected};
+use crate::queue::Entity;
 use crate::time::Time;
 use muster_framework::Text;
-use muster_framework::compiled::CompiledSpec;
 use muster_framework::event::{ClusterEvent, NodeChanges, ObjectChange, StorageEvent};
 use muster_framework::group::{GroupKey, GroupPolicy};
 use muster_framework::record::{Kind, NodeRecord, PodPhase, PodRecord};
 use muster_framework::table::NodeOrd;
-use muster_framework::view::{Delta, View};
-use rustc_hash::FxHashMap;
 
 impl Engine {
     pub(crate) fn apply(&mut self, now: Time, object: Object) {
@@ -37,12 +33,8 @@ impl Engine {
                     .priority_classes
                     .apply(&name, record.resource_version, seen, record);
             }
-            Object::Workload(record) => {
-                self.groups.workloads_served = true;
-                for group in self.groups.apply_workload(record, seen) {
-                    self.evaluate_group(now, group, None, "WorkloadAdd");
-                }
-            }
+            Object::Workload(record) => self.apply_policy(now, PolicyObject::Workload(record), "WorkloadAdd"),
+            Object::PodGroup(record) => self.apply_policy(now, PolicyObject::PodGroup(record), "PodGroupAdd"),
             Object::SelectorOwner(record) => {
                 if self.cluster.apply_owner(record, seen) {
                     self.wake(now, ClusterEvent::SelectorOwnerUpdate, "SelectorOwnerUpdate");
@@ -55,6 +47,18 @@ impl Engine {
                 // A new version of an object that says the same is no news for plugins: it is for whoever wrote it.
                 self.look_at_preparations(now);
             }
+        }
+    }
+
+    fn apply_policy(&mut self, now: Time, object: PolicyObject, event: &'static str) {
+        let kind = match &object {
+            PolicyObject::Workload(_) => Kind::Workload,
+            PolicyObject::PodGroup(record) => record.kind,
+        };
+        self.groups.set_served(kind, true);
+        let seen = self.lists[kind as usize].begun;
+        for group in self.groups.apply_policy(object, seen) {
+            self.evaluate_group(now, group, None, event);
         }
     }
 
@@ -77,9 +81,9 @@ impl Engine {
             Kind::PriorityClass => {
                 self.cluster.priority_classes.remove(&key.name);
             }
-            Kind::Workload => {
-                for group in self.groups.delete_workload(&key.namespace, &key.name) {
-                    self.evaluate_group(now, group, None, "WorkloadDelete");
+            kind if kind.holds_group_policies() => {
+                for group in self.groups.delete_policy(kind, &key.namespace, &key.name) {
+                    self.evaluate_group(now, group, None, "PodGroupDelete");
                 }
             }
             Kind::Service | Kind::ReplicationController | Kind::ReplicaSet | Kind::StatefulSet => {
@@ -103,7 +107,7 @@ impl Engine {
             Kind::Node => self.cluster.nodes.mark(&key.name, seen),
             Kind::Namespace => self.cluster.namespaces.mark(&key.name, seen),
             Kind::PriorityClass => self.cluster.priority_classes.mark(&key.name, seen),
-            Kind::Workload => self.groups.mark_workload(&key.namespace, &key.name, seen),
+            kind if kind.holds_group_policies() => self.groups.mark_policy(kind, &key.namespace, &key.name, seen),
             Kind::Pod => {
                 if let Some(pod) = self
                     .cluster
@@ -145,13 +149,10 @@ impl Engine {
             Kind::Node => named(self.cluster.nodes.unseen(begun)),
             Kind::Namespace => named(self.cluster.namespaces.unseen(begun)),
             Kind::PriorityClass => named(self.cluster.priority_classes.unseen(begun)),
-            Kind::Workload => {
-                self.groups.workloads_served = true;
-                self.groups
-                    .workloads_unseen(begun)
-                    .iter()
-                    .map(|(ns, name)| key(ns, name, &none))
-                    .collect()
+            kind if kind.holds_group_policies() => {
+                self.groups.set_served(kind, true);
+                let unseen = self.groups.policies_unseen(kind, begun);
+                unseen.iter().map(|(ns, name)| key(ns, name, &none)).collect()
             }
             Kind::Pod => {
                 let unseen = self.cluster.pods.iter().filter(|(_, pod)| pod.seen < begun);
@@ -172,11 +173,11 @@ impl Engine {
     pub(crate) fn kind_not_served(&mut self, now: Time, kind: Kind) {
         self.lists[kind as usize].begun += 1;
         self.list_done(now, kind);
-        if kind == Kind::Workload {
-            self.groups.workloads_served = false;
+        if kind.holds_group_policies() {
+            self.groups.set_served(kind, false);
             let all: Vec<GroupId> = self.groups.iter().map(|(id, _)| id).collect();
             for group in all {
-                self.evaluate_group(now, group, None, "WorkloadDelete");
+                self.evaluate_group(now, group, None, "PodGroupDelete");
             }
         }
     }
@@ -625,71 +626,5 @@ impl Engine {
             Some(pod) => group.pending.get(&pod).copied().into_iter().collect(),
             None => group.pending.iter().copied().collect(),
         }
-    }
-}
-
-// ---- waking ------------------------------------------------------------------------------------------------------
-
-impl Engine {
-    /// Brings back the entities that an event could help, and no others.
-    pub(crate) fn wake(&mut self, now: Time, event: ClusterEvent, label: &'static str) {
-        let waiting: Vec<_> = self
-            .queue
-            .unschedulable()
-            .map(|(entity, rejected)| (entity, rejected.to_vec()))
-            .collect();
-        // Twins get the same answer as long as nobody looks at their labels.
-        let labels_matter = self.cluster.table.looks_at_pods();
-        let mut known: FxHashMap<(*const CompiledSpec, u32), Help> = FxHashMap::default();
-        for (entity, rejected) in waiting {
-            for rejected in rejected {
-                let help = self.help(rejected, event, (!labels_matter).then_some(&mut known));
-                match help {
-                    Help::Yes => {
-                        self.queue.wake(now, entity, label);
-                        break;
-                    }
-                    // From now on events that move this plugin matter too: the one it waited for has come.
-                    Help::NotYet(plugin) => self.queue.rejected_also(entity, rejected.pod, plugin),
-                    Help::No => {}
-                }
-            }
-        }
-    }
-
-    fn help(
-        &mut self,
-        rejected: Rejected,
-        event: ClusterEvent,
-        mut known: Option<&mut FxHashMap<(*const CompiledSpec, u32), Help>>,
-    ) -> Help {
-        // No plugin rejected anything: there was no node at all.
-        if rejected.plugins == 0 {
-            let first = matches!(event, ClusterEvent::NodeAdd(_));
-            return if first { Help::Yes } else { Help::No };
-        }
-        self.cluster.compile(rejected.pod);
-        let Some(pod) = self.cluster.to_place(rejected.pod) else {
-            return Help::Yes;
-        };
-        let key = (std::ptr::from_ref(pod.compiled), rejected.plugins);
-        if let Some(help) = known.as_ref().and_then(|known| known.get(&key)) {
-            return *help;
-        }
-        let profile = self
-            .cluster
-            .pods
-            .get(rejected.pod)
-            .map(|pod| &pod.record.scheduler_name);
-        let Some(profile) = profile.and_then(|name| self.pipeline.profile_of(name)) else {
-            return Help::No;
-        };
-        let delta = Delta::default();
-        let view = View::new(&self.cluster.table, &delta);
-        let help = self.pipeline.can_help(profile, &pod, rejected.plugins, event, &view);
-        if let Some(known) = &mut known {
-            known.insert(key, help);
-        }
-        help
     }
 }

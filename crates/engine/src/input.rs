@@ -6,8 +6,8 @@
 use crate::effect::EffectId;
 use muster_framework::Text;
 use muster_framework::record::{
-    Kind, NamespaceRecord, NodeRecord, PodRecord, PriorityClassRecord, ResourceVersion, SelectorOwnerRecord,
-    WorkloadRecord,
+    Kind, NamespaceRecord, NodeRecord, PodGroupRecord, PodRecord, PriorityClassRecord, ResourceVersion,
+    SelectorOwnerRecord, WorkloadRecord,
 };
 use muster_framework::volume::StorageObject;
 
@@ -31,6 +31,12 @@ pub enum Input {
     ListDone(Kind),
     /// The cluster does not serve this kind: nothing of it exists.
     KindNotServed(Kind),
+    /// This process leads from now on, or does not lead any more. An engine that does not lead keeps its state warm, and
+    /// wants nothing done. Until told otherwise it does what [`Settings::leads`](crate::Settings::leads) says.
+    Leadership {
+        /// Whether it leads.
+        leads: bool,
+    },
     /// An effect has been carried out, or not.
     EffectDone {
         /// Which one.
@@ -53,6 +59,8 @@ pub enum Object {
     PriorityClass(PriorityClassRecord),
     /// A workload.
     Workload(WorkloadRecord),
+    /// A pod group, of any API that has such objects.
+    PodGroup(PodGroupRecord),
     /// A Service, ReplicationController, ReplicaSet or StatefulSet.
     SelectorOwner(SelectorOwnerRecord),
     /// An object of a storage kind.
@@ -68,6 +76,7 @@ impl Object {
             Object::Namespace(_) => Kind::Namespace,
             Object::PriorityClass(_) => Kind::PriorityClass,
             Object::Workload(_) => Kind::Workload,
+            Object::PodGroup(group) => group.kind,
             Object::SelectorOwner(owner) => owner.kind,
             Object::Storage(object) => object.kind(),
         }

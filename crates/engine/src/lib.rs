@@ -25,12 +25,13 @@ mod report;
 mod scene;
 mod settings;
 mod time;
+mod waking;
 
-pub use effect::{Effect, EffectId, EffectKind, ExtenderVerb, PodRef, Severity};
+pub use effect::{Effect, EffectId, EffectKind, ExtenderVerb, GroupRef, PodRef, Regarding, Severity};
 pub use engine::{Engine, PodState, PodStatus, Stats};
 pub use input::{BindOutcome, ExtenderAnswer, Input, Object, ObjectKey, Outcome, PodRead};
 pub use muster_framework::rejection::Code;
 pub use observation::{AttemptResult, Observation, Section};
 pub use scene::{Evaluation, NodeScore, PluginScore, Scene, Verdict};
-pub use settings::{ExtenderSettings, Settings};
+pub use settings::{ExtenderSettings, GangSettings, Settings};
 pub use time::Time;

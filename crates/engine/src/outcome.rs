@@ -1,7 +1,7 @@
 //! What became of effects: binds are confirmed, given back or read again; writes stand or are tried again.
 
 use crate::diagnosis;
-use crate::effect::{EffectId, EffectKind, Severity};
+use crate::effect::{EffectId, EffectKind, Regarding, Severity};
 use crate::engine::{Awaited, Engine, Timer};
 use crate::input::{BindOutcome, ExtenderAnswer, Outcome, PodRead};
 use crate::observation::Observation;
@@ -185,7 +185,7 @@ impl Engine {
         });
         let note = format!("Successfully assigned {reference} to {node}").into();
         self.emit(EffectKind::Event {
-            pod: reference,
+            regarding: Regarding::Pod(reference),
             reporting_controller: controller,
             severity: Severity::Normal,
             reason: "Scheduled",

@@ -445,6 +445,8 @@ mod tests {
             pod_initial_backoff: Duration::from_secs(1),
             pod_max_backoff: Duration::from_secs(10),
             pod_max_in_unschedulable: Duration::from_secs(300),
+            leads: true,
+            gangs: crate::GangSettings::default(),
         })
     }
 

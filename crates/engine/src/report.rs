@@ -4,7 +4,7 @@
 //! written when nothing more urgent is to be done, the latest word only.
 
 use crate::diagnosis;
-use crate::effect::{Effect, EffectId, EffectKind, Severity};
+use crate::effect::{Effect, EffectId, EffectKind, Regarding, Severity};
 use crate::engine::{Awaited, Engine, Timer};
 use crate::groups::{GroupId, Hold};
 use crate::observation::Observation;
@@ -45,7 +45,7 @@ impl Engine {
             });
             if tell {
                 self.emit(EffectKind::Event {
-                    pod: reference,
+                    regarding: Regarding::Pod(reference),
                     reporting_controller: controller,
                     severity: Severity::Warning,
                     reason: "FailedScheduling",

@@ -122,7 +122,7 @@ impl Scene {
                 self.cluster.apply_storage(object, 0);
             }
             // Groups wait in the queue; nothing here judges them.
-            Object::Workload(_) => {}
+            Object::Workload(_) | Object::PodGroup(_) => {}
         }
     }
 

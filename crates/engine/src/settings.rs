@@ -1,6 +1,7 @@
 //! What an engine is told once, when it is made.
 
 use muster_framework::Text;
+use muster_framework::group::WhenBroken;
 use muster_framework::rules::KubeMinor;
 use muster_plugins::ProfileSpec;
 use std::time::Duration;
@@ -22,6 +23,32 @@ pub struct Settings {
     pub pod_max_backoff: Duration,
     /// How long a pod may lie in the unschedulable section before it is tried again without any event.
     pub pod_max_in_unschedulable: Duration,
+    /// Whether it leads from the start. If not, it waits to be told, by [`Input::Leadership`](crate::Input::Leadership).
+    pub leads: bool,
+    /// How gangs are treated.
+    pub gangs: GangSettings,
+}
+
+/// How gangs are treated, where neither the API nor their objects say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GangSettings {
+    /// What becomes of the bound members of a gang that has fallen below its `minCount` and cannot be completed.
+    pub when_broken: WhenBroken,
+    /// How long such a gang has to become whole again, by replacements that are made and find a place, before its bound
+    /// members are evicted (with [`WhenBroken::Evict`]).
+    pub broken_grace: Duration,
+    /// Whether members that have succeeded count towards `minCount` while their pods exist. Upstream does not count them.
+    pub succeeded_count: bool,
+}
+
+impl Default for GangSettings {
+    fn default() -> GangSettings {
+        GangSettings {
+            when_broken: WhenBroken::Keep,
+            broken_grace: Duration::from_secs(60),
+            succeeded_count: true,
+        }
+    }
 }
 
 /// What the engine knows of an extender. How it is reached is the driver's affair.

@@ -1038,7 +1038,7 @@ fn answer(world: &mut World, effect: Effect, what: u8) {
             };
             world.done(effect.id, Outcome::PodRead(read));
         }
-        EffectKind::PodCondition { .. } => {
+        EffectKind::PodCondition { .. } | EffectKind::GroupStatus { .. } | EffectKind::Evict { .. } => {
             let outcome = if what == 1 {
                 Outcome::WriteFailed { message: "no".into() }
             } else {

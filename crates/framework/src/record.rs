@@ -4,7 +4,7 @@
 //! object by anything but its name.
 
 use crate::Text;
-use crate::group::{GroupLink, GroupPolicy};
+use crate::group::{GroupLink, GroupPolicy, GroupStatus, GroupTerms, WhenBroken};
 use crate::labels::Labels;
 use crate::resource::{Charge, ResourceList, ScoringRequest};
 use crate::selector::{LabelSelector, NodeSelectorTerm, PreferredTerm};
@@ -24,6 +24,12 @@ pub enum Kind {
     PriorityClass,
     /// `scheduling.k8s.io/v1alpha1` Workload.
     Workload,
+    /// `scheduling.k8s.io/v1beta1` PodGroup, of Kubernetes 1.37.
+    PodGroup,
+    /// `scheduling.k8s.io/v1alpha2` PodGroup, of Kubernetes 1.36.
+    PodGroupV1Alpha2,
+    /// `scheduling.x-k8s.io/v1alpha1` PodGroup: the coscheduling CRD of scheduler-plugins.
+    CoschedulingPodGroup,
     /// `v1` Service: default spreading looks for the pods that it selects.
     Service,
     /// `v1` ReplicationController: likewise.
@@ -50,10 +56,13 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order in which they are best listed.
-    pub const ALL: [Kind; 16] = [
+    pub const ALL: [Kind; 19] = [
         Kind::PriorityClass,
         Kind::Namespace,
         Kind::Workload,
+        Kind::PodGroup,
+        Kind::PodGroupV1Alpha2,
+        Kind::CoschedulingPodGroup,
         Kind::Service,
         Kind::ReplicationController,
         Kind::ReplicaSet,
@@ -77,6 +86,7 @@ impl Kind {
             Kind::Namespace => "Namespace",
             Kind::PriorityClass => "PriorityClass",
             Kind::Workload => "Workload",
+            Kind::PodGroup | Kind::PodGroupV1Alpha2 | Kind::CoschedulingPodGroup => "PodGroup",
             Kind::Service => "Service",
             Kind::ReplicationController => "ReplicationController",
             Kind::ReplicaSet => "ReplicaSet",
@@ -96,6 +106,9 @@ impl Kind {
         match self {
             Kind::Pod
             | Kind::Workload
+            | Kind::PodGroup
+            | Kind::PodGroupV1Alpha2
+            | Kind::CoschedulingPodGroup
             | Kind::Service
             | Kind::ReplicationController
             | Kind::ReplicaSet
@@ -111,6 +124,15 @@ impl Kind {
             | Kind::CsiDriver
             | Kind::VolumeAttachment => false,
         }
+    }
+
+    /// Whether its objects hold the policies of pod groups. A cluster may lack such a kind, and may get it, or lose it,
+    /// while we run.
+    pub fn holds_group_policies(self) -> bool {
+        matches!(
+            self,
+            Kind::Workload | Kind::PodGroup | Kind::PodGroupV1Alpha2 | Kind::CoschedulingPodGroup
+        )
     }
 }
 
@@ -448,6 +470,11 @@ pub struct PodRecord {
     pub phase: PodPhase,
     /// It has a deletion timestamp.
     pub terminating: bool,
+    /// Its containers have been started: `status.phase` is Running.
+    pub running: bool,
+    /// Why the kubelet turned it away after it was bound, in the words of `status.reason`: `OutOfcpu`, `OutOfpods`,
+    /// `UnexpectedAdmissionError` … Only of a pod that failed.
+    pub turned_away: Option<Text>,
     /// `spec.priority`; None where no admission plugin has filled it in.
     pub priority: Option<i32>,
     /// `spec.priorityClassName`, to find the priority when it is not filled in.
@@ -456,6 +483,8 @@ pub struct PodRecord {
     pub scheduling_gates: Box<[Text]>,
     /// The pod group that it belongs to.
     pub group: Option<GroupLink>,
+    /// What it states of its group's policy itself; only with [`GroupLink::Labels`].
+    pub group_terms: Option<GroupTerms>,
     /// The controller that made it, if default spreading knows its kind.
     pub controller: Option<ControllerRef>,
     /// What plugins read of its spec.
@@ -518,6 +547,37 @@ pub struct WorkloadRecord {
     pub resource_version: ResourceVersion,
     /// Its pod groups by name, each with its policy or what is wrong with it.
     pub pod_groups: Vec<(Text, Result<GroupPolicy, Text>)>,
+    /// What its annotation says about [`WhenBroken`], or what is wrong with that.
+    pub when_broken: Option<Result<WhenBroken, Text>>,
+}
+
+/// A `PodGroup`: of Kubernetes 1.36, of 1.37, or of the coscheduling CRD.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodGroupRecord {
+    /// Which of the three.
+    pub kind: Kind,
+    /// Its namespace.
+    pub namespace: Text,
+    /// Its name.
+    pub name: Text,
+    /// `metadata.uid`.
+    pub uid: Text,
+    /// Its version.
+    pub resource_version: ResourceVersion,
+    /// `metadata.generation`; 0 where the server counts none.
+    pub generation: i64,
+    /// Its policy, or what is wrong with it, naming the field.
+    pub policy: Result<GroupPolicy, Text>,
+    /// What its annotation says about [`WhenBroken`], or what is wrong with that.
+    pub when_broken: Option<Result<WhenBroken, Text>>,
+    /// `spec.priority`, where the API has one and admission has filled it in.
+    pub priority: Option<i32>,
+    /// It has a deletion timestamp.
+    pub terminating: bool,
+    /// What Muster cannot honour: members wait, and say so.
+    pub unsupported: Box<[Unsupported]>,
+    /// What its status says of its scheduling.
+    pub status: Option<GroupStatus>,
 }
 
 #[cfg(test)]

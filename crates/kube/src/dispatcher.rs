@@ -274,8 +274,13 @@ impl Dispatcher {
                 let write = async move { desk.write_condition(&pod, observed_generation, &reason, &message).await };
                 self.answer(id, &self.status_writes, write);
             }
+            // To be written.
+            EffectKind::GroupStatus { .. } | EffectKind::Evict { .. } => {
+                let message = "not written yet".into();
+                self.answer(id, &self.status_writes, async move { Outcome::WriteFailed { message } });
+            }
             EffectKind::Event {
-                pod,
+                regarding,
                 reporting_controller,
                 severity,
                 reason,
@@ -283,7 +288,7 @@ impl Dispatcher {
                 note,
             } => {
                 self.events.put(Event {
-                    pod,
+                    regarding,
                     reporting_controller,
                     severity,
                     reason,

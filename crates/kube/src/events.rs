@@ -9,7 +9,7 @@ use crate::rate_limit::RateLimit;
 use jiff::Timestamp;
 use kube::Client;
 use muster_api::write::{self, EventText};
-use muster_engine::{PodRef, Severity};
+use muster_engine::{Regarding, Severity};
 use muster_framework::Text;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 /// An event that waits to be written.
 #[derive(Debug)]
 pub(crate) struct Event {
-    pub(crate) pod: PodRef,
+    pub(crate) regarding: Regarding,
     pub(crate) reporting_controller: Text,
     pub(crate) severity: Severity,
     pub(crate) reason: &'static str,
@@ -133,7 +133,7 @@ impl Desk {
             action: event.action,
             note: &event.note,
         };
-        let request = write::event(&event.pod, text, &self.reporting_instance, &suffix, at);
+        let request = write::event(&event.regarding, text, &self.reporting_instance, &suffix, at);
         let request = crate::dispatcher::http_request(&request);
         let problem = match exchange(&self.client, &*self.observer, request, self.timeout).await {
             Ok(answer) if answer.status.is_success() => return,
@@ -142,9 +142,9 @@ impl Desk {
         };
         self.observer.notice(Notice::EventNotTaken);
         if self.complained.swap(true, Ordering::Relaxed) {
-            tracing::debug!(pod = %event.pod, error = %problem, "an event was not taken");
+            tracing::debug!(object = %event.regarding, error = %problem, "an event was not taken");
         } else {
-            tracing::warn!(pod = %event.pod, error = %problem, "an event was not taken; further ones are only counted");
+            tracing::warn!(object = %event.regarding, error = %problem, "an event was not taken; further ones are only counted");
         }
     }
 }

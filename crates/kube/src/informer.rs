@@ -181,7 +181,7 @@ impl<E: Encoding> Informer<E> {
     }
 
     fn first_step(&self) -> Step {
-        if is_optional(self.kind) {
+        if self.kind.holds_group_policies() {
             Step::Discover
         } else {
             Step::List
@@ -214,7 +214,7 @@ impl<E: Encoding> Informer<E> {
     async fn after(&mut self, failure: Failure, failed: Step) -> Option<Step> {
         let next = match failure {
             Failure::Closed => return None,
-            Failure::NotServed if is_optional(self.kind) => {
+            Failure::NotServed if self.kind.holds_group_policies() => {
                 self.tell_not_served().await.ok()?;
                 sleep(self.around.settings.look_again).await;
                 return Some(Step::Discover);
@@ -485,11 +485,6 @@ impl<E: Encoding> Informer<E> {
     }
 }
 
-/// Kinds that a cluster may lack, and may get while we run.
-fn is_optional(kind: Kind) -> bool {
-    kind == Kind::Workload
-}
-
 fn get_request(uri: String, accept: &'static str) -> Request<Body> {
     let mut request = Request::new(Body::empty());
     // Paths are constants and query values are escaped; were one ill-formed, the server would say so.
@@ -553,6 +548,7 @@ fn resource_version(object: &Object) -> ResourceVersion {
         Object::Namespace(namespace) => namespace.resource_version,
         Object::PriorityClass(class) => class.resource_version,
         Object::Workload(workload) => workload.resource_version,
+        Object::PodGroup(group) => group.resource_version,
         Object::SelectorOwner(owner) => owner.resource_version,
         Object::Storage(StorageObject::Volume(volume)) => volume.resource_version,
         Object::Storage(StorageObject::Claim(claim)) => claim.resource_version,

@@ -262,6 +262,7 @@ pub(crate) fn words(input: &Input) -> String {
         Input::ListBegun(kind) => format!("list of {} begun", kind.name()),
         Input::ListDone(kind) => format!("list of {} done", kind.name()),
         Input::KindNotServed(kind) => format!("{} not served", kind.name()),
+        Input::Leadership { leads } => format!("leads: {leads}"),
         Input::EffectDone {
             id,
             outcome: Outcome::Bind(outcome),

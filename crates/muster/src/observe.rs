@@ -69,6 +69,7 @@ fn labels(input: &Input) -> (&'static str, &'static str) {
         Input::ListBegun(kind) => (kind.name(), "list_begun"),
         Input::ListDone(kind) => (kind.name(), "list_done"),
         Input::KindNotServed(kind) => (kind.name(), "not_served"),
+        Input::Leadership { .. } => ("Lease", "leadership"),
         Input::EffectDone { .. } => ("Effect", "done"),
     }
 }

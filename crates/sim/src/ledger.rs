@@ -316,7 +316,10 @@ pub(crate) fn group_of(pod: &PodRecord) -> Option<GroupKey> {
 pub(crate) fn policy(cluster: &Cluster, group: &GroupKey) -> Option<GroupPolicy> {
     let GroupLink::Workload {
         workload, pod_group, ..
-    } = &group.link;
+    } = &group.link
+    else {
+        return None;
+    };
     let stored = cluster.get(&Key::new(ObjectKind::Workload, &group.namespace, workload))?;
     let (_, policy) = stored
         .workload()?

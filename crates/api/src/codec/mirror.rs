@@ -133,7 +133,7 @@ macro_rules! mirror_itself {
         })*
     };
 }
-mirror_itself!(Text, bool, u16, u64, i32, i64);
+mirror_itself!(Text, bool, u16, u32, u64, i32, i64);
 
 impl<M: Mirror> Mirror for Option<M> {
     type Record = Option<M::Record>;

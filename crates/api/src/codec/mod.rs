@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 /// The version that is written, and the only one that is read. Version 1 had five kinds of objects: an engine of today would
 /// wait for the lists of the others for ever.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 
 /// Why a line cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -187,6 +187,9 @@ fn full_pod() -> PodRecord {
             pod_group: "workers".into(),
             replica_key: "r1".into(),
         }),
+        group_terms: None,
+        running: true,
+        turned_away: Some("OutOfcpu".into()),
         controller: Some(ControllerRef {
             kind: Kind::StatefulSet,
             name: "web".into(),
@@ -259,6 +262,7 @@ fn objects() -> Vec<Input> {
                 Err("spec.podGroups[2].policy: states both basic and gang".into()),
             ),
         ],
+        when_broken: None,
     };
     let class = PriorityClassRecord {
         name: "batch".into(),
@@ -524,6 +528,7 @@ fn variants(input: &Input) -> Vec<&'static str> {
         Input::ListBegun(_) => vec!["ListBegun"],
         Input::ListDone(_) => vec!["ListDone"],
         Input::KindNotServed(_) => vec!["KindNotServed"],
+        Input::Leadership { .. } => vec!["Leadership"],
         Input::EffectDone { outcome, .. } => match outcome {
             Outcome::Bind(BindOutcome::Bound) => vec!["Bound"],
             Outcome::Bind(BindOutcome::PodGone) => vec!["PodGone"],
@@ -770,7 +775,7 @@ prop_compose! {
         let controller = controller.map(|(kind, name)| ControllerRef { kind, name });
         PodRecord {
             uid, namespace, name, resource_version, generation, labels, scheduler_name, node_name, nominated_node_name,
-            phase, terminating, priority, priority_class_name, scheduling_gates, group, controller, spec: spec.into(),
+            phase, terminating, running: false, turned_away: None, group_terms: None, priority, priority_class_name, scheduling_gates, group, controller, spec: spec.into(),
             charge, condition,
         }
     }
@@ -807,6 +812,7 @@ fn workloads() -> impl Strategy<Value = WorkloadRecord> {
             uid,
             resource_version,
             pod_groups,
+            when_broken: None,
         },
     )
 }

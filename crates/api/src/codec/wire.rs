@@ -1,14 +1,17 @@
-//! Version 2 of the format: what stands in a line. Each name here is part of the format; see [`mirror_struct`].
+//! Version 3 of the format: what stands in a line. Each name here is part of the format; see [`mirror_struct`].
 
 use super::mirror::{Mirror, Pairs, Shared, Slice, mirror_enum, mirror_fields, mirror_struct};
 use super::storage::StorageImage;
 use muster_engine::{self as engine, EffectId, ObjectKey};
 use muster_framework::Text;
-use muster_framework::group;
+use muster_framework::group::{
+    self, CoschedulingPhase, GroupLink as GroupLinkRecord, GroupStatus, GroupTerms, WhenBroken,
+};
 use muster_framework::record::{
     ClaimKey, ControllerRef, HostPort, Kind, NamespaceRecord, NamespaceScope, NodeImage as ImageOnNode, NodeRecord,
-    PodAffinityTerm, PodPhase, PodRecord, PodScheduledCondition, PodSpec, PodVolume, PriorityClassRecord, Protocol,
-    SelectorOwnerRecord, SpreadConstraint, Unsupported, WeightedPodAffinityTerm, WhenUnsatisfiable, WorkloadRecord,
+    PodAffinityTerm, PodGroupRecord, PodPhase, PodRecord, PodScheduledCondition, PodSpec, PodVolume,
+    PriorityClassRecord, Protocol, SelectorOwnerRecord, SpreadConstraint, Unsupported, WeightedPodAffinityTerm,
+    WhenUnsatisfiable, WorkloadRecord,
 };
 use muster_framework::resource::{Charge, ResourceList, ScoringRequest};
 use muster_framework::selector::{LabelSelector, NodeSelectorTerm, Operator, PreferredTerm, Requirement};
@@ -17,7 +20,8 @@ use serde::{Deserialize, Serialize};
 
 mirror_enum! {
     KindImage of Kind {
-        Node, Pod, Namespace, PriorityClass, Workload, Service, ReplicationController, ReplicaSet, StatefulSet,
+        Node, Pod, Namespace, PriorityClass, Workload, PodGroup, PodGroupV1Alpha2,
+        CoschedulingPodGroup, Service, ReplicationController, ReplicaSet, StatefulSet,
         PersistentVolume, PersistentVolumeClaim, StorageClass, CsiNode, CsiDriver, CsiStorageCapacity, VolumeAttachment,
     }
 }
@@ -244,10 +248,13 @@ mirror_struct! {
         node_name: Option<Text>,
         nominated_node_name: Option<Text>,
         terminating: bool,
+        running: bool,
+        turned_away: Option<Text>,
         priority: Option<i32>,
         priority_class_name: Option<Text>,
         scheduling_gates: Slice<Text>,
         group: Option<GroupLink>,
+        group_terms: Option<TermsImage>,
         controller: Option<ControllerImage>,
         condition: Option<ConditionImage>,
     }
@@ -308,6 +315,74 @@ mirror_struct! {
         uid: Text,
         resource_version: u64;
         pod_groups: Vec<PodGroup>,
+        when_broken: Option<WhenBrokenOrProblem>,
+    }
+}
+
+mirror_struct! {
+    PodGroupImage of PodGroupRecord {
+        kind: KindImage,
+        namespace: Text,
+        name: Text,
+        uid: Text,
+        resource_version: u64,
+        policy: Policy;
+        generation: i64,
+        when_broken: Option<WhenBrokenOrProblem>,
+        priority: Option<i32>,
+        terminating: bool,
+        unsupported: Slice<UnsupportedImage>,
+        status: Option<GroupStatusImage>,
+    }
+}
+
+mirror_enum! {
+    WhenBrokenImage of WhenBroken { Keep, Evict }
+}
+
+/// What an annotation says, or what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) enum WhenBrokenOrProblem {
+    Says(WhenBrokenImage),
+    Malformed { problem: Text },
+}
+
+impl Mirror for WhenBrokenOrProblem {
+    type Record = Result<WhenBroken, Text>;
+
+    fn write(record: &Self::Record) -> WhenBrokenOrProblem {
+        match record {
+            Ok(says) => WhenBrokenOrProblem::Says(Mirror::write(says)),
+            Err(problem) => WhenBrokenOrProblem::Malformed {
+                problem: problem.clone(),
+            },
+        }
+    }
+
+    fn read(self) -> Self::Record {
+        match self {
+            WhenBrokenOrProblem::Says(says) => Ok(says.read()),
+            WhenBrokenOrProblem::Malformed { problem } => Err(problem),
+        }
+    }
+}
+
+mirror_struct! {
+    TermsImage of GroupTerms {
+        policy: Policy;
+        when_broken: Option<WhenBrokenImage>,
+    }
+}
+
+mirror_enum! {
+    CoschedulingPhaseImage of CoschedulingPhase { Pending, Scheduling, Scheduled, Running, Finished, Failed }
+}
+
+mirror_fields! {
+    GroupStatusImage of GroupStatus {
+        Condition { scheduled: bool, reason: Text, message: Text },
+        Phase { phase: CoschedulingPhaseImage, scheduled: u32, running: u32, succeeded: u32, failed: u32 },
     }
 }
 
@@ -321,45 +396,13 @@ mirror_struct! {
     }
 }
 
-/// The image of a [`group::GroupLink`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub(super) enum GroupLink {
-    Workload {
-        workload: Text,
-        pod_group: Text,
-        #[serde(default, skip_serializing_if = "super::mirror::Empty::is_empty")]
-        replica_key: Text,
-    },
-}
-
-impl Mirror for GroupLink {
-    type Record = group::GroupLink;
-
-    fn write(record: &group::GroupLink) -> GroupLink {
-        let group::GroupLink::Workload {
-            workload,
-            pod_group,
-            replica_key,
-        } = record.clone();
-        GroupLink::Workload {
-            workload,
-            pod_group,
-            replica_key,
-        }
-    }
-
-    fn read(self) -> group::GroupLink {
-        let GroupLink::Workload {
-            workload,
-            pod_group,
-            replica_key,
-        } = self;
-        group::GroupLink::Workload {
-            workload,
-            pod_group,
-            replica_key,
-        }
+mirror_fields! {
+    /// The image of a [`group::GroupLink`].
+    GroupLink of GroupLinkRecord {
+        Workload { workload: Text, pod_group: Text, replica_key: Text },
+        PodGroup { name: Text },
+        Coscheduling { name: Text },
+        Labels { name: Text },
     }
 }
 
@@ -380,30 +423,40 @@ pub(super) enum Policy {
     Malformed { problem: Text },
 }
 
-impl Mirror for PodGroup {
-    type Record = (Text, Result<group::GroupPolicy, Text>);
+impl Mirror for Policy {
+    type Record = Result<group::GroupPolicy, Text>;
 
-    fn write((name, policy): &Self::Record) -> PodGroup {
-        let policy = match policy {
+    fn write(policy: &Self::Record) -> Policy {
+        match policy {
             Ok(group::GroupPolicy::Basic) => Policy::Basic,
             Ok(group::GroupPolicy::Gang { min_count }) => Policy::Gang { min_count: *min_count },
             Err(problem) => Policy::Malformed {
                 problem: problem.clone(),
             },
-        };
-        PodGroup {
-            name: name.clone(),
-            policy,
         }
     }
 
     fn read(self) -> Self::Record {
-        let policy = match self.policy {
+        match self {
             Policy::Basic => Ok(group::GroupPolicy::Basic),
             Policy::Gang { min_count } => Ok(group::GroupPolicy::Gang { min_count }),
             Policy::Malformed { problem } => Err(problem),
-        };
-        (self.name, policy)
+        }
+    }
+}
+
+impl Mirror for PodGroup {
+    type Record = (Text, Result<group::GroupPolicy, Text>);
+
+    fn write((name, policy): &Self::Record) -> PodGroup {
+        PodGroup {
+            name: name.clone(),
+            policy: Mirror::write(policy),
+        }
+    }
+
+    fn read(self) -> Self::Record {
+        (self.name, self.policy.read())
     }
 }
 
@@ -417,6 +470,7 @@ pub(super) enum Input {
     ListBegun(KindImage),
     ListDone(KindImage),
     KindNotServed(KindImage),
+    Leadership { leads: bool },
     EffectDone { id: u64, outcome: Outcome },
 }
 
@@ -434,6 +488,7 @@ impl Mirror for Input {
             engine::Input::ListBegun(kind) => Input::ListBegun(Mirror::write(kind)),
             engine::Input::ListDone(kind) => Input::ListDone(Mirror::write(kind)),
             engine::Input::KindNotServed(kind) => Input::KindNotServed(Mirror::write(kind)),
+            engine::Input::Leadership { leads } => Input::Leadership { leads: *leads },
             engine::Input::EffectDone { id, outcome } => Input::EffectDone {
                 id: id.0,
                 outcome: Mirror::write(outcome),
@@ -449,6 +504,7 @@ impl Mirror for Input {
             Input::ListBegun(kind) => engine::Input::ListBegun(kind.read()),
             Input::ListDone(kind) => engine::Input::ListDone(kind.read()),
             Input::KindNotServed(kind) => engine::Input::KindNotServed(kind.read()),
+            Input::Leadership { leads } => engine::Input::Leadership { leads },
             Input::EffectDone { id, outcome } => engine::Input::EffectDone {
                 id: EffectId(id),
                 outcome: outcome.read(),
@@ -466,6 +522,7 @@ pub(super) enum Object {
     Namespace(NamespaceImage),
     PriorityClass(PriorityClassImage),
     Workload(WorkloadImage),
+    PodGroup(PodGroupImage),
     SelectorOwner(SelectorOwnerImage),
     Storage(StorageImage),
 }
@@ -480,6 +537,7 @@ impl Mirror for Object {
             engine::Object::Namespace(namespace) => Object::Namespace(Mirror::write(namespace)),
             engine::Object::PriorityClass(class) => Object::PriorityClass(Mirror::write(class)),
             engine::Object::Workload(workload) => Object::Workload(Mirror::write(workload)),
+            engine::Object::PodGroup(group) => Object::PodGroup(Mirror::write(group)),
             engine::Object::SelectorOwner(owner) => Object::SelectorOwner(Mirror::write(owner)),
             engine::Object::Storage(object) => Object::Storage(Mirror::write(object)),
         }
@@ -492,6 +550,7 @@ impl Mirror for Object {
             Object::Namespace(namespace) => engine::Object::Namespace(namespace.read()),
             Object::PriorityClass(class) => engine::Object::PriorityClass(class.read()),
             Object::Workload(workload) => engine::Object::Workload(workload.read()),
+            Object::PodGroup(group) => engine::Object::PodGroup(group.read()),
             Object::SelectorOwner(owner) => engine::Object::SelectorOwner(owner.read()),
             Object::Storage(object) => engine::Object::Storage(object.read()),
         }

@@ -17,6 +17,7 @@ mod node;
 mod path;
 mod placement;
 mod pod;
+mod pod_group;
 mod pod_volume;
 mod selector;
 mod selector_owner;
@@ -112,6 +113,9 @@ fn record(minor: KubeMinor, kind: Kind, json: &[u8]) -> Result<Object, Fault> {
         Kind::Namespace => Object::Namespace(read::<cluster::Namespace>(kind, json)?.record()?),
         Kind::PriorityClass => Object::PriorityClass(read::<cluster::PriorityClass>(kind, json)?.record()?),
         Kind::Workload => Object::Workload(read::<workload::Workload>(kind, json)?.record()?),
+        Kind::PodGroup | Kind::PodGroupV1Alpha2 | Kind::CoschedulingPodGroup => {
+            Object::PodGroup(read::<pod_group::PodGroup>(kind, json)?.record(kind)?)
+        }
         Kind::Service | Kind::ReplicationController => {
             Object::SelectorOwner(read::<selector_owner::MapSelectorOwner>(kind, json)?.record(kind)?)
         }

@@ -59,6 +59,7 @@ impl Workload<'_> {
             uid: Text::from(&*self.metadata.uid),
             resource_version: self.metadata.version(),
             pod_groups: self.spec.pod_groups.iter().enumerate().map(group).collect(),
+            when_broken: None,
         })
     }
 }

@@ -25,6 +25,8 @@ pub(crate) fn settings() -> Settings {
         pod_initial_backoff: Duration::from_secs(1),
         pod_max_backoff: Duration::from_secs(10),
         pod_max_in_unschedulable: Duration::from_secs(300),
+        leads: true,
+        gangs: muster_engine::GangSettings::default(),
     }
 }
 
@@ -72,6 +74,9 @@ pub(crate) fn pod(name: &str, milli_cpu: i64) -> PodRecord {
         priority_class_name: None,
         scheduling_gates: Box::new([]),
         group: None,
+        group_terms: None,
+        running: false,
+        turned_away: None,
         controller: None,
         spec: Arc::new(PodSpec {
             charge: charge.clone(),
@@ -104,6 +109,7 @@ pub(crate) fn workload(name: &str, groups: &[(&str, GroupPolicy)]) -> WorkloadRe
             .iter()
             .map(|(name, policy)| (Text::from(*name), Ok(*policy)))
             .collect(),
+        when_broken: None,
     }
 }
 
@@ -252,7 +258,9 @@ impl World {
                 record.node_name = Some(node);
                 self.pod(record);
             }
-            EffectKind::PodCondition { .. } => self.done(effect.id, Outcome::Written),
+            EffectKind::PodCondition { .. } | EffectKind::GroupStatus { .. } | EffectKind::Evict { .. } => {
+                self.done(effect.id, Outcome::Written);
+            }
             EffectKind::ReserveVolume { volume_version, .. } => self.done(
                 effect.id,
                 Outcome::Patched {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::observer::Notice;
 use crate::testing::{Asked, FakeServer, Notes, PATIENCE, Reply, next_words, status};
-use muster_engine::Severity;
+use muster_engine::{Regarding, Severity};
 
 struct Setup {
     server: FakeServer,
@@ -81,7 +81,7 @@ fn condition(id: u64, name: &str) -> Effect {
 
 fn event(id: u64, name: &str) -> Effect {
     let kind = EffectKind::Event {
-        pod: pod(name),
+        regarding: Regarding::Pod(pod(name)),
         reporting_controller: "muster".into(),
         severity: Severity::Normal,
         reason: "Scheduled",

@@ -49,6 +49,8 @@ async fn setup(bind: Reply, settings: Settings, recording: Option<Recording>) ->
         pod_initial_backoff: Duration::from_secs(1),
         pod_max_backoff: Duration::from_secs(10),
         pod_max_in_unschedulable: Duration::from_secs(300),
+        leads: true,
+        gangs: muster_engine::GangSettings::default(),
     });
     let health = Arc::new(Health::default());
     let running = start(

@@ -86,6 +86,8 @@ impl Simulation {
             EffectKind::AskExtender { .. } => Outcome::Extender(ExtenderAnswer::Failed {
                 message: "extenders are not simulated".into(),
             }),
+            // Not simulated yet.
+            EffectKind::GroupStatus { .. } | EffectKind::Evict { .. } => Outcome::ObjectGone,
             EffectKind::Event { .. } => return None,
         })
     }

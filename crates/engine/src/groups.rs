@@ -276,6 +276,20 @@ impl Groups {
         Ok(policy)
     }
 
+    /// Whether the cluster serves a kind of policy objects.
+    pub(crate) fn is_served(&self, kind: Kind) -> bool {
+        self.served.contains(&kind)
+    }
+
+    /// The groups whose policy could be held by an object of this kind, in order.
+    pub(crate) fn that_may_refer_to(&self, kind: Kind) -> Vec<GroupId> {
+        let refers = |group: &Group| policy_keys(&group.key).any(|(of, ..)| of == kind);
+        self.iter()
+            .filter(|(_, group)| refers(group))
+            .map(|(id, _)| id)
+            .collect()
+    }
+
     /// The cluster serves a kind of policy objects, or does not.
     pub(crate) fn set_served(&mut self, kind: Kind, served: bool) {
         if served {

@@ -171,12 +171,13 @@ impl Engine {
     }
 
     pub(crate) fn kind_not_served(&mut self, now: Time, kind: Kind) {
+        let was_served = self.groups.is_served(kind);
         self.lists[kind as usize].begun += 1;
         self.list_done(now, kind);
-        if kind.holds_group_policies() {
-            self.groups.set_served(kind, false);
-            let all: Vec<GroupId> = self.groups.iter().map(|(id, _)| id).collect();
-            for group in all {
+        self.groups.set_served(kind, false);
+        // Hearing again what is known is no reason to try anything again.
+        if was_served {
+            for group in self.groups.that_may_refer_to(kind) {
                 self.evaluate_group(now, group, None, "PodGroupDelete");
             }
         }

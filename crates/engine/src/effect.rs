@@ -157,6 +157,9 @@ pub enum EffectKind {
         observed_generation: i64,
         /// What it is to say.
         status: GroupStatus,
+        /// Whether a condition becomes another than the object is known to carry, True, False or none at all: its
+        /// `lastTransitionTime` is then set, and else left as it is.
+        turns: bool,
     },
     /// Evict a pod, with the uid as precondition: its gang is to start anew as a whole. Answered by one of the write
     /// outcomes; a disruption budget may refuse it for a while.

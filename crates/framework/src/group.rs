@@ -113,20 +113,19 @@ pub struct GroupTerms {
     pub when_broken: Option<WhenBroken>,
 }
 
-/// The phase of the coscheduling CRD's `PodGroup`. Source: `apis/scheduling/v1alpha1` of scheduler-plugins.
+/// The phase of the coscheduling CRD's `PodGroup`, as its controller sees it, so that two writers agree.
+/// Source: `apis/scheduling/v1alpha1` and `PodGroupReconciler` of scheduler-plugins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CoschedulingPhase {
-    /// Too few members exist.
+    /// Fewer than `minMember` members exist.
     Pending,
-    /// Enough members exist; some have no node.
+    /// Enough members exist, but fewer than `minMember` run or have succeeded.
     Scheduling,
-    /// `minMember` members have a node.
-    Scheduled,
     /// `minMember` members run, or have succeeded.
     Running,
-    /// `minMember` members have succeeded.
+    /// `minMember` members have succeeded. Final.
     Finished,
-    /// A member failed, and too few are left.
+    /// Members have failed, and `minMember` have run, succeeded or failed. Final.
     Failed,
 }
 
@@ -142,12 +141,11 @@ pub enum GroupStatus {
         /// What a person reads.
         message: Text,
     },
-    /// Of the coscheduling CRD.
+    /// Of the coscheduling CRD. (Its field `scheduled` went in 2023: a server drops it, so that it could never be seen to
+    /// stand.)
     Phase {
         /// Its phase.
         phase: CoschedulingPhase,
-        /// Members with a node.
-        scheduled: u32,
         /// Members that run.
         running: u32,
         /// Members that succeeded.

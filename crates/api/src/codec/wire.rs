@@ -376,13 +376,13 @@ mirror_struct! {
 }
 
 mirror_enum! {
-    CoschedulingPhaseImage of CoschedulingPhase { Pending, Scheduling, Scheduled, Running, Finished, Failed }
+    CoschedulingPhaseImage of CoschedulingPhase { Pending, Scheduling, Running, Finished, Failed }
 }
 
 mirror_fields! {
     GroupStatusImage of GroupStatus {
         Condition { scheduled: bool, reason: Text, message: Text },
-        Phase { phase: CoschedulingPhaseImage, scheduled: u32, running: u32, succeeded: u32, failed: u32 },
+        Phase { phase: CoschedulingPhaseImage, running: u32, succeeded: u32, failed: u32 },
     }
 }
 

@@ -9,6 +9,7 @@ mod consultation;
 mod cycle;
 mod diagnosis;
 mod effect;
+pub mod election;
 mod engine;
 mod facts;
 mod groups;

@@ -1,7 +1,10 @@
-//! Pod groups of Kubernetes 1.35: all or nothing, one by one, and held with a reason.
+//! Pod groups, in the words of the minor that runs: all or nothing, one by one, and held with a reason.
 
-use muster_tests::objects::{member_of, members, pod};
-use muster_tests::{Cluster, gang, workload};
+use std::collections::BTreeSet;
+
+use muster_tests::objects::pod;
+use muster_tests::{Cluster, gang};
+use muster_xtask::KubeMinor;
 use serde_json::json;
 
 #[test]
@@ -9,13 +12,8 @@ fn a_gang_of_eight_with_room_for_seven_waits_whole_and_is_woken_by_the_node() {
     let cluster = Cluster::new("gang");
     cluster.create_nodes(0, 7, "1").unwrap();
     let muster = cluster.start_muster(&[]).unwrap();
-    cluster
-        .api()
-        .post(&cluster.workloads(), &workload("train", &[("workers", gang(8))]))
-        .unwrap();
-    cluster
-        .create_pods(&members(&cluster.scheduler_name(), "train", "", 8, "1"))
-        .unwrap();
+    cluster.create_group("train", &gang(8)).unwrap();
+    cluster.create_pods(&cluster.members("train", 8, "1")).unwrap();
     let (reason, message) = cluster
         .wait_condition("w0", |m| m.contains("nodes are available"))
         .unwrap();
@@ -32,7 +30,7 @@ fn a_gang_of_eight_with_room_for_seven_waits_whole_and_is_woken_by_the_node() {
 
     cluster.create_nodes(7, 1, "1").unwrap();
     let bound = cluster.wait_bound(8).unwrap();
-    let nodes: std::collections::BTreeSet<&String> = bound.values().collect();
+    let nodes: BTreeSet<&String> = bound.values().collect();
     assert_eq!(nodes.len(), 8, "one on each node");
     let metrics = muster.metrics().unwrap();
     let active = |event: &str| {
@@ -50,21 +48,37 @@ fn a_gang_of_eight_with_room_for_seven_waits_whole_and_is_woken_by_the_node() {
 }
 
 #[test]
-fn two_replica_keys_are_two_gangs() {
+fn two_replicas_are_two_gangs() {
     let cluster = Cluster::new("replicas");
     cluster.create_nodes(0, 1, "3").unwrap();
     let _muster = cluster.start_muster(&[]).unwrap();
-    cluster
-        .api()
-        .post(&cluster.workloads(), &workload("train", &[("workers", gang(2))]))
-        .unwrap();
-    let name = cluster.scheduler_name();
-    cluster.create_pods(&members(&name, "train", "a", 2, "1")).unwrap();
+    // In 1.35 both have the policy of one Workload; later each has a PodGroup of its own.
+    let replica = |key: &str| match cluster.kube() {
+        KubeMinor::V1_35 => "train".to_owned(),
+        KubeMinor::V1_36 | KubeMinor::V1_37 => format!("train-{key}"),
+    };
+    let members = |key: &str| {
+        let mut members = cluster.members_called(&format!("{key}-"), &replica(key), 2, "1");
+        for pod in &mut members {
+            if pod["spec"]["workloadRef"].is_object() {
+                pod["spec"]["workloadRef"]["podGroupReplicaKey"] = key.into();
+            }
+        }
+        members
+    };
+    for group in BTreeSet::from([replica("a"), replica("b")]) {
+        cluster.create_group(&group, &gang(2)).unwrap();
+    }
+    cluster.create_pods(&members("a")).unwrap();
     let first = cluster.wait_bound(2).unwrap();
     assert_eq!(first.keys().collect::<Vec<_>>(), ["a-0", "a-1"]);
-    cluster.create_pods(&members(&name, "train", "b", 2, "1")).unwrap();
+    cluster.create_pods(&members("b")).unwrap();
+    let mut second = cluster.kube().group_name("replicas", &replica("b"));
+    if cluster.kube() == KubeMinor::V1_35 {
+        second += "[b]";
+    }
     cluster
-        .wait_condition("b-0", |m| m.contains("Pod group replicas/train/workers[b]"))
+        .wait_condition("b-0", |m| m.contains(&format!("Pod group {second}")))
         .unwrap();
     cluster.stays_bound(2).unwrap();
     cluster.create_nodes(1, 1, "1").unwrap();
@@ -76,48 +90,41 @@ fn a_basic_group_goes_one_by_one() {
     let cluster = Cluster::new("basic");
     cluster.create_nodes(0, 1, "2").unwrap();
     let _muster = cluster.start_muster(&[]).unwrap();
-    cluster
-        .api()
-        .post(
-            &cluster.workloads(),
-            &workload("serve", &[("workers", json!({ "basic": {} }))]),
-        )
-        .unwrap();
-    cluster
-        .create_pods(&members(&cluster.scheduler_name(), "serve", "", 3, "1"))
-        .unwrap();
+    cluster.create_group("serve", &json!({ "basic": {} })).unwrap();
+    cluster.create_pods(&cluster.members("serve", 3, "1")).unwrap();
     cluster.wait_bound(2).unwrap();
     cluster.stays_bound(2).unwrap();
 }
 
 #[test]
-fn a_missing_workload_holds_its_pods_and_lets_them_go_when_it_appears() {
+fn a_missing_policy_object_holds_its_pods_and_lets_them_go_when_it_appears() {
     let cluster = Cluster::new("missing");
     cluster.create_nodes(0, 1, "4").unwrap();
     let _muster = cluster.start_muster(&[]).unwrap();
-    cluster
-        .create_pods(&members(&cluster.scheduler_name(), "train", "", 2, "1"))
-        .unwrap();
+    cluster.create_pods(&cluster.members("train", 2, "1")).unwrap();
     let (reason, message) = cluster.wait_condition("w1", |_| true).unwrap();
     assert_eq!(reason, "NotReadyForScheduling");
+    let kind = match cluster.kube() {
+        KubeMinor::V1_35 => "workload",
+        KubeMinor::V1_36 | KubeMinor::V1_37 => "pod group",
+    };
     assert_eq!(
         message,
-        r#"waiting for pods's workload "train" to appear in scheduling queue"#
+        format!("waiting for pods's {kind} \"train\" to appear in scheduling queue")
     );
     cluster.stays_bound(0).unwrap();
 
-    // A Workload without the pod group, and then one with it: the list of groups cannot be changed, only made anew.
-    cluster
-        .api()
-        .post(&cluster.workloads(), &workload("train", &[("leaders", gang(1))]))
-        .unwrap();
-    let (_, message) = cluster.wait_condition("w1", |m| m.contains("doesn't exist")).unwrap();
-    assert_eq!(message, r#"pod group "workers" doesn't exist for a workload "train""#);
-    cluster.api().delete(&format!("{}/train", cluster.workloads())).unwrap();
-    cluster
-        .api()
-        .post(&cluster.workloads(), &workload("train", &[("workers", gang(2))]))
-        .unwrap();
+    if cluster.kube() == KubeMinor::V1_35 {
+        // A Workload without the pod group, and then one with it: the list of groups cannot be changed, only made anew.
+        let mut workload = cluster.kube().group_policy("train", &gang(1));
+        workload["spec"]["podGroups"][0]["name"] = "leaders".into();
+        cluster.api().post(&cluster.group_policies(), &workload).unwrap();
+        let (_, message) = cluster.wait_condition("w1", |m| m.contains("doesn't exist")).unwrap();
+        assert_eq!(message, r#"pod group "workers" doesn't exist for a workload "train""#);
+        let path = format!("{}/train", cluster.group_policies());
+        cluster.api().delete(&path).unwrap();
+    }
+    cluster.create_group("train", &gang(2)).unwrap();
     cluster.wait_bound(2).unwrap();
 }
 
@@ -126,21 +133,21 @@ fn an_absurd_min_count_waits_with_the_numbers() {
     let cluster = Cluster::new("absurd");
     cluster.create_nodes(0, 1, "4").unwrap();
     let _muster = cluster.start_muster(&[]).unwrap();
-    cluster
-        .api()
-        .post(&cluster.workloads(), &workload("train", &[("workers", gang(i32::MAX))]))
-        .unwrap();
-    let name = cluster.scheduler_name();
-    cluster.create_pods(&members(&name, "train", "", 3, "1")).unwrap();
+    cluster.create_group("train", &gang(i32::MAX)).unwrap();
+    cluster.create_pods(&cluster.members("train", 3, "1")).unwrap();
     let (reason, message) = cluster.wait_condition("w2", |_| true).unwrap();
     assert_eq!(reason, "NotReadyForScheduling");
     assert_eq!(
         message,
-        "waiting for minCount pods from a gang to appear in scheduling queue: pod group absurd/train/workers has 3 of \
-         2147483647 members"
+        format!(
+            "waiting for minCount pods from a gang to appear in scheduling queue: pod group {} has 3 of 2147483647 members",
+            cluster.kube().group_name("absurd", "train")
+        )
     );
     // It is nobody else's trouble.
-    cluster.create_pods(&[pod("plain", &name, "1")]).unwrap();
+    cluster
+        .create_pods(&[pod("plain", &cluster.scheduler_name(), "1")])
+        .unwrap();
     assert!(cluster.wait_bound(1).unwrap().contains_key("plain"));
 }
 
@@ -149,11 +156,10 @@ fn a_job_becomes_a_gang_and_its_late_replacement_goes_at_once() {
     let cluster = Cluster::new("job");
     cluster.create_nodes(0, 4, "1").unwrap();
     let _muster = cluster.start_muster(&[]).unwrap();
-    cluster
-        .api()
-        .post(&cluster.workloads(), &workload("train", &[("workers", gang(4))]))
-        .unwrap();
-    let template = member_of(pod("x", &cluster.scheduler_name(), "1"), "train", "workers", "");
+    cluster.create_group("train", &gang(4)).unwrap();
+    let template = cluster
+        .kube()
+        .member_of(pod("x", &cluster.scheduler_name(), "1"), "train");
     let mut spec = template["spec"].clone();
     spec["restartPolicy"] = "Never".into();
     let job = json!({

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster_tests::objects::members;
-use muster_tests::{Cluster, PATIENCE, gang, workload};
+use muster_tests::{Cluster, PATIENCE, gang};
 
 const N_MEMBERS: usize = 300;
 /// Few enough a second that there is a middle to be killed in.
@@ -13,16 +12,8 @@ const SLOW: &[&str] = &["--kube-api-qps=60", "--kube-api-burst=1"];
 /// A gang that fills its nodes to the last, half of it bound or so.
 fn begin(cluster: &Cluster) {
     cluster.create_nodes(0, N_MEMBERS / 3, "3").unwrap();
-    cluster
-        .api()
-        .post(
-            &cluster.workloads(),
-            &workload("train", &[("workers", gang(N_MEMBERS as i32))]),
-        )
-        .unwrap();
-    cluster
-        .create_pods(&members(&cluster.scheduler_name(), "train", "", N_MEMBERS, "1"))
-        .unwrap();
+    cluster.create_group("train", &gang(N_MEMBERS as i32)).unwrap();
+    cluster.create_pods(&cluster.members("train", N_MEMBERS, "1")).unwrap();
 }
 
 fn wait_for_the_middle(cluster: &Cluster) -> usize {

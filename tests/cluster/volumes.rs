@@ -1,8 +1,8 @@
 //! Claims that wait for their first consumer: bound or provisioned for the pod's node, before the pod is bound.
 
-use muster_tests::objects::{members, pod};
+use muster_tests::objects::pod;
 use muster_tests::storage::{VolumeController, claim, volume, waiting_class, with_claim};
-use muster_tests::{Cluster, gang, workload};
+use muster_tests::{Cluster, gang};
 use serde_json::{Value, json};
 
 const CLASSES: &str = "/apis/storage.k8s.io/v1/storageclasses";
@@ -97,8 +97,7 @@ fn a_gang_with_a_claim_that_is_never_provisioned_is_not_bound_at_all() {
         &cluster,
         &[claim("a", "prompt"), claim("b", "prompt"), claim("c", "never")],
     );
-    api.post(&cluster.workloads(), &workload("train", &[("workers", gang(4))]))
-        .unwrap();
+    cluster.create_group("train", &gang(4)).unwrap();
     let _controller = VolumeController::start(cluster.plane(), "unprovisioned", "prompt");
     let flag = cluster
         .write_configuration(&json!({ "profiles": [{ "pluginConfig": [
@@ -106,7 +105,7 @@ fn a_gang_with_a_claim_that_is_never_provisioned_is_not_bound_at_all() {
         ] }] }))
         .unwrap();
     let _muster = cluster.start_muster(&[&flag]).unwrap();
-    let mut pods = members(&cluster.scheduler_name(), "train", "", 4, "1");
+    let mut pods = cluster.members("train", 4, "1");
     for (pod, claim) in pods.iter_mut().zip(["a", "b", "c"]) {
         *pod = with_claim(pod.take(), claim);
     }

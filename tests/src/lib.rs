@@ -20,8 +20,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use muster_xtask::api::Api;
 use muster_xtask::nest::{Launch, Process};
+pub use muster_xtask::pod_group::gang;
 use muster_xtask::{ControlPlane, KubeMinor, MINOR_VARIABLE, Options, SimulatedNode};
-use serde_json::{Value, json};
+use objects::pod;
+use serde_json::Value;
 
 /// How long anything may take that is expected to happen.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -82,9 +84,31 @@ impl Cluster {
         format!("/api/v1/namespaces/{}/{collection}", self.name)
     }
 
-    /// The path of the test's Workloads.
-    pub fn workloads(&self) -> String {
-        format!("/apis/scheduling.k8s.io/v1alpha1/namespaces/{}/workloads", self.name)
+    /// The Kubernetes minor that runs.
+    pub fn kube(&self) -> KubeMinor {
+        self.plane.kube()
+    }
+
+    /// The path of the objects that hold the policies of the test's pod groups.
+    pub fn group_policies(&self) -> String {
+        self.kube().group_policies_path(&self.name)
+    }
+
+    /// Makes the policy object of a pod group, as users of this minor do.
+    pub fn create_group(&self, name: &str, policy: &Value) -> Result<()> {
+        let object = self.kube().group_policy(name, policy);
+        self.api().post(&self.group_policies(), &object).map(drop)
+    }
+
+    /// Pods `w0`, `w1`, … of that group, each asking for so much CPU.
+    pub fn members(&self, group: &str, n_members: usize, cpu: &str) -> Vec<Value> {
+        self.members_called("w", group, n_members, cpu)
+    }
+
+    /// Likewise, with names that begin with this.
+    pub fn members_called(&self, prefix: &str, group: &str, n_members: usize, cpu: &str) -> Vec<Value> {
+        let pod = |n| pod(&format!("{prefix}{n}"), &self.scheduler_name(), cpu);
+        (0..n_members).map(|n| self.kube().member_of(pod(n), group)).collect()
     }
 
     /// Makes nodes of so much CPU, named after the test and numbered from `first`.
@@ -322,23 +346,4 @@ fn binary() -> Result<PathBuf> {
 fn free_port() -> Result<u16> {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).context("asking for a free port")?;
     Ok(listener.local_addr().context("asking which port it is")?.port())
-}
-
-/// A Workload of Kubernetes 1.35: pod groups by name, each with its policy.
-pub fn workload(name: &str, pod_groups: &[(&str, Value)]) -> Value {
-    let groups: Vec<Value> = pod_groups
-        .iter()
-        .map(|(name, policy)| json!({ "name": name, "policy": policy }))
-        .collect();
-    json!({
-        "apiVersion": "scheduling.k8s.io/v1alpha1",
-        "kind": "Workload",
-        "metadata": { "name": name },
-        "spec": { "podGroups": groups },
-    })
-}
-
-/// The policy of a gang.
-pub fn gang(min_count: i32) -> Value {
-    json!({ "gang": { "minCount": min_count } })
 }

@@ -26,6 +26,7 @@ mod manifest;
 pub mod nest;
 pub mod oracle;
 mod pki;
+pub mod pod_group;
 mod purity;
 mod simulated_node;
 mod steps;

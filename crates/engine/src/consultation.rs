@@ -9,6 +9,7 @@
 use crate::effect::{EffectId, EffectKind, ExtenderVerb};
 use crate::engine::{Awaited, Engine, Timer};
 use crate::input::ExtenderAnswer;
+use crate::outbox::Lane;
 use crate::pods::{PodId, Role};
 use crate::queue::Entity;
 use crate::settings::ExtenderSettings;
@@ -195,12 +196,13 @@ impl Engine {
         nodes.sort_unstable();
         let pod = pod.reference();
         let uid = pod.uid.clone();
-        let effect = self.emit(EffectKind::AskExtender {
+        let question = EffectKind::AskExtender {
             extender,
             verb,
             pod,
             nodes,
-        });
+        };
+        let effect = self.emit(Lane::Questions, question);
         self.awaited.insert(effect, Awaited::Answer { uid, extender, verb });
         let deadline = now + self.extenders[extender as usize].timeout + GRACE;
         self.timers.insert((deadline, Timer::AnswerOverdue(effect)));

@@ -10,6 +10,7 @@ use crate::effect::{Effect, EffectId, EffectKind, ExtenderVerb, PodRef};
 use crate::groups::{GroupId, Groups};
 use crate::input::Input;
 use crate::observation::{Observation, Section};
+use crate::outbox::{Lane, Outbox};
 use crate::pipeline::Pipeline;
 use crate::pods::{Pod, PodId, Role};
 use crate::preparation::{Departures, Patched};
@@ -19,7 +20,7 @@ use crate::time::Time;
 use muster_framework::Text;
 use muster_framework::record::Kind;
 use rustc_hash::FxHashMap;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 /// How far the listing of one kind has come.
 #[derive(Debug, Clone, Copy, Default)]
@@ -28,6 +29,10 @@ pub(crate) struct ListState {
     pub(crate) begun: u32,
     /// A list has been told in full, or the kind is not served.
     pub(crate) done: bool,
+    /// No list counts that has a lower number: it may have begun before this process led.
+    pub(crate) needed: u32,
+    /// The kind is not served: there is nothing to list.
+    pub(crate) absent: bool,
 }
 
 /// An effect whose outcome is still to come, by the uid of its pod.
@@ -81,14 +86,15 @@ pub struct Engine {
     /// What extenders have been asked about pods, until it has been used.
     pub(crate) consultations: FxHashMap<PodId, Consultation>,
     pub(crate) lists: [ListState; Kind::ALL.len()],
-    pub(crate) outbox: VecDeque<Effect>,
+    /// What has been decided and not been handed out.
+    pub(crate) outbox: Outbox,
     pub(crate) awaited: FxHashMap<EffectId, Awaited>,
     /// Pods whose status says something else than it ought to.
     pub(crate) unreported: BTreeSet<PodId>,
     pub(crate) timers: BTreeSet<(Time, Timer)>,
     pub(crate) observations: Vec<Observation>,
     last_effect: u64,
-    recovered: bool,
+    pub(crate) recovered: bool,
     pub(crate) leads: bool,
     pub(crate) stopped: bool,
 }
@@ -162,7 +168,7 @@ impl Engine {
             extenders: settings.extenders.clone(),
             consultations: FxHashMap::default(),
             lists: Default::default(),
-            outbox: VecDeque::new(),
+            outbox: Outbox::default(),
             awaited: FxHashMap::default(),
             unreported: BTreeSet::new(),
             timers: BTreeSet::new(),
@@ -180,35 +186,42 @@ impl Engine {
             Input::Applied(object) => self.apply(now, object),
             Input::Deleted(key) => self.delete(now, &key),
             Input::Undecodable { key, error } => self.undecodable(&key, error),
-            Input::ListBegun(kind) => self.lists[kind as usize].begun += 1,
+            Input::ListBegun(kind) => self.list_begun(kind),
             Input::ListDone(kind) => self.list_done(now, kind),
             Input::KindNotServed(kind) => self.kind_not_served(now, kind),
-            Input::Leadership { leads } => self.leads = leads,
+            Input::Leadership { leads } => self.lead(now, leads),
             Input::EffectDone { id, outcome } => self.effect_done(now, id, outcome),
         }
     }
 
     /// Does at most one bounded unit of work (one pod, or one pod group) and gives the next effect, if there is one.
     ///
-    /// A unit of work may need no effect: while [`Engine::next_wakeup`] is not in the future, there is more to do.
+    /// A unit of work may need no effect: while [`Engine::next_wakeup`] is not in the future, there is more to do. An engine
+    /// that does not lead does nothing and wants nothing.
     pub fn poll(&mut self, now: Time) -> Option<Effect> {
+        if !self.leads {
+            return None;
+        }
         self.run_timers(now);
-        if self.outbox.is_empty() && self.is_synced() && !self.stopped {
+        if self.may_decide() {
             self.recover(now);
             self.queue.flush(now);
             if let Some(entity) = self.queue.pop(now) {
                 Cycle::new(self, now).run(entity);
             }
         }
-        self.outbox.pop_front().or_else(|| self.next_report())
+        self.next_decided(now).or_else(|| self.next_report())
     }
 
     /// When [`Engine::poll`] may have work although no input came. A time that has passed means: now.
     pub fn next_wakeup(&self) -> Option<Time> {
+        if !self.leads {
+            return None;
+        }
         if !self.outbox.is_empty() || !self.unreported.is_empty() {
             return Some(Time::ZERO);
         }
-        let tries = if self.is_synced() && !self.stopped {
+        let tries = if self.may_decide() {
             self.queue.next_wakeup()
         } else {
             None
@@ -217,6 +230,11 @@ impl Engine {
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// Whether entities may be tried now.
+    fn may_decide(&self) -> bool {
+        self.leads && !self.stopped && self.is_synced() && !self.outbox.is_full()
     }
 
     /// Whether every kind has been listed: from then on pods are tried.
@@ -288,12 +306,41 @@ impl Engine {
         self.pipeline.profile_of(&pod.record.scheduler_name).is_some()
     }
 
-    /// Numbers an effect and puts it out.
-    pub(crate) fn emit(&mut self, kind: EffectKind) -> EffectId {
+    /// Numbers an effect.
+    pub(crate) fn number(&mut self, kind: EffectKind) -> Effect {
         self.last_effect += 1;
-        let id = EffectId(self.last_effect);
-        self.outbox.push_back(Effect { id, kind });
+        Effect {
+            id: EffectId(self.last_effect),
+            kind,
+        }
+    }
+
+    /// Numbers an effect and puts it into a lane of the outbox. Whoever wants an answer makes it
+    /// [awaited](Engine::awaited) under the number.
+    pub(crate) fn emit(&mut self, lane: Lane, kind: EffectKind) -> EffectId {
+        let effect = self.number(kind);
+        let id = effect.id;
+        // A standby tells nobody anything.
+        if self.leads {
+            self.outbox.push(lane, effect);
+        }
         id
+    }
+
+    /// The next effect of the outbox. What is to be answered and what nobody waits for any more has been taken back.
+    fn next_decided(&mut self, now: Time) -> Option<Effect> {
+        loop {
+            let effect = self.outbox.pop()?;
+            match &effect.kind {
+                EffectKind::Event { .. } => return Some(effect),
+                _ if !self.awaited.contains_key(&effect.id) => {}
+                EffectKind::Bind { pod, .. } => {
+                    self.bind_sent(now, effect.id, &pod.uid);
+                    return Some(effect);
+                }
+                _ => return Some(effect),
+            }
+        }
     }
 
     /// The entity under which a pod is tried: itself, or its gang.
@@ -353,26 +400,6 @@ impl Engine {
         {
             let from = std::mem::replace(role, to);
             self.groups.change(*group, id, from, to);
-        }
-    }
-
-    /// Once, when everything has been listed: groups that a restart left half bound go first.
-    fn recover(&mut self, now: Time) {
-        if self.recovered {
-            return;
-        }
-        self.recovered = true;
-        let broken: Vec<GroupId> = self
-            .groups
-            .iter()
-            .filter(|(_, group)| self.groups.quorum(group).is_some_and(|quorum| group.is_broken(quorum)))
-            .map(|(id, _)| id)
-            .collect();
-        for id in broken {
-            if let Some(group) = self.groups.get_mut(id) {
-                group.recovering = true;
-            }
-            self.evaluate_group(now, id, None, "Recovery");
         }
     }
 

@@ -132,10 +132,17 @@ impl Engine {
         });
     }
 
+    pub(crate) fn list_begun(&mut self, kind: Kind) {
+        let list = &mut self.lists[kind as usize];
+        list.begun += 1;
+        list.absent = false;
+    }
+
     /// A list has been told: what it did not name is gone.
     pub(crate) fn list_done(&mut self, now: Time, kind: Kind) {
-        let begun = self.lists[kind as usize].begun;
-        self.lists[kind as usize].done = true;
+        let list = &mut self.lists[kind as usize];
+        let begun = list.begun;
+        list.done |= begun >= list.needed;
         let key = |namespace: &Text, name: &Text, uid: &Text| ObjectKey {
             kind,
             namespace: namespace.clone(),
@@ -174,6 +181,7 @@ impl Engine {
         let was_served = self.groups.is_served(kind);
         self.lists[kind as usize].begun += 1;
         self.list_done(now, kind);
+        self.lists[kind as usize].absent = true;
         self.groups.set_served(kind, false);
         // Hearing again what is known is no reason to try anything again.
         if was_served {
@@ -412,9 +420,13 @@ impl Engine {
         };
         match place.bind.map(|bind| bind.stage) {
             // Nothing has been told to anybody yet: what may not be tried now need not be bound in the end.
-            Some(BindStage::Preparing | BindStage::Ready) => self.role_without_node(id) == Role::Pending,
-            Some(BindStage::Sent | BindStage::Reading) => true,
-            Some(BindStage::Confirmed { lists_begun }) => self.lists[Kind::Pod as usize].begun == lists_begun,
+            Some(BindStage::Preparing | BindStage::Ready | BindStage::Leaving) => {
+                self.role_without_node(id) == Role::Pending
+            }
+            Some(BindStage::Sent) => true,
+            Some(BindStage::Reading { lists_begun } | BindStage::Confirmed { lists_begun }) => {
+                self.lists[Kind::Pod as usize].begun == lists_begun
+            }
             None => false,
         }
     }
@@ -467,7 +479,10 @@ impl Engine {
             .get(id)
             .is_some_and(|pod| !pod.record.spec.anti_affinity.is_empty());
         let place = self.cluster.unplace(id);
-        if place.as_ref().is_some_and(|place| place.bind.is_some()) {
+        if let Some(bind) = place.as_ref().and_then(|place| place.bind) {
+            if bind.stage == BindStage::Leaving {
+                self.awaited.remove(&bind.effect);
+            }
             // From here on it does not count for those of its gang that prepare; the caller knows what it is instead.
             self.set_role(id, Role::Lost);
             self.end_preparation(now, id);

@@ -33,6 +33,9 @@ pub enum Input {
     KindNotServed(Kind),
     /// This process leads from now on, or does not lead any more. An engine that does not lead keeps its state warm, and
     /// wants nothing done. Until told otherwise it does what [`Settings::leads`](crate::Settings::leads) says.
+    ///
+    /// Whoever tells it that it leads now, while it did not before, also lists pods, nodes and all served kinds of policy
+    /// objects anew: lists that began before do not count any more, and nothing is tried until newer ones are done.
     Leadership {
         /// Whether it leads.
         leads: bool,

@@ -5,7 +5,8 @@ use crate::effect::{EffectId, EffectKind, Regarding, Severity};
 use crate::engine::{Awaited, Engine, Timer};
 use crate::input::{BindOutcome, ExtenderAnswer, Outcome, PodRead};
 use crate::observation::Observation;
-use crate::pods::{Bind, BindStage, PodId, Role};
+use crate::outbox::Lane;
+use crate::pods::{BindStage, Pod, PodId, Role};
 use crate::queue::Entity;
 use crate::time::Time;
 use muster_framework::Text;
@@ -65,7 +66,9 @@ impl Engine {
                 self.announce_bound(now, id);
             }
             BindOutcome::Unknown { message } => {
-                bind.stage = BindStage::Reading;
+                bind.stage = BindStage::Reading {
+                    lists_begun: self.lists[Kind::Pod as usize].begun,
+                };
                 self.observe_failure(id, &node, &message);
                 self.read_pod(id);
             }
@@ -78,22 +81,16 @@ impl Engine {
         }
     }
 
-    /// Asks what really stands in the API, if the pod still waits for that.
+    /// Asks what really stands in the API, if the pod still waits for that. A standby does not ask: when it takes over, a
+    /// list tells.
     pub(crate) fn read_pod(&mut self, id: PodId) {
         let Some(pod) = self.cluster.pods.get(id) else { return };
-        let reading = Some(BindStage::Reading);
-        if pod
-            .place
-            .as_ref()
-            .and_then(|place| place.bind)
-            .map(|bind: Bind| bind.stage)
-            != reading
-        {
+        if !self.leads || !matches!(pod.stage(), Some(BindStage::Reading { .. })) {
             return;
         }
         let reference = pod.reference();
         let uid = reference.uid.clone();
-        let effect = self.emit(EffectKind::ReadPod { pod: reference });
+        let effect = self.emit(Lane::Questions, EffectKind::ReadPod { pod: reference });
         self.awaited.insert(effect, Awaited::Read(uid));
     }
 
@@ -108,11 +105,8 @@ impl Engine {
                 let seen = self.cluster.pods.get(id).map_or(0, |pod| pod.seen);
                 self.apply_pod(now, *record, seen);
                 // The read began after the bind was answered: if it shows no node, the bind did not happen.
-                let place = self.cluster.pods.get(id).and_then(|pod| pod.place.as_ref());
-                let reading = place
-                    .and_then(|place| place.bind)
-                    .is_some_and(|bind| bind.stage == BindStage::Reading);
-                if unbound && reading {
+                let stage = self.cluster.pods.get(id).and_then(Pod::stage);
+                if unbound && matches!(stage, Some(BindStage::Reading { .. })) {
                     self.bind_failed(
                         now,
                         id,
@@ -184,14 +178,17 @@ impl Engine {
             after_flush: past.is_some_and(|past| past.flushed),
         });
         let note = format!("Successfully assigned {reference} to {node}").into();
-        self.emit(EffectKind::Event {
-            regarding: Regarding::Pod(reference),
-            reporting_controller: controller,
-            severity: Severity::Normal,
-            reason: "Scheduled",
-            action: "Binding",
-            note,
-        });
+        self.emit(
+            Lane::Events,
+            EffectKind::Event {
+                regarding: Regarding::Pod(reference),
+                reporting_controller: controller,
+                severity: Severity::Normal,
+                reason: "Scheduled",
+                action: "Binding",
+                note,
+            },
+        );
     }
 
     fn write_done(&mut self, now: Time, id: PodId, outcome: &Outcome) {

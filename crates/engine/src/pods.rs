@@ -66,10 +66,13 @@ pub(crate) enum BindStage {
     Preparing,
     /// The place is taken; other members of the gang are not ready.
     Ready,
-    /// Decided; no answer yet.
+    /// The bind waits to be handed out.
+    Leaving,
+    /// The bind has been handed out; no answer yet.
     Sent,
-    /// The answer was lost: a read is to tell.
-    Reading,
+    /// Nobody knows what became of the bind, while this many lists of pods had begun. A read is to tell, or a list begun
+    /// later.
+    Reading { lists_begun: u32 },
     /// The server said that it is bound, while this many lists of pods had begun. Only a list begun later, an event with
     /// a node, or a deletion says otherwise.
     Confirmed { lists_begun: u32 },
@@ -186,6 +189,11 @@ impl Pod {
             charge: self.record.charge(),
             spec: &self.record.spec,
         }
+    }
+
+    /// How far its bind has come, while the API server does not show it on the node.
+    pub(crate) fn stage(&self) -> Option<BindStage> {
+        Some(self.place.as_ref()?.bind?.stage)
     }
 
     pub(crate) fn is_bound(&self) -> bool {

@@ -9,6 +9,7 @@ use crate::diagnosis;
 use crate::effect::{EffectId, EffectKind};
 use crate::engine::{Awaited, Engine, Timer};
 use crate::input::Outcome;
+use crate::outbox::Lane;
 use crate::pods::{Bind, BindStage, PodId, Role};
 use crate::queue::Entity;
 use crate::time::Time;
@@ -32,6 +33,12 @@ pub(crate) struct Planned {
 /// The number of a departure; never used twice by an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct DepartureId(u64);
+
+impl DepartureId {
+    fn lane(self) -> Lane {
+        Lane::Departure(self.0)
+    }
+}
 
 /// Members that hold places and are not bound yet.
 #[derive(Debug, Default)]
@@ -66,17 +73,17 @@ impl Engine {
     pub(crate) fn depart(&mut self, now: Time, places: &[Planned]) {
         let Some(first) = places.first() else { return };
         let before = self.departure_of_gang(first.pod);
-        if before.is_none() && places.iter().all(|planned| planned.bindings.is_empty()) {
-            for planned in places {
-                self.assume(now, planned, BindStage::Ready);
-                self.send_bind(planned.pod);
-            }
-            return;
-        }
         let departure = before.unwrap_or_else(|| {
             self.departures.last += 1;
             DepartureId(self.departures.last)
         });
+        if before.is_none() && places.iter().all(|planned| planned.bindings.is_empty()) {
+            for planned in places {
+                self.assume(now, planned, BindStage::Ready);
+                self.send_bind(planned.pod, departure);
+            }
+            return;
+        }
         let members = self.departures.departures.entry(departure).or_default();
         members.extend(places.iter().map(|planned| planned.pod));
         let to_prepare = || places.iter().filter(|planned| !planned.bindings.is_empty());
@@ -130,7 +137,8 @@ impl Engine {
         self.wake_for_promise(now, planned.pod, promised);
     }
 
-    fn send_bind(&mut self, id: PodId) {
+    /// Puts a pod's bind out, in the lane of its departure.
+    fn send_bind(&mut self, id: PodId, departure: DepartureId) {
         let by = self.binding_extender(id);
         let Some(pod) = self.cluster.pods.get(id) else { return };
         let Some(node) = pod.place.as_ref().map(|place| place.node_name.clone()) else {
@@ -138,14 +146,25 @@ impl Engine {
         };
         let pod = pod.reference();
         let uid = pod.uid.clone();
-        let effect = self.emit(EffectKind::Bind { pod, node, by });
+        let effect = self.emit(departure.lane(), EffectKind::Bind { pod, node, by });
         self.awaited.insert(effect, Awaited::Bind(uid));
         let place = self.cluster.pods.get_mut(id).and_then(|pod| pod.place.as_mut());
         if let Some(bind) = place.and_then(|place| place.bind.as_mut()) {
             *bind = Bind {
                 effect,
-                stage: BindStage::Sent,
+                stage: BindStage::Leaving,
             };
+        }
+    }
+
+    /// A bind is handed out: from here on it may happen.
+    pub(crate) fn bind_sent(&mut self, _now: Time, effect: EffectId, uid: &Text) {
+        let pod = self.cluster.pods.id(uid).and_then(|id| self.cluster.pods.get_mut(id));
+        let bind = pod
+            .and_then(|pod| pod.place.as_mut())
+            .and_then(|place| place.bind.as_mut());
+        if let Some(bind) = bind.filter(|bind| bind.effect == effect) {
+            bind.stage = BindStage::Sent;
         }
     }
 
@@ -158,7 +177,7 @@ impl Engine {
         self.cluster.table.volumes_mut().assume(&owner.uid, bindings.clone());
         let mut open = Vec::new();
         for binding in bindings.volumes.iter().filter(|binding| binding.write) {
-            let effect = self.emit(EffectKind::ReserveVolume {
+            let write = EffectKind::ReserveVolume {
                 pod: owner.clone(),
                 volume: binding.volume.clone(),
                 volume_version: binding.volume_version,
@@ -166,7 +185,8 @@ impl Engine {
                 claim_uid: binding.claim_uid.clone(),
                 claim_version: binding.claim_version,
                 mark_bound_by_controller: binding.mark_bound_by_controller,
-            });
+            };
+            let effect = self.emit(departure.lane(), write);
             self.awaited.insert(
                 effect,
                 Awaited::Patch(owner.uid.clone(), Patched::Volume(binding.volume.clone())),
@@ -174,12 +194,13 @@ impl Engine {
             open.push(effect);
         }
         for provision in bindings.provision.iter().filter(|provision| provision.write) {
-            let effect = self.emit(EffectKind::SelectNode {
+            let write = EffectKind::SelectNode {
                 pod: owner.clone(),
                 claim: provision.claim.clone(),
                 claim_version: provision.claim_version,
                 node: bindings.node.clone(),
-            });
+            };
+            let effect = self.emit(departure.lane(), write);
             self.awaited.insert(
                 effect,
                 Awaited::Patch(owner.uid.clone(), Patched::Claim(provision.claim.clone())),
@@ -326,7 +347,7 @@ impl Engine {
             let message = "binding volumes: the node is gone".to_owned();
             return self.take_back(now, &members, *culprit, message);
         }
-        members.into_iter().for_each(|member| self.send_bind(member));
+        members.into_iter().for_each(|member| self.send_bind(member, departure));
     }
 
     /// Whether the pod's gang has fewer members with places than it needs.
@@ -351,26 +372,46 @@ impl Engine {
 
     /// Gives back the places of a whole departure; `culprit` says why.
     fn take_back(&mut self, now: Time, members: &[PodId], culprit: PodId, message: String) {
-        for member in members.iter().filter(|member| **member != culprit) {
-            self.give_back(now, *member);
-            let role = self.role_without_node(*member);
-            self.set_role(*member, role);
-        }
+        let others: Vec<PodId> = members.iter().copied().filter(|member| *member != culprit).collect();
+        self.leave_places(now, &others);
         self.bind_failed(now, culprit, message.clone());
-        for member in members.iter().filter(|member| **member != culprit) {
-            // What is a gang's member now may have been a single pod's business ever since the gang was planned.
-            match self.cluster.pods.get(*member).and_then(|pod| pod.group) {
-                Some((group, _)) => self.evaluate_group(now, group, Some(*member), "ScheduleAttemptFailure"),
-                None => self.requeue(
-                    now,
-                    *member,
-                    self.role_without_node(*member),
-                    false,
-                    "ScheduleAttemptFailure",
-                ),
+        self.queue_again(now, &others, "ScheduleAttemptFailure");
+        for member in others {
+            if self.role_without_node(member) == Role::Pending {
+                self.want(now, member, diagnosis::SCHEDULER_ERROR, message.clone(), true);
             }
-            if self.role_without_node(*member) == Role::Pending {
-                self.want(now, *member, diagnosis::SCHEDULER_ERROR, message.clone(), true);
+        }
+    }
+
+    /// Nothing departs any more: gives back all places whose binds have not been handed out.
+    pub(crate) fn cancel_departures(&mut self, now: Time) {
+        let unsent = |stage| matches!(stage, BindStage::Preparing | BindStage::Ready | BindStage::Leaving);
+        let placed = self
+            .cluster
+            .pods
+            .iter()
+            .filter(|(_, pod)| pod.stage().is_some_and(unsent));
+        let placed: Vec<PodId> = placed.map(|(id, _)| id).collect();
+        // First of all, or the end of one member's preparation would send the others on their way.
+        self.departures.departures.clear();
+        self.leave_places(now, &placed);
+        self.queue_again(now, &placed, "ScheduleAttemptFailure");
+    }
+
+    fn leave_places(&mut self, now: Time, pods: &[PodId]) {
+        for pod in pods {
+            self.give_back(now, *pod);
+            let role = self.role_without_node(*pod);
+            self.set_role(*pod, role);
+        }
+    }
+
+    fn queue_again(&mut self, now: Time, pods: &[PodId], event: &'static str) {
+        for pod in pods {
+            // What is a gang's member now may have been a single pod's business ever since the gang was planned.
+            match self.cluster.pods.get(*pod).and_then(|pod| pod.group) {
+                Some((group, _)) => self.evaluate_group(now, group, Some(*pod), event),
+                None => self.requeue(now, *pod, self.role_without_node(*pod), false, event),
             }
         }
     }

@@ -4,10 +4,11 @@
 //! written when nothing more urgent is to be done, the latest word only.
 
 use crate::diagnosis;
-use crate::effect::{Effect, EffectId, EffectKind, Regarding, Severity};
+use crate::effect::{Effect, EffectKind, Regarding, Severity};
 use crate::engine::{Awaited, Engine, Timer};
 use crate::groups::{GroupId, Hold};
 use crate::observation::Observation;
+use crate::outbox::Lane;
 use crate::pods::PodId;
 use crate::time::Time;
 use muster_framework::record::PodScheduledCondition;
@@ -44,14 +45,17 @@ impl Engine {
                 message: message.clone(),
             });
             if tell {
-                self.emit(EffectKind::Event {
-                    regarding: Regarding::Pod(reference),
-                    reporting_controller: controller,
-                    severity: Severity::Warning,
-                    reason: "FailedScheduling",
-                    action: "Scheduling",
-                    note: message,
-                });
+                self.emit(
+                    Lane::Events,
+                    EffectKind::Event {
+                        regarding: Regarding::Pod(reference),
+                        reporting_controller: controller,
+                        severity: Severity::Warning,
+                        reason: "FailedScheduling",
+                        action: "Scheduling",
+                        note: message,
+                    },
+                );
             }
         }
         self.write_again(now, id);
@@ -84,14 +88,14 @@ impl Engine {
             let (reference, observed_generation) = (pod.reference(), pod.record.generation);
             let uid = reference.uid.clone();
             let PodScheduledCondition { reason, message } = wanted;
-            let id: EffectId = self.emit(EffectKind::PodCondition {
+            let effect = self.number(EffectKind::PodCondition {
                 pod: reference,
                 observed_generation,
                 reason,
                 message,
             });
-            self.awaited.insert(id, Awaited::Condition(uid));
-            return self.outbox.pop_front();
+            self.awaited.insert(effect.id, Awaited::Condition(uid));
+            return Some(effect);
         }
     }
 

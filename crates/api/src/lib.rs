@@ -3,6 +3,7 @@
 //! * [`decode()`] makes the engine's records of objects as the API server writes them;
 //! * [`mod@write`] builds bindings, conditions and events as values that somebody else sends;
 //! * [`paths`] says where the objects are found;
+//! * [`group_names`] says how pod groups are spelled;
 //! * [`codec`] writes inputs of the engine down, and reads them again;
 //! * [`http_status`] reads what the API server says when it refuses.
 //!
@@ -12,6 +13,7 @@
 
 pub mod codec;
 mod decode;
+pub mod group_names;
 pub mod http_status;
 pub mod paths;
 pub mod write;

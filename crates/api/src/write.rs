@@ -1,8 +1,10 @@
 //! What Muster writes to the API server, as values: nothing is sent here.
 
-use crate::paths::api_version_kind;
+use crate::group_names::{condition_type, phase_name};
+use crate::paths::{api_version_kind, list_path};
 use jiff::Timestamp;
-use muster_engine::{PodRef, Regarding, Severity};
+use muster_engine::{GroupRef, PodRef, Regarding, Severity};
+use muster_framework::group::{CoschedulingPhase, GroupStatus};
 use muster_framework::record::{ClaimKey, Kind, ResourceVersion};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -54,7 +56,10 @@ const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 
 /// Longest note of an event, in bytes. Source: `k8s.io/kubernetes/pkg/apis/core/validation.NoteLengthLimit`.
 const NOTE_BYTES_MAX: usize = 1024;
-/// What a shortened note ends with. Source: `k8s.io/kubernetes/pkg/scheduler.truncateMessage`.
+/// Longest message of a group's condition, in bytes. Source: `maxLen` of the message in
+/// `k8s.io/apimachinery/pkg/apis/meta/v1/validation.ValidateCondition`.
+const CONDITION_MESSAGE_BYTES_MAX: usize = 32 << 10;
+/// What a shortened text ends with. Source: `k8s.io/kubernetes/pkg/scheduler.truncateMessage`.
 const NOTE_CUT: &str = " ...";
 /// Longest `reportingInstance` of an event, in bytes. Source: the same file as [`NOTE_BYTES_MAX`].
 const REPORTING_INSTANCE_BYTES_MAX: usize = 128;
@@ -147,7 +152,7 @@ pub fn pod_condition(
         reason,
         message,
         last_probe_time: None,
-        last_transition_time: last_transition.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        last_transition_time: in_seconds(last_transition),
         observed_generation: (observed_generation > 0).then_some(observed_generation),
     };
     let metadata = Metadata {
@@ -165,6 +170,158 @@ pub fn pod_condition(
                 conditions: [condition],
             },
         }),
+    }
+}
+
+/// Writes to the status of a group's object what its API has for it: a condition, or the phase and counts of the
+/// coscheduling CRD. Conditions of other types, and other fields, stay as they are. None: objects of the kind have no such
+/// status.
+///
+/// A condition's `lastTransitionTime` becomes `turned`; if that is None it stays, and must be there already. A condition is
+/// refused (422) by an object made anew under the old name. The server does not compare uids where it writes the status of
+/// a custom resource: a group made anew gets the status of the old one then, until its own is written.
+/// Source: `updatePodGroupCondition` in `pkg/scheduler/schedule_one_podgroup.go`; `statusStrategy.PrepareForUpdate` of
+/// apiextensions.
+pub fn group_status(
+    group: &GroupRef,
+    observed_generation: i64,
+    status: &GroupStatus,
+    turned: Option<Timestamp>,
+) -> Option<Request> {
+    let (content_type, body) = match status {
+        GroupStatus::Condition {
+            scheduled,
+            reason,
+            message,
+        } => {
+            let condition = GroupCondition {
+                r#type: condition_type(group.kind)?,
+                status: if *scheduled { "True" } else { "False" },
+                reason,
+                message: &shortened(message, CONDITION_MESSAGE_BYTES_MAX),
+                observed_generation: (observed_generation > 0).then_some(observed_generation),
+                last_transition_time: turned.map(in_seconds),
+            };
+            // Merged by the condition's type, which plain merge patches cannot.
+            (STRATEGIC_MERGE_PATCH, group_condition(&group.uid, condition))
+        }
+        GroupStatus::Phase {
+            phase,
+            running,
+            succeeded,
+            failed,
+        } if group.kind == Kind::CoschedulingPodGroup => {
+            (MERGE_PATCH, group_phase(*phase, [*running, *succeeded, *failed]))
+        }
+        GroupStatus::Phase { .. } => return None,
+    };
+    let (prefix, resource) = list_path(group.kind).rsplit_once('/')?;
+    Some(Request {
+        method: Method::Patch,
+        path: format!(
+            "{prefix}/namespaces/{}/{resource}/{}/status",
+            segment(&group.namespace),
+            segment(&group.name)
+        ),
+        content_type,
+        body,
+    })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GroupCondition<'a> {
+    r#type: &'static str,
+    status: &'static str,
+    reason: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observed_generation: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_transition_time: Option<String>,
+}
+
+fn group_condition(uid: &str, condition: GroupCondition<'_>) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Patch<'a> {
+        metadata: Metadata<'a>,
+        status: Status<'a>,
+    }
+    #[derive(Serialize)]
+    struct Status<'a> {
+        conditions: [GroupCondition<'a>; 1],
+    }
+    let metadata = Metadata {
+        name: None,
+        namespace: None,
+        uid: Some(uid),
+    };
+    body_of(&Patch {
+        metadata,
+        status: Status {
+            conditions: [condition],
+        },
+    })
+}
+
+fn group_phase(phase: CoschedulingPhase, [running, succeeded, failed]: [u32; 3]) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Patch {
+        status: Status,
+    }
+    #[derive(Serialize)]
+    struct Status {
+        phase: &'static str,
+        running: u32,
+        succeeded: u32,
+        failed: u32,
+    }
+    body_of(&Patch {
+        status: Status {
+            phase: phase_name(phase),
+            running,
+            succeeded,
+            failed,
+        },
+    })
+}
+
+/// Evicts `pod`: it ends in its own time, unless a disruption budget forbids it (429). A pod made anew under the old name
+/// is not touched (409).
+pub fn evict(pod: &PodRef) -> Request {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Eviction<'a> {
+        api_version: &'static str,
+        kind: &'static str,
+        metadata: Metadata<'a>,
+        delete_options: DeleteOptions<'a>,
+    }
+    #[derive(Serialize)]
+    struct DeleteOptions<'a> {
+        preconditions: Preconditions<'a>,
+    }
+    #[derive(Serialize)]
+    struct Preconditions<'a> {
+        uid: &'a str,
+    }
+    let eviction = Eviction {
+        api_version: "policy/v1",
+        kind: "Eviction",
+        metadata: Metadata {
+            name: Some(&pod.name),
+            namespace: Some(&pod.namespace),
+            uid: None,
+        },
+        delete_options: DeleteOptions {
+            preconditions: Preconditions { uid: &pod.uid },
+        },
+    };
+    Request {
+        method: Method::Post,
+        path: format!("{}/eviction", pod_path(pod)),
+        content_type: JSON,
+        body: body_of(&eviction),
     }
 }
 
@@ -224,7 +381,7 @@ pub fn event(
         action: text.action,
         reason: text.reason,
         regarding,
-        note: &shortened(text.note),
+        note: &shortened(text.note, NOTE_BYTES_MAX),
         r#type: text.severity.name(),
     };
     Request {
@@ -431,11 +588,17 @@ fn head(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
 
-fn shortened(note: &str) -> std::borrow::Cow<'_, str> {
-    if note.len() <= NOTE_BYTES_MAX {
-        return note.into();
+/// `text`, or as much of it as goes into so many bytes with a mark that it was cut.
+fn shortened(text: &str, bytes: usize) -> std::borrow::Cow<'_, str> {
+    if text.len() <= bytes {
+        return text.into();
     }
-    format!("{}{NOTE_CUT}", head(note, NOTE_BYTES_MAX - NOTE_CUT.len())).into()
+    format!("{}{NOTE_CUT}", head(text, bytes - NOTE_CUT.len())).into()
+}
+
+/// A time as `metav1.Time` writes it.
+fn in_seconds(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// A pod's name may be as long as names get: then the event's keeps its suffix, which makes it unique.
@@ -502,6 +665,88 @@ mod tests {
         "#);
         let without = pod_condition(&pod(), 0, "Unschedulable", "", now);
         assert!(!String::from_utf8_lossy(&without.body).contains("observedGeneration"));
+    }
+
+    fn group(kind: Kind) -> GroupRef {
+        GroupRef {
+            kind,
+            namespace: "shop".into(),
+            name: "train".into(),
+            uid: "7d20".into(),
+        }
+    }
+
+    fn unschedulable() -> GroupStatus {
+        GroupStatus::Condition {
+            scheduled: false,
+            reason: "Unschedulable".into(),
+            message: "2 of 8 fit".into(),
+        }
+    }
+
+    #[test]
+    fn a_groups_condition_has_the_type_of_its_api() {
+        let turned = Some(at("2026-03-01T12:00:00.987654Z"));
+        let beta = group_status(&group(Kind::PodGroup), 3, &unschedulable(), turned).expect("a request");
+        insta::assert_snapshot!(shown(&beta), @r#"
+        PATCH /apis/scheduling.k8s.io/v1beta1/namespaces/shop/podgroups/train/status
+        application/strategic-merge-patch+json
+        {"metadata":{"uid":"7d20"},"status":{"conditions":[{"type":"PodGroupInitiallyScheduled","status":"False","reason":"Unschedulable","message":"2 of 8 fit","observedGeneration":3,"lastTransitionTime":"2026-03-01T12:00:00Z"}]}}
+        "#);
+        let scheduled = GroupStatus::Condition {
+            scheduled: true,
+            reason: "Scheduled".into(),
+            message: "".into(),
+        };
+        let alpha = group_status(&group(Kind::PodGroupV1Alpha2), 0, &scheduled, None).expect("a request");
+        insta::assert_snapshot!(shown(&alpha), @r#"
+        PATCH /apis/scheduling.k8s.io/v1alpha2/namespaces/shop/podgroups/train/status
+        application/strategic-merge-patch+json
+        {"metadata":{"uid":"7d20"},"status":{"conditions":[{"type":"PodGroupScheduled","status":"True","reason":"Scheduled","message":""}]}}
+        "#);
+    }
+
+    #[test]
+    fn a_group_of_the_crd_has_a_phase_and_counts() {
+        let phase = GroupStatus::Phase {
+            phase: CoschedulingPhase::Running,
+            running: 3,
+            succeeded: 1,
+            failed: 0,
+        };
+        let request = group_status(&group(Kind::CoschedulingPodGroup), 3, &phase, None).expect("a request");
+        insta::assert_snapshot!(shown(&request), @r#"
+        PATCH /apis/scheduling.x-k8s.io/v1alpha1/namespaces/shop/podgroups/train/status
+        application/merge-patch+json
+        {"status":{"phase":"Running","running":3,"succeeded":1,"failed":0}}
+        "#);
+        // What an API has no place for is not written somewhere else.
+        assert_eq!(group_status(&group(Kind::PodGroup), 3, &phase, None), None);
+        for kind in [Kind::Workload, Kind::CoschedulingPodGroup] {
+            assert_eq!(group_status(&group(kind), 3, &unschedulable(), None), None);
+        }
+    }
+
+    #[test]
+    fn a_long_message_of_a_condition_is_cut_to_what_the_api_takes() {
+        let status = GroupStatus::Condition {
+            scheduled: false,
+            reason: "Unschedulable".into(),
+            message: "語".repeat(20_000).into(),
+        };
+        let request = group_status(&group(Kind::PodGroup), 1, &status, None).expect("a request");
+        let body: serde_json::Value = serde_json::from_slice(&request.body).expect("JSON");
+        let message = body["status"]["conditions"][0]["message"].as_str().expect("a message");
+        assert!(message.len() <= 32 << 10 && message.len() > 32_760 && message.ends_with("語 ..."));
+    }
+
+    #[test]
+    fn an_eviction_is_for_the_pod_with_the_uid() {
+        insta::assert_snapshot!(shown(&evict(&pod())), @r#"
+        POST /api/v1/namespaces/shop/pods/web-0/eviction
+        application/json
+        {"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":"web-0","namespace":"shop"},"deleteOptions":{"preconditions":{"uid":"6c1f"}}}
+        "#);
     }
 
     fn claim() -> ClaimKey {

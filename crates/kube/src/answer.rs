@@ -5,8 +5,9 @@
 
 use crate::exchange::{Answer, Lost};
 use http::StatusCode;
+use muster_api::paths::list_path;
 use muster_api::status_message;
-use muster_engine::{BindOutcome, Object, Outcome, PodRead, PodRef};
+use muster_engine::{BindOutcome, GroupRef, Object, Outcome, PodRead, PodRef};
 use muster_framework::Text;
 use muster_framework::record::Kind;
 use muster_framework::rules::KubeMinor;
@@ -28,8 +29,8 @@ pub(crate) fn of_bind(pod: &PodRef, answer: Result<Answer, Lost>) -> BindOutcome
     let message = said(&answer);
     match answer.status {
         status if status.is_success() => BindOutcome::Bound,
-        StatusCode::NOT_FOUND => match not_found(&answer, pod) {
-            NotFound::Pod => BindOutcome::PodGone,
+        StatusCode::NOT_FOUND => match not_found(&answer, "pods", &pod.name) {
+            NotFound::Object => BindOutcome::PodGone,
             NotFound::SomethingElse => BindOutcome::Refused { message },
             NotFound::Unclear => BindOutcome::Unknown { message },
         },
@@ -55,7 +56,7 @@ pub(crate) fn of_read(pod: &PodRef, minor: KubeMinor, answer: Result<Answer, Los
     };
     match answer.status {
         StatusCode::OK => found(pod, minor, &answer.body),
-        StatusCode::NOT_FOUND if not_found(&answer, pod) == NotFound::Pod => PodRead::Gone,
+        StatusCode::NOT_FOUND if not_found(&answer, "pods", &pod.name) == NotFound::Object => PodRead::Gone,
         _ => PodRead::Failed { message: said(&answer) },
     }
 }
@@ -75,8 +76,18 @@ fn found(pod: &PodRef, minor: KubeMinor, body: &[u8]) -> PodRead {
     }
 }
 
-/// What became of a status write.
-pub(crate) fn of_write(pod: &PodRef, answer: Result<Answer, Lost>) -> Outcome {
+/// What became of a write to a pod's status, or of its eviction.
+pub(crate) fn of_pod_write(pod: &PodRef, answer: Result<Answer, Lost>) -> Outcome {
+    of_write("pods", &pod.name, answer)
+}
+
+/// What became of a write to the status of a group's object.
+pub(crate) fn of_group_write(group: &GroupRef, answer: Result<Answer, Lost>) -> Outcome {
+    let resource = list_path(group.kind).rsplit('/').next().unwrap_or_default();
+    of_write(resource, &group.name, answer)
+}
+
+fn of_write(resource: &str, name: &str, answer: Result<Answer, Lost>) -> Outcome {
     let answer = match answer {
         Ok(answer) => answer,
         Err(Lost(message)) => {
@@ -88,7 +99,7 @@ pub(crate) fn of_write(pod: &PodRef, answer: Result<Answer, Lost>) -> Outcome {
     let message = said(&answer);
     match answer.status {
         status if status.is_success() => Outcome::Written,
-        StatusCode::NOT_FOUND if not_found(&answer, pod) == NotFound::Pod => Outcome::ObjectGone,
+        StatusCode::NOT_FOUND if not_found(&answer, resource, name) == NotFound::Object => Outcome::ObjectGone,
         StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY if is_about_uid(&message) => Outcome::ObjectGone,
         _ => Outcome::WriteFailed { message },
     }
@@ -117,15 +128,15 @@ pub(crate) fn of_patch(kind: Kind, answer: Result<Answer, Lost>) -> Outcome {
 /// What a 404 is about.
 #[derive(Debug, PartialEq, Eq)]
 enum NotFound {
-    /// The pod that was asked for.
-    Pod,
-    /// The server says what it did not find, and it is not the pod: its namespace, say.
+    /// The object that was asked for.
+    Object,
+    /// The server says what it did not find, and it is not the object: its namespace, say.
     SomethingElse,
     /// Not a word of the API server: a proxy's page, an unknown path.
     Unclear,
 }
 
-fn not_found(answer: &Answer, pod: &PodRef) -> NotFound {
+fn not_found(answer: &Answer, resource: &str, name: &str) -> NotFound {
     #[derive(Deserialize)]
     struct Status {
         kind: String,
@@ -144,17 +155,20 @@ fn not_found(answer: &Answer, pod: &PodRef) -> NotFound {
         .filter(|status| status.kind == "Status")
         .and_then(|status| status.details)
     {
-        Some(details) if details.kind == "pods" && details.name == *pod.name => NotFound::Pod,
+        Some(details) if details.kind == resource && details.name == name => NotFound::Object,
         Some(details) if !details.kind.is_empty() => NotFound::SomethingElse,
         _ => NotFound::Unclear,
     }
 }
 
-/// Whether a conflict or a validation error says that another pod has the name now.
+/// Whether a conflict or a validation error says that another object has the name now.
 ///
-/// Not just "uid" anywhere: that could be part of a pod's name.
+/// Not just "uid" anywhere: that could be part of an object's name. Evictions say it in words of their own.
+/// Source: `addConditionAndDeletePod` in `pkg/registry/core/pod/storage/eviction.go`.
 fn is_about_uid(message: &str) -> bool {
-    message.contains("UID in precondition") || message.contains("metadata.uid")
+    ["UID in precondition", "UID in the precondition", "metadata.uid"]
+        .iter()
+        .any(|words| message.contains(words))
 }
 
 /// The code, and what the server said.
@@ -317,7 +331,7 @@ mod tests {
 
     #[test]
     fn status_writes_stand_fail_or_find_the_pod_gone() {
-        let of = |answer| match of_write(&pod(), answer) {
+        let of = |answer| match of_pod_write(&pod(), answer) {
             Outcome::Written => "written",
             Outcome::ObjectGone => "gone",
             Outcome::WriteFailed { .. } => "failed",
@@ -341,8 +355,41 @@ mod tests {
             of(status(409, "pods uid-1: the object has been modified", POD)),
             "failed"
         );
+        let evicting = "Operation cannot be fulfilled on Pod: the UID in the precondition (u-1) does not match the UID in \
+                        record (u-2). The object might have been deleted and then recreated";
+        assert_eq!(of(status(409, evicting, POD)), "gone");
+        let budget = "Cannot evict pod as it would violate the pod's disruption budget.";
+        assert_eq!(of(status(429, budget, "null")), "failed");
         assert_eq!(of(status(403, "no", "null")), "failed");
         assert_eq!(of(answer(500, "")), "failed");
         assert_eq!(of(Err(Lost("x".into()))), "failed");
+    }
+
+    #[test]
+    fn a_group_is_gone_only_if_the_server_says_so_of_it() {
+        let of = |kind, answer| {
+            let group = GroupRef {
+                kind,
+                namespace: "shop".into(),
+                name: "train".into(),
+                uid: "u-1".into(),
+            };
+            match of_group_write(&group, answer) {
+                Outcome::Written => "written".to_owned(),
+                Outcome::ObjectGone => "gone".to_owned(),
+                Outcome::WriteFailed { message } => message.to_string(),
+                other => panic!("{other:?}"),
+            }
+        };
+        const GROUP: &str = r#"{"name":"train","kind":"podgroups","group":"scheduling.k8s.io"}"#;
+        for kind in [Kind::PodGroup, Kind::PodGroupV1Alpha2, Kind::CoschedulingPodGroup] {
+            assert_eq!(of(kind, answer(200, "")), "written");
+            assert_eq!(of(kind, status(404, "not found", GROUP)), "gone");
+            assert_eq!(of(kind, status(404, "not found", POD)), "not found (404)");
+            // So the server says when it does not serve the kind any more.
+            assert_eq!(of(kind, answer(404, "404 page not found")), "HTTP 404 Not Found");
+            let immutable = "PodGroup train is invalid: metadata.uid: Invalid value: field is immutable";
+            assert_eq!(of(kind, status(422, immutable, GROUP)), "gone");
+        }
     }
 }

@@ -16,8 +16,11 @@ use jiff::Timestamp;
 use kube::Client;
 use kube::client::Body;
 use muster_api::write::{self, AsSeen, Method};
-use muster_engine::{Effect, EffectId, EffectKind, ExtenderAnswer, ExtenderVerb, Input, Outcome, PodRead, PodRef};
+use muster_engine::{
+    Effect, EffectId, EffectKind, ExtenderAnswer, ExtenderVerb, GroupRef, Input, Outcome, PodRead, PodRef,
+};
 use muster_framework::Text;
+use muster_framework::group::GroupStatus;
 use muster_framework::record::Kind;
 use muster_framework::rules::KubeMinor;
 use std::future::Future;
@@ -274,10 +277,19 @@ impl Dispatcher {
                 let write = async move { desk.write_condition(&pod, observed_generation, &reason, &message).await };
                 self.answer(id, &self.status_writes, write);
             }
-            // To be written.
-            EffectKind::GroupStatus { .. } | EffectKind::Evict { .. } => {
-                let message = "not written yet".into();
-                self.answer(id, &self.status_writes, async move { Outcome::WriteFailed { message } });
+            EffectKind::GroupStatus {
+                group,
+                observed_generation,
+                status,
+                turns,
+            } => {
+                let desk = Arc::clone(&self.desk);
+                let write = async move { desk.write_group(&group, observed_generation, &status, turns).await };
+                self.answer(id, &self.status_writes, write);
+            }
+            EffectKind::Evict { pod } => {
+                let desk = Arc::clone(&self.desk);
+                self.answer(id, &self.status_writes, async move { desk.evict(&pod).await });
             }
             EffectKind::Event {
                 regarding,
@@ -373,7 +385,24 @@ impl Desk {
         // Never closed, so that this only waits.
         let _turn = self.status_writes_at_once.acquire().await;
         let request = write::pod_condition(pod, generation, reason, message, Timestamp::now());
-        answer::of_write(pod, self.ask(&request).await)
+        answer::of_pod_write(pod, self.ask(&request).await)
+    }
+
+    async fn write_group(&self, group: &GroupRef, generation: i64, status: &GroupStatus, turns: bool) -> Outcome {
+        let _turn = self.status_writes_at_once.acquire().await;
+        let turned = turns.then(Timestamp::now);
+        match write::group_status(group, generation, status, turned) {
+            Some(request) => answer::of_group_write(group, self.ask(&request).await),
+            None => Outcome::WriteFailed {
+                message: format!("the status of a {} does not say this", group.kind.name()).into(),
+            },
+        }
+    }
+
+    /// Asks once: a 429 may come from a disruption budget, which does not change as fast as a busy server.
+    async fn evict(&self, pod: &PodRef) -> Outcome {
+        let _turn = self.status_writes_at_once.acquire().await;
+        answer::of_pod_write(pod, self.ask_once(&write::evict(pod), self.request_timeout).await)
     }
 
     /// Sends a request; sends it again while the server says that it is too busy and there is time left. Nothing else
@@ -383,13 +412,11 @@ impl Desk {
     }
 
     async fn ask_within(&self, request: &write::Request, within: Duration) -> Result<Answer, Lost> {
-        if let Some(limit) = &self.limit {
-            limit.take().await;
-        }
+        self.wait_for_limit().await;
         let deadline = Instant::now() + within;
         loop {
             let rest = deadline.saturating_duration_since(Instant::now());
-            let answer = exchange(&self.client, &*self.observer, http_request(request), rest).await?;
+            let answer = self.send(request, rest).await?;
             if answer.status != StatusCode::TOO_MANY_REQUESTS {
                 return Ok(answer);
             }
@@ -399,6 +426,22 @@ impl Desk {
             }
             sleep(wait).await;
         }
+    }
+
+    /// Sends a request, whatever the answer.
+    async fn ask_once(&self, request: &write::Request, within: Duration) -> Result<Answer, Lost> {
+        self.wait_for_limit().await;
+        self.send(request, within).await
+    }
+
+    async fn wait_for_limit(&self) {
+        if let Some(limit) = &self.limit {
+            limit.take().await;
+        }
+    }
+
+    async fn send(&self, request: &write::Request, within: Duration) -> Result<Answer, Lost> {
+        exchange(&self.client, &*self.observer, http_request(request), within).await
     }
 }
 

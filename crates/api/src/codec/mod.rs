@@ -1,6 +1,6 @@
 //! Recordings: what an engine was told, one line of JSON for each input with its time, to be told again.
 //!
-//! `{"v":2,"now":12345,"input":{…}}`, where `now` is in microseconds. The format has structs of its own (`wire`), so
+//! `{"v":3,"now":12345,"input":{…}}`, where `now` is in microseconds. The format has structs of its own (`wire`), so
 //! that records can change without old recordings becoming unreadable by accident: the compiler asks what to do with each
 //! new field, and the golden files in `golden/` show every change of the format. A field that is empty is left out. A
 //! field that is not known is an error, not something to skip: whoever replays wants to replay all of it.
@@ -15,8 +15,8 @@ use mirror::Mirror;
 use muster_engine::{Input, Time};
 use serde::{Deserialize, Serialize};
 
-/// The version that is written, and the only one that is read. Version 1 had five kinds of objects: an engine of today would
-/// wait for the lists of the others for ever.
+/// The version that is written, and the only one that is read. Versions before had fewer kinds of objects: an engine of
+/// today would wait for the lists of the others for ever.
 const VERSION: u64 = 3;
 
 /// Why a line cannot be read.

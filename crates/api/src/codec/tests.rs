@@ -4,12 +4,12 @@ use super::{CodecError, decode, encode};
 use crate::decode::decode as decode_json;
 use muster_engine::{BindOutcome, EffectId, ExtenderAnswer, Input, Object, ObjectKey, Outcome, PodRead, Time};
 use muster_framework::Text;
-use muster_framework::group::{GroupLink, GroupPolicy};
+use muster_framework::group::{CoschedulingPhase, GroupLink, GroupPolicy, GroupStatus, GroupTerms, WhenBroken};
 use muster_framework::labels::Labels;
 use muster_framework::record::{
     ClaimKey, ControllerRef, HostPort, Kind, NamespaceRecord, NamespaceScope, NodeImage, NodeRecord, PodAffinityTerm,
-    PodPhase, PodRecord, PodScheduledCondition, PodSpec, PodVolume, PriorityClassRecord, Protocol, SelectorOwnerRecord,
-    SpreadConstraint, Unsupported, WeightedPodAffinityTerm, WhenUnsatisfiable, WorkloadRecord,
+    PodGroupRecord, PodPhase, PodRecord, PodScheduledCondition, PodSpec, PodVolume, PriorityClassRecord, Protocol,
+    SelectorOwnerRecord, SpreadConstraint, Unsupported, WeightedPodAffinityTerm, WhenUnsatisfiable, WorkloadRecord,
 };
 use muster_framework::resource::{Charge, ResourceList, ScoringRequest};
 use muster_framework::selector::{LabelSelector, NodeSelectorTerm, Operator, PreferredTerm, Requirement};
@@ -212,6 +212,80 @@ fn plain_pod() -> PodRecord {
     }
 }
 
+/// Plain pods that belong to groups by each of the other links.
+fn grouped_pods() -> Vec<PodRecord> {
+    let pod = |group, group_terms| PodRecord {
+        group: Some(group),
+        group_terms,
+        ..plain_pod()
+    };
+    let name = || Text::from("train");
+    let terms = |policy, when_broken| Some(GroupTerms { policy, when_broken });
+    let gang = Ok(GroupPolicy::Gang { min_count: 8 });
+    let bad = Err("metadata.annotations[muster.dev/min-count]: is missing".into());
+    vec![
+        pod(GroupLink::PodGroup { name: name() }, None),
+        pod(GroupLink::Coscheduling { name: name() }, None),
+        pod(GroupLink::Labels { name: name() }, terms(gang, Some(WhenBroken::Evict))),
+        pod(GroupLink::Labels { name: name() }, terms(bad, None)),
+    ]
+}
+
+/// Pod groups of each API.
+fn pod_groups() -> Vec<PodGroupRecord> {
+    let group = |kind, policy, status| PodGroupRecord {
+        kind,
+        namespace: "shop".into(),
+        name: "train".into(),
+        uid: "88bb".into(),
+        resource_version: 21,
+        generation: 0,
+        policy,
+        when_broken: None,
+        priority: None,
+        terminating: false,
+        unsupported: Box::new([]),
+        status,
+    };
+    let said = GroupStatus::Condition {
+        scheduled: false,
+        reason: "Unschedulable".into(),
+        message: "2 of 8 fit".into(),
+    };
+    let phase = |phase| {
+        Some(GroupStatus::Phase {
+            phase,
+            running: 3,
+            succeeded: 2,
+            failed: 1,
+        })
+    };
+    let full = PodGroupRecord {
+        generation: 4,
+        when_broken: Some(Ok(WhenBroken::Keep)),
+        priority: Some(-10),
+        terminating: true,
+        unsupported: Box::new([Unsupported {
+            field: "spec.resourceClaims".into(),
+            problem: "not yet".into(),
+        }]),
+        ..group(Kind::PodGroup, Ok(GroupPolicy::Gang { min_count: 8 }), Some(said))
+    };
+    let odd = PodGroupRecord {
+        when_broken: Some(Err("neither keep nor evict".into())),
+        ..group(Kind::PodGroupV1Alpha2, Err("states nothing".into()), None)
+    };
+    let phases = [
+        CoschedulingPhase::Pending,
+        CoschedulingPhase::Scheduling,
+        CoschedulingPhase::Running,
+        CoschedulingPhase::Finished,
+        CoschedulingPhase::Failed,
+    ];
+    let of_the_crd = phases.map(|at| group(Kind::CoschedulingPodGroup, Ok(GroupPolicy::Basic), phase(at)));
+    [full, odd].into_iter().chain(of_the_crd).collect()
+}
+
 fn key() -> ObjectKey {
     ObjectKey {
         kind: Kind::Pod,
@@ -264,6 +338,11 @@ fn objects() -> Vec<Input> {
         ],
         when_broken: None,
     };
+    let broken = WorkloadRecord {
+        pod_groups: vec![],
+        when_broken: Some(Ok(WhenBroken::Evict)),
+        ..workload.clone()
+    };
     let class = PriorityClassRecord {
         name: "batch".into(),
         resource_version: 3,
@@ -297,13 +376,17 @@ fn objects() -> Vec<Input> {
         Object::Namespace(namespace),
         Object::PriorityClass(class),
         Object::Workload(workload),
+        Object::Workload(broken),
         Object::SelectorOwner(service),
     ];
     let storage = storage_objects().into_iter().map(Object::Storage);
+    let grouped = grouped_pods().into_iter().map(|pod| Object::Pod(Box::new(pod)));
     first
         .into_iter()
         .chain(others)
         .chain(storage)
+        .chain(grouped)
+        .chain(pod_groups().into_iter().map(Object::PodGroup))
         .map(Input::Applied)
         .collect()
 }
@@ -437,6 +520,7 @@ fn lists() -> Vec<Input> {
     };
     vec![
         Input::KindNotServed(Kind::Workload),
+        Input::Leadership { leads: true },
         Input::ListBegun(Kind::PriorityClass),
         Input::ListDone(Kind::Namespace),
         Input::Deleted(key()),
@@ -520,9 +604,9 @@ fn outcomes_look_as_they_did() {
 }
 
 /// The variants that an input is made of. A new variant does not compile here until it is named.
-fn variants(input: &Input) -> Vec<&'static str> {
-    match input {
-        Input::Applied(object) => vec!["Applied", object.kind().name()],
+fn variants(input: &Input) -> Vec<String> {
+    let words = match input {
+        Input::Applied(object) => return vec!["Applied".to_owned(), format!("{:?}", object.kind())],
         Input::Deleted(_) => vec!["Deleted"],
         Input::Undecodable { .. } => vec!["Undecodable"],
         Input::ListBegun(_) => vec!["ListBegun"],
@@ -545,37 +629,38 @@ fn variants(input: &Input) -> Vec<&'static str> {
             Outcome::ObjectGone => vec!["ObjectGone"],
             Outcome::WriteFailed { .. } => vec!["WriteFailed"],
         },
-    }
+    };
+    words.into_iter().map(str::to_owned).collect()
 }
 
 #[test]
 fn the_golden_files_leave_no_variant_out() {
     let inputs: Vec<Input> = [objects(), lists(), outcomes()].concat();
-    let seen: BTreeSet<&str> = inputs.iter().flat_map(variants).collect();
-    assert_eq!(seen.len(), 6 + Kind::ALL.len() + 14, "{seen:?}");
+    let seen: BTreeSet<String> = inputs.iter().flat_map(variants).collect();
+    assert_eq!(seen.len(), 7 + Kind::ALL.len() + 14, "{seen:?}");
 }
 
 #[test]
 fn what_is_not_known_is_an_error_that_names_it() {
     let error = |line: &str| decode(line).expect_err(line).to_string();
     let lines = [
-        r#"{"v":3,"now":0,"input":{"applied":{"pod":{"new":1}}}}"#,
-        r#"{"v":2,"now":0,"input":{"listDone":"Pod"},"extra":1}"#,
-        r#"{"v":2,"now":0,"input":{"listEnded":"Pod"}}"#,
-        r#"{"v":2,"now":0,"input":{"listDone":"Secret"}}"#,
-        r#"{"v":2,"now":0,"input":{"applied":{"namespace":{"name":"a","resourceVersion":1,"colour":"red"}}}}"#,
-        r#"{"v":2,"now":0,"input":{"applied":{"namespace":{"name":"a"}}}}"#,
-        r#"{"v":2,"now":0,"input":{"applied":{"namespace":{"name":"a","resourceVersion":1,"labels":{"a":"","a":""}}}}}"#,
-        r#"{"v":2,"now":-1,"input":{"listDone":"Pod"}}"#,
-        r#"{"v":2,"now":0,"input":{"listDone":"Pod"}} {}"#,
+        r#"{"v":4,"now":0,"input":{"applied":{"pod":{"new":1}}}}"#,
+        r#"{"v":3,"now":0,"input":{"listDone":"Pod"},"extra":1}"#,
+        r#"{"v":3,"now":0,"input":{"listEnded":"Pod"}}"#,
+        r#"{"v":3,"now":0,"input":{"listDone":"Secret"}}"#,
+        r#"{"v":3,"now":0,"input":{"applied":{"namespace":{"name":"a","resourceVersion":1,"colour":"red"}}}}"#,
+        r#"{"v":3,"now":0,"input":{"applied":{"namespace":{"name":"a"}}}}"#,
+        r#"{"v":3,"now":0,"input":{"applied":{"namespace":{"name":"a","resourceVersion":1,"labels":{"a":"","a":""}}}}}"#,
+        r#"{"v":3,"now":-1,"input":{"listDone":"Pod"}}"#,
+        r#"{"v":3,"now":0,"input":{"listDone":"Pod"}} {}"#,
         r#"{"now":0}"#,
         "",
     ];
     insta::assert_snapshot!(lines.map(error).join("\n"), @r#"
-    the recording has version 3, this Muster reads version 2
+    the recording has version 4, this Muster reads version 3
     extra: unknown field `extra`, expected one of `v`, `now`, `input` at line 1 column 49
-    input: unknown variant `listEnded`, expected one of `applied`, `deleted`, `undecodable`, `listBegun`, `listDone`, `kindNotServed`, `effectDone` at line 1 column 35
-    input.listDone: unknown variant `Secret`, expected one of `Node`, `Pod`, `Namespace`, `PriorityClass`, `Workload`, `Service`, `ReplicationController`, `ReplicaSet`, `StatefulSet`, `PersistentVolume`, `PersistentVolumeClaim`, `StorageClass`, `CsiNode`, `CsiDriver`, `CsiStorageCapacity`, `VolumeAttachment` at line 1 column 43
+    input: unknown variant `listEnded`, expected one of `applied`, `deleted`, `undecodable`, `listBegun`, `listDone`, `kindNotServed`, `leadership`, `effectDone` at line 1 column 35
+    input.listDone: unknown variant `Secret`, expected one of `Node`, `Pod`, `Namespace`, `PriorityClass`, `Workload`, `PodGroup`, `PodGroupV1Alpha2`, `CoschedulingPodGroup`, `Service`, `ReplicationController`, `ReplicaSet`, `StatefulSet`, `PersistentVolume`, `PersistentVolumeClaim`, `StorageClass`, `CsiNode`, `CsiDriver`, `CsiStorageCapacity`, `VolumeAttachment` at line 1 column 43
     input.applied.namespace.colour: unknown field `colour`, expected one of `name`, `resourceVersion`, `labels` at line 1 column 87
     input.applied.namespace: missing field `resourceVersion` at line 1 column 59
     input.applied.namespace.labels: "a" stands there twice at line 1 column 103
@@ -584,7 +669,7 @@ fn what_is_not_known_is_an_error_that_names_it() {
     not a line of a recording: missing field `v` at line 1 column 9
     not a line of a recording: EOF while parsing a value at line 1 column 0
     "#);
-    assert_eq!(decode(lines[0]), Err(CodecError::UnknownVersion { found: 3 }));
+    assert_eq!(decode(lines[0]), Err(CodecError::UnknownVersion { found: 4 }));
 }
 
 fn text() -> impl Strategy<Value = Text> {
@@ -750,11 +835,72 @@ prop_compose! {
 }
 
 fn links() -> impl Strategy<Value = GroupLink> {
-    (text(), text(), text()).prop_map(|(workload, pod_group, replica_key)| GroupLink::Workload {
+    let workload = (text(), text(), text()).prop_map(|(workload, pod_group, replica_key)| GroupLink::Workload {
         workload,
         pod_group,
         replica_key,
-    })
+    });
+    prop_oneof![
+        workload,
+        text().prop_map(|name| GroupLink::PodGroup { name }),
+        text().prop_map(|name| GroupLink::Coscheduling { name }),
+        text().prop_map(|name| GroupLink::Labels { name }),
+    ]
+}
+
+fn group_policies() -> impl Strategy<Value = Result<GroupPolicy, Text>> {
+    prop_oneof![
+        Just(Ok(GroupPolicy::Basic)),
+        any::<i32>().prop_map(|min_count| Ok(GroupPolicy::Gang { min_count })),
+        text().prop_map(Err),
+    ]
+}
+
+fn when_broken() -> impl Strategy<Value = WhenBroken> {
+    select(&[WhenBroken::Keep, WhenBroken::Evict][..])
+}
+
+fn group_terms() -> impl Strategy<Value = GroupTerms> {
+    (group_policies(), option::of(when_broken())).prop_map(|(policy, when_broken)| GroupTerms { policy, when_broken })
+}
+
+fn group_statuses() -> impl Strategy<Value = GroupStatus> {
+    use CoschedulingPhase::{Failed, Finished, Pending, Running, Scheduling};
+    let phase = select(&[Pending, Scheduling, Running, Finished, Failed][..]);
+    prop_oneof![
+        (any::<bool>(), text(), text()).prop_map(|(scheduled, reason, message)| GroupStatus::Condition {
+            scheduled,
+            reason,
+            message,
+        }),
+        (phase, any::<u32>(), any::<u32>(), any::<u32>()).prop_map(|(phase, running, succeeded, failed)| {
+            GroupStatus::Phase {
+                phase,
+                running,
+                succeeded,
+                failed,
+            }
+        }),
+    ]
+}
+
+prop_compose! {
+    fn some_pod_groups()(
+        kind in select(&[Kind::PodGroup, Kind::PodGroupV1Alpha2, Kind::CoschedulingPodGroup][..]),
+        (namespace, name, uid) in (text(), text(), text()),
+        (resource_version, generation, terminating) in (any::<u64>(), any::<i64>(), any::<bool>()),
+        policy in group_policies(),
+        broken in option::of(prop_oneof![when_broken().prop_map(Ok), text().prop_map(Err)]),
+        priority in option::of(any::<i32>()),
+        unsupported in slice((text(), text())),
+        status in option::of(group_statuses()),
+    ) -> PodGroupRecord {
+        let unsupported = unsupported.into_iter().map(|(field, problem)| Unsupported { field, problem });
+        PodGroupRecord {
+            kind, namespace, name, uid, resource_version, generation, policy, when_broken: broken, priority, terminating,
+            unsupported: unsupported.collect(), status,
+        }
+    }
 }
 
 prop_compose! {
@@ -766,7 +912,9 @@ prop_compose! {
         phase in select(&[PodPhase::Active, PodPhase::Succeeded, PodPhase::Failed][..]),
         (priority, priority_class_name) in (option::of(any::<i32>()), option::of(text())),
         scheduling_gates in slice(text()),
-        (group, controller) in (option::of(links()), option::of((kind(), text()))),
+        (group, group_terms, controller) in
+            (option::of(links()), option::of(group_terms()), option::of((kind(), text()))),
+        (running, turned_away) in (any::<bool>(), option::of(text())),
         spec in pod_specs(),
         charge in charges(),
         condition in option::of((text(), text())),
@@ -775,8 +923,8 @@ prop_compose! {
         let controller = controller.map(|(kind, name)| ControllerRef { kind, name });
         PodRecord {
             uid, namespace, name, resource_version, generation, labels, scheduler_name, node_name, nominated_node_name,
-            phase, terminating, running: false, turned_away: None, group_terms: None, priority, priority_class_name, scheduling_gates, group, controller, spec: spec.into(),
-            charge, condition,
+            phase, terminating, running, turned_away, priority, priority_class_name, scheduling_gates, group, group_terms,
+            controller, spec: spec.into(), charge, condition,
         }
     }
 }
@@ -800,19 +948,16 @@ prop_compose! {
 }
 
 fn workloads() -> impl Strategy<Value = WorkloadRecord> {
-    let policy = prop_oneof![
-        Just(Ok(GroupPolicy::Basic)),
-        any::<i32>().prop_map(|min_count| Ok(GroupPolicy::Gang { min_count })),
-        text().prop_map(Err),
-    ];
-    (text(), text(), text(), any::<u64>(), vec((text(), policy), 0..3)).prop_map(
-        |(namespace, name, uid, resource_version, pod_groups)| WorkloadRecord {
+    let broken = option::of(prop_oneof![when_broken().prop_map(Ok), text().prop_map(Err)]);
+    let groups = vec((text(), group_policies()), 0..3);
+    (text(), text(), text(), any::<u64>(), groups, broken).prop_map(
+        |(namespace, name, uid, resource_version, pod_groups, when_broken)| WorkloadRecord {
             namespace,
             name,
             uid,
             resource_version,
             pod_groups,
-            when_broken: None,
+            when_broken,
         },
     )
 }
@@ -863,6 +1008,7 @@ fn some_objects() -> impl Strategy<Value = Object> {
             })
         }),
         workloads().prop_map(Object::Workload),
+        some_pod_groups().prop_map(Object::PodGroup),
         selector_owners().prop_map(Object::SelectorOwner),
         select(storage_objects()).prop_map(Object::Storage),
     ]
@@ -887,6 +1033,7 @@ fn inputs() -> impl Strategy<Value = Input> {
         1 => kind().prop_map(Input::ListBegun),
         1 => kind().prop_map(Input::ListDone),
         1 => kind().prop_map(Input::KindNotServed),
+        1 => any::<bool>().prop_map(|leads| Input::Leadership { leads }),
         2 => (any::<u64>(), some_outcomes()).prop_map(|(id, outcome)| Input::EffectDone { id: EffectId(id), outcome }),
     ]
 }

@@ -61,6 +61,10 @@ pub(super) struct Annotations<'a> {
     pub(super) selected_node: Str<'a>,
     #[serde(borrow, rename = "storage.alpha.kubernetes.io/migrated-plugins")]
     pub(super) migrated_plugins: Str<'a>,
+    #[serde(borrow, rename = "muster.dev/min-count")]
+    pub(super) min_count: Option<Str<'a>>,
+    #[serde(borrow, rename = "muster.dev/when-broken")]
+    pub(super) when_broken: Option<Str<'a>>,
 }
 
 impl Metadata<'_> {

@@ -8,6 +8,7 @@
 mod amounts;
 mod cluster;
 mod features;
+mod group_policy;
 mod in_tree;
 mod intern;
 mod json;

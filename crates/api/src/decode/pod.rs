@@ -3,13 +3,14 @@
 use super::amounts::{ContainerDemand, Demand, Reported, Requests, ResourceMap, ResourcesJson, Role};
 use super::features::{self, FeatureUse};
 use super::intern::{intern, intern_some};
-use super::json::{List, Map, Presence, Str, Struct};
+use super::json::{List, Map, Str, Struct};
 use super::metadata::labels;
 use super::path::{Path, Problems};
 use super::placement::{Affinity, Skipped, SpreadConstraintJson, TolerationJson};
 use super::pod_volume::{self, VolumeJson};
 use super::selector_owner::controller_ref;
 use super::{Fault, brief, kube_object};
+use crate::group_names::{COSCHEDULING_LABEL, GROUP_LABEL};
 use muster_framework::Text;
 use muster_framework::group::GroupLink;
 use muster_framework::record::{
@@ -45,7 +46,8 @@ struct Spec<'a> {
     #[serde(borrow)]
     workload_ref: Option<Struct<WorkloadRef<'a>>>,
     /// Of Kubernetes 1.36 and later.
-    scheduling_group: Presence,
+    #[serde(borrow)]
+    scheduling_group: Option<Struct<SchedulingGroup<'a>>>,
     #[serde(borrow)]
     node_selector: Map<'a, Str<'a>>,
     #[serde(borrow)]
@@ -87,6 +89,13 @@ struct WorkloadRef<'a> {
     pod_group: Str<'a>,
     #[serde(borrow)]
     pod_group_replica_key: Str<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct SchedulingGroup<'a> {
+    #[serde(borrow)]
+    pod_group_name: Str<'a>,
 }
 
 #[derive(Deserialize, Default)]
@@ -147,6 +156,10 @@ struct Status<'a> {
     #[serde(borrow)]
     phase: Str<'a>,
     #[serde(borrow)]
+    reason: Str<'a>,
+    #[serde(borrow)]
+    message: Str<'a>,
+    #[serde(borrow)]
     nominated_node_name: Str<'a>,
     #[serde(borrow)]
     conditions: List<Struct<Condition<'a>>>,
@@ -205,7 +218,8 @@ impl Pod<'_> {
             demand.charge_on_node(minor)
         };
         let namespace = metadata.namespace();
-        let group = spec.group(&problems);
+        let group = self.group(&problems);
+        let group_terms = matches!(group, Some(GroupLink::Labels { .. })).then(|| metadata.annotations.group_terms());
         let mut record = PodSpec {
             charge: charge_when_placed,
             scoring: demand.scoring_request(),
@@ -229,15 +243,29 @@ impl Pod<'_> {
             priority_class_name: intern_some(&spec.priority_class_name),
             scheduling_gates: spec.scheduling_gates.iter().map(|gate| intern(&gate.name)).collect(),
             group,
-            group_terms: None,
+            group_terms,
             running: &*status.phase == "Running",
-            turned_away: None,
+            turned_away: status.turned_away(),
             controller: metadata.controller().and_then(controller_ref),
             spec: Arc::new(record),
             charge,
             condition: status.pod_scheduled(),
             namespace,
         })
+    }
+
+    /// The group that the pod says it belongs to. What stands in the spec wins over labels, right or wrong.
+    fn group(&self, problems: &Problems) -> Option<GroupLink> {
+        if self.spec.scheduling_group.is_some() || self.spec.workload_ref.is_some() {
+            return self.spec.group(problems);
+        }
+        let path = Path::Root("metadata.labels");
+        let labels = &self.metadata.labels;
+        if let Some(name) = labels.get(COSCHEDULING_LABEL) {
+            return named(name, path.field(COSCHEDULING_LABEL), problems).map(|name| GroupLink::Coscheduling { name });
+        }
+        let name = labels.get(GROUP_LABEL)?;
+        named(name, path.field(GROUP_LABEL), problems).map(|name| GroupLink::Labels { name })
     }
 
     /// What the pod says about where it may run. The name of the node is left out, so that twins stay equal when they are
@@ -312,10 +340,6 @@ impl<'a> Spec<'a> {
                 "devices by resource claims (dynamic resource allocation) are not supported yet",
             );
         }
-        if self.scheduling_group.is_some() {
-            let problem = "pod groups of Kubernetes 1.36 and later are not supported yet";
-            problems.add(Path::Root("spec.schedulingGroup"), problem);
-        }
     }
 
     /// Images of init containers, then of the others. Source: `imagelocality.sumImageScores`.
@@ -344,19 +368,20 @@ impl<'a> Spec<'a> {
         })
     }
 
+    /// The group that the spec names. None, with a problem noted, if what is there names none.
     fn group(&self, problems: &Problems) -> Option<GroupLink> {
+        if let Some(group) = &self.scheduling_group {
+            let path = Path::Root("spec.schedulingGroup");
+            return named(&group.pod_group_name, path.field("podGroupName"), problems)
+                .map(|name| GroupLink::PodGroup { name });
+        }
         let link = self.workload_ref.as_ref()?;
         let path = Path::Root("spec.workloadRef");
-        let mut complete = true;
-        for (name, value) in [("name", &link.name), ("podGroup", &link.pod_group)] {
-            if value.is_empty() {
-                problems.add(path.field(name), "is missing");
-                complete = false;
-            }
-        }
-        complete.then(|| GroupLink::Workload {
-            workload: intern(&link.name),
-            pod_group: intern(&link.pod_group),
+        let workload = named(&link.name, path.field("name"), problems);
+        let pod_group = named(&link.pod_group, path.field("podGroup"), problems);
+        Some(GroupLink::Workload {
+            workload: workload?,
+            pod_group: pod_group?,
             replica_key: intern(&link.pod_group_replica_key),
         })
     }
@@ -428,7 +453,53 @@ impl Port<'_> {
     }
 }
 
+/// A name that stands in this field and must not be empty.
+fn named(name: &str, field: Path<'_>, problems: &Problems) -> Option<Text> {
+    if name.is_empty() {
+        problems.add(field, "is missing");
+    }
+    intern_some(name)
+}
+
+/// Reasons for which a kubelet turns a pod away, beside those that begin with `OutOf`.
+/// Source: `admissionRejectionReasons` in `pkg/kubelet/kubelet.go`, and `lifecycle.PredicateFailureError`, whose reason is
+/// the name of the plugin.
+const ADMISSION_REASONS: [&str; 20] = [
+    "AppArmor",
+    "InitContainerRestartPolicyForbidden",
+    "InvalidNodeInfo",
+    "NodeAffinity",
+    "NodeName",
+    "NodePorts",
+    "NodeShutdown",
+    "PodFeatureUnsupported",
+    "PodLevelResourcesNotSupported",
+    "PodOSNotSupported",
+    "PodOSSelectorNodeLabelDoesNotMatch",
+    "SMTAlignmentError",
+    "SupplementalGroupsPolicyNotSupported",
+    "SysctlForbidden",
+    "TaintToleration",
+    "TopologyAffinityError",
+    "UnexpectedAdmissionError",
+    "UnexpectedPredicateFailureType",
+    "UnknownReason",
+    "VolumeAttachmentLimitExceeded",
+];
+
 impl Status<'_> {
+    /// Why the kubelet turned the pod away. `Evicted` is a reason both for pods that never ran and for those that did: the
+    /// message tells them apart. Source: `Kubelet.rejectPod`.
+    fn turned_away(&self) -> Option<Text> {
+        let reason = &*self.reason;
+        let turned_away = *self.phase == *"Failed"
+            && !reason.is_empty()
+            && (reason.starts_with("OutOf")
+                || ADMISSION_REASONS.contains(&reason)
+                || self.message.starts_with("Pod was rejected: "));
+        turned_away.then(|| intern(reason))
+    }
+
     fn phase(&self) -> PodPhase {
         match &*self.phase {
             "Succeeded" => PodPhase::Succeeded,

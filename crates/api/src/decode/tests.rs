@@ -1,5 +1,7 @@
 //! Decoding rule by rule, on realistic objects, and on nonsense.
 
+mod groups;
+
 use super::{DecodeError, decode, decode_for};
 use muster_engine::Object;
 use muster_framework::group::{GroupLink, GroupPolicy};
@@ -766,7 +768,6 @@ fn bad_spread_constraints_name_their_field() {
 #[test]
 fn what_cannot_be_honoured_is_named() {
     insta::assert_snapshot!(unsupported(json!({
-        "schedulingGroup": {"podGroupName": "g"},
         "resourceClaims": [{"name": "gpu"}],
         "volumes": [
             {"name": "a", "persistentVolumeClaim": {}},
@@ -783,7 +784,6 @@ fn what_cannot_be_honoured_is_named() {
     spec.volumes[2].awsElasticBlockStore.volumeID: "aws://zone/disk" is not the id of an AWS volume
     spec.volumes[3].azureDisk.kind: only managed disks can be used: CSI knows no others
     spec.resourceClaims: devices by resource claims (dynamic resource allocation) are not supported yet
-    spec.schedulingGroup: pod groups of Kubernetes 1.36 and later are not supported yet
     "#);
 }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::observer::Notice;
 use crate::testing::{Asked, FakeServer, Notes, PATIENCE, Reply, next_words, status};
 use muster_engine::{Regarding, Severity};
+use muster_framework::group::CoschedulingPhase;
 
 struct Setup {
     server: FakeServer,
@@ -76,6 +77,35 @@ fn condition(id: u64, name: &str) -> Effect {
         reason: "Unschedulable".into(),
         message: "no room".into(),
     };
+    Effect { id: EffectId(id), kind }
+}
+
+fn group_status(id: u64, kind: Kind, status: GroupStatus, turns: bool) -> Effect {
+    let group = GroupRef {
+        kind,
+        namespace: "shop".into(),
+        name: "train".into(),
+        uid: "uid-train".into(),
+    };
+    let kind = EffectKind::GroupStatus {
+        group,
+        observed_generation: 1,
+        status,
+        turns,
+    };
+    Effect { id: EffectId(id), kind }
+}
+
+fn scheduled() -> GroupStatus {
+    GroupStatus::Condition {
+        scheduled: true,
+        reason: "Scheduled".into(),
+        message: "".into(),
+    }
+}
+
+fn evict(id: u64, name: &str) -> Effect {
+    let kind = EffectKind::Evict { pod: pod(name) };
     Effect { id: EffectId(id), kind }
 }
 
@@ -412,4 +442,107 @@ async fn an_extender_binds_and_the_api_server_does_where_it_may_be_ignored() {
     assert_eq!(next_words(&mut setup.inputs, 1).await, ["effect 2: Bound"]);
     assert_eq!(asked_extender.asked().len(), 2);
     assert_eq!(setup.server.asked()[0].path, format!("{PODS}/a/binding"));
+}
+
+#[tokio::test]
+async fn a_groups_status_goes_to_the_object_of_its_kind() {
+    let mut setup = setup(short(), |_| Reply::Say(200, "{}".to_owned())).await;
+    let phase = GroupStatus::Phase {
+        phase: CoschedulingPhase::Scheduling,
+        running: 0,
+        succeeded: 0,
+        failed: 0,
+    };
+    for (id, effect) in [
+        (1, group_status(1, Kind::PodGroup, scheduled(), true)),
+        (2, group_status(2, Kind::PodGroupV1Alpha2, scheduled(), false)),
+        (3, group_status(3, Kind::CoschedulingPodGroup, phase, true)),
+    ] {
+        setup.dispatcher.carry_out(effect);
+        assert_eq!(
+            next_words(&mut setup.inputs, 1).await,
+            [format!("effect {id}: Written")]
+        );
+    }
+    let asked = setup.server.asked();
+    let paths: Vec<_> = asked.iter().map(|asked| &*asked.path).collect();
+    assert_eq!(
+        paths,
+        [
+            "/apis/scheduling.k8s.io/v1beta1/namespaces/shop/podgroups/train/status",
+            "/apis/scheduling.k8s.io/v1alpha2/namespaces/shop/podgroups/train/status",
+            "/apis/scheduling.x-k8s.io/v1alpha1/namespaces/shop/podgroups/train/status",
+        ]
+    );
+    assert!(asked.iter().all(|asked| asked.method == "PATCH"));
+    // The time of the transition is told when there is one.
+    let with_time: Vec<_> = asked.iter().map(|a| a.body.contains("lastTransitionTime")).collect();
+    assert_eq!(with_time, [true, false, false]);
+}
+
+#[tokio::test]
+async fn a_status_that_the_kind_has_no_place_for_is_not_sent() {
+    let mut setup = setup(short(), |_| created()).await;
+    setup
+        .dispatcher
+        .carry_out(group_status(1, Kind::Workload, scheduled(), true));
+    let told = next_words(&mut setup.inputs, 1).await.remove(0);
+    assert!(told.contains("WriteFailed") && told.contains("Workload"), "{told}");
+    assert!(setup.server.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_group_that_is_gone_is_told_and_a_kind_that_is_gone_is_a_failure() {
+    let details = r#"{"name":"train","group":"scheduling.k8s.io","kind":"podgroups"}"#;
+    let mut replies = vec![
+        Reply::Say(404, status(404, "podgroups train not found", details)),
+        Reply::Say(404, "404 page not found".to_owned()),
+    ]
+    .into_iter();
+    let mut setup = setup(short(), move |_| replies.next().unwrap_or(Reply::Silence)).await;
+    setup
+        .dispatcher
+        .carry_out(group_status(1, Kind::PodGroup, scheduled(), true));
+    assert_eq!(next_words(&mut setup.inputs, 1).await, ["effect 1: ObjectGone"]);
+    setup
+        .dispatcher
+        .carry_out(group_status(2, Kind::PodGroup, scheduled(), true));
+    let told = next_words(&mut setup.inputs, 1).await.remove(0);
+    assert!(told.contains("WriteFailed"), "{told}");
+}
+
+#[tokio::test]
+async fn an_eviction_is_asked_for_once_with_the_uid() {
+    let budget = "Cannot evict pod as it would violate the pod's disruption budget.";
+    let other =
+        "Operation cannot be fulfilled on Pod a: the UID in the precondition (uid-a) does not match the UID in record";
+    let mut replies = vec![
+        created(),
+        Reply::Say(429, status(429, budget, "null")),
+        Reply::Busy("0"),
+        Reply::Say(404, status(404, "pods a not found", r#"{"name":"a","kind":"pods"}"#)),
+        Reply::Say(409, status(409, other, r#"{"name":"a","kind":"Pod"}"#)),
+    ]
+    .into_iter();
+    let mut setup = setup(short(), move |_| replies.next().unwrap_or(Reply::Silence)).await;
+    let mut told = Vec::new();
+    for id in 1..=5 {
+        setup.dispatcher.carry_out(evict(id, "a"));
+        told.extend(next_words(&mut setup.inputs, 1).await);
+    }
+    assert_eq!(told[0], "effect 1: Written");
+    assert!(
+        told[1].contains("WriteFailed") && told[1].contains(budget),
+        "{}",
+        told[1]
+    );
+    assert!(told[2].contains("WriteFailed"), "{}", told[2]);
+    assert_eq!(told[3..], ["effect 4: ObjectGone", "effect 5: ObjectGone"]);
+    let asked = setup.server.asked();
+    assert_eq!(asked.len(), 5, "a refused eviction is not sent again");
+    assert_eq!(
+        (&*asked[0].method, &*asked[0].path),
+        ("POST", "/api/v1/namespaces/shop/pods/a/eviction")
+    );
+    assert!(asked[0].body.contains("uid-a"), "{}", asked[0].body);
 }

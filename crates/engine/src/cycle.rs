@@ -72,7 +72,7 @@ impl<'a> Cycle<'a> {
             None => self.engine.depart(self.now, &plan.places),
             Some(failure) => {
                 let rejected = SmallVec::from_slice(&[failure.rejected]);
-                self.engine.queue.park(self.now, Entity::Pod(pod), 1, rejected);
+                self.engine.park(self.now, Entity::Pod(pod), 1, rejected);
                 self.engine
                     .want(self.now, pod, diagnosis::UNSCHEDULABLE, failure.message, true);
             }
@@ -301,7 +301,7 @@ impl Cycle<'_> {
         }
         // More members than places: the gang goes, the others wait for room.
         let rejected = plan.failures.iter().map(|failure| failure.rejected).collect();
-        self.engine.queue.park(self.now, Entity::Group(id), left, rejected);
+        self.engine.park(self.now, Entity::Group(id), left, rejected);
         for failure in &plan.failures {
             for member in &failure.without_place {
                 let message = failure.message.clone();
@@ -324,7 +324,7 @@ impl Cycle<'_> {
         });
         let rejected = plan.failures.iter().map(|failure| failure.rejected);
         let (size, rejected) = (pending.len() as u32, rejected.chain(content).collect());
-        self.engine.queue.park(self.now, Entity::Group(id), size, rejected);
+        self.engine.park(self.now, Entity::Group(id), size, rejected);
         let Some(failure) = plan.failures.first() else { return };
         let (Some(group), Some(culprit)) = (
             self.engine.groups.get(id),

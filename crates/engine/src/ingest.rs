@@ -24,7 +24,7 @@ impl Engine {
             Object::Pod(record) => self.apply_pod(now, *record, seen),
             Object::Namespace(record) => {
                 if self.cluster.apply_namespace(record, seen) {
-                    self.wake(now, ClusterEvent::NamespaceUpdate, "NamespaceUpdate");
+                    self.wake(now, &ClusterEvent::NamespaceUpdate, "NamespaceUpdate");
                 }
             }
             Object::PriorityClass(record) => {
@@ -37,12 +37,12 @@ impl Engine {
             Object::PodGroup(record) => self.apply_policy(now, PolicyObject::PodGroup(record), "PodGroupAdd"),
             Object::SelectorOwner(record) => {
                 if self.cluster.apply_owner(record, seen) {
-                    self.wake(now, ClusterEvent::SelectorOwnerUpdate, "SelectorOwnerUpdate");
+                    self.wake(now, &ClusterEvent::SelectorOwnerUpdate, "SelectorOwnerUpdate");
                 }
             }
             Object::Storage(object) => {
                 if let Some(event) = self.cluster.apply_storage(object, seen) {
-                    self.wake(now, ClusterEvent::Storage(event), storage_label(event));
+                    self.wake(now, &ClusterEvent::Storage(event), storage_label(event));
                 }
                 // A new version of an object that says the same is no news for plugins: it is for whoever wrote it.
                 self.look_at_preparations(now);
@@ -75,7 +75,7 @@ impl Engine {
             }
             Kind::Namespace => {
                 if self.cluster.remove_namespace(&key.name) {
-                    self.wake(now, ClusterEvent::NamespaceUpdate, "NamespaceDelete");
+                    self.wake(now, &ClusterEvent::NamespaceUpdate, "NamespaceDelete");
                 }
             }
             Kind::PriorityClass => {
@@ -88,12 +88,12 @@ impl Engine {
             }
             Kind::Service | Kind::ReplicationController | Kind::ReplicaSet | Kind::StatefulSet => {
                 if self.cluster.remove_owner(key.kind, &key.namespace, &key.name) {
-                    self.wake(now, ClusterEvent::SelectorOwnerUpdate, "SelectorOwnerUpdate");
+                    self.wake(now, &ClusterEvent::SelectorOwnerUpdate, "SelectorOwnerUpdate");
                 }
             }
             kind => {
                 if let Some(event) = self.cluster.remove_storage(kind, &key.namespace, &key.name) {
-                    self.wake(now, ClusterEvent::Storage(event), storage_label(event));
+                    self.wake(now, &ClusterEvent::Storage(event), storage_label(event));
                     self.look_at_preparations(now);
                 }
             }
@@ -199,16 +199,21 @@ impl Engine {
         {
             return;
         }
+        let known = self.cluster.table.by_name(&record.name);
+        let old_labels = known
+            .map(|node| self.cluster.table.labels(node).clone())
+            .unwrap_or_default();
         let applied = self.cluster.apply_node(record);
         self.look_at_preparations(now);
         if applied.added {
-            self.wake(now, ClusterEvent::NodeAdd(applied.node), "NodeAdd");
+            self.wake(now, &ClusterEvent::NodeAdd(applied.node), "NodeAdd");
         } else if applied.changes.any() {
-            self.wake(
-                now,
-                ClusterEvent::NodeUpdate(applied.node, applied.changes),
-                update_label(applied.changes),
-            );
+            let event = ClusterEvent::NodeUpdate {
+                node: applied.node,
+                changes: applied.changes,
+                old_labels,
+            };
+            self.wake(now, &event, update_label(applied.changes));
         }
     }
 
@@ -217,9 +222,14 @@ impl Engine {
             return;
         };
         let had_anti_affinity = self.cluster.table.has_anti_affinity_on(node);
+        let labels = self.cluster.table.labels(node).clone();
         self.cluster.delete_node(name);
         self.look_at_preparations(now);
-        self.wake(now, ClusterEvent::NodeDelete { had_anti_affinity }, "NodeDelete");
+        let event = ClusterEvent::NodeDelete {
+            labels,
+            had_anti_affinity,
+        };
+        self.wake(now, &event, "NodeDelete");
     }
 }
 
@@ -303,21 +313,23 @@ impl Engine {
             || old.priority != new.priority
             || old.terminating != new.terminating;
         if let Some(node) = charged.filter(|_| old.charge() != new.charge()) {
-            self.wake(
-                now,
-                ClusterEvent::AssignedPodScaleDown(node),
-                "AssignedPodUpdatePodScaleDown",
-            );
+            let event = ClusterEvent::AssignedPodScaleDown(node);
+            self.wake(now, &event, "AssignedPodUpdatePodScaleDown");
         }
         if let Some(node) = charged
             && (seen_differently(&old, &self.cluster, id) && self.cluster.table.looks_at_pods())
         {
-            self.wake(now, ClusterEvent::AssignedPodUpdate(node), "AssignedPodUpdatePodLabel");
+            let new = self.cluster.pods.get(id).map(|pod| self.event_pod(&pod.record));
+            if let Some(new) = new {
+                let old = self.event_pod(&old);
+                let event = ClusterEvent::AssignedPodUpdate { node, old, new };
+                self.wake(now, &event, "AssignedPodUpdatePodLabel");
+            }
         }
         self.settle(now, id, changed, "UnschedulablePodUpdate");
         let place = self.cluster.pods.get(id).and_then(|pod| pod.place.as_ref());
         let promised = promised.filter(|node| place.is_none_or(|place| place.charged != Some(*node)));
-        self.wake_for_promise(now, id, promised);
+        self.wake_for_room(now, id, promised);
     }
 
     fn add_pod(&mut self, record: PodRecord, seen: u32) -> PodId {
@@ -467,17 +479,13 @@ impl Engine {
         };
         let namespace = self.cluster.namespaces.get(&pod.record.namespace);
         if self.cluster.table.is_counted(&pod.identity(namespace)) {
-            self.wake(now, ClusterEvent::AssignedPodAdd(node), "AssignedPodAdd");
+            let pod = self.event_pod(&pod.record);
+            self.wake(now, &ClusterEvent::AssignedPodAdd { node, pod }, "AssignedPodAdd");
         }
     }
 
     /// Takes a pod off its node, if it has one, and wakes who could use the room.
     pub(crate) fn give_back(&mut self, now: Time, id: PodId) {
-        let had_anti_affinity = self
-            .cluster
-            .pods
-            .get(id)
-            .is_some_and(|pod| !pod.record.spec.anti_affinity.is_empty());
         let place = self.cluster.unplace(id);
         if let Some(bind) = place.as_ref().and_then(|place| place.bind) {
             if bind.stage == BindStage::Leaving {
@@ -487,36 +495,24 @@ impl Engine {
             self.set_role(id, Role::Lost);
             self.end_preparation(now, id);
         }
-        if let Some(node) = place.and_then(|place| place.charged) {
-            self.wake(
-                now,
-                ClusterEvent::AssignedPodDelete {
-                    node,
-                    had_anti_affinity,
-                },
-                "AssignedPodDelete",
-            );
-        }
+        self.wake_for_room(now, id, place.and_then(|place| place.charged));
     }
 
-    /// A node is not kept for a pod any more: wakes who could use the room.
+    /// A pod left a node, or a node is not kept for a pod any more: wakes who could use the room.
     ///
     /// Source: `pkg/scheduler.deletePodFromSchedulingQueue`.
-    pub(crate) fn wake_for_promise(&mut self, now: Time, id: PodId, node: Option<NodeOrd>) {
-        let Some(node) = node else { return };
-        let pod = self.cluster.pods.get(id);
-        let had_anti_affinity = pod.is_some_and(|pod| !pod.record.spec.anti_affinity.is_empty());
-        let event = ClusterEvent::AssignedPodDelete {
-            node,
-            had_anti_affinity,
+    pub(crate) fn wake_for_room(&mut self, now: Time, id: PodId, node: Option<NodeOrd>) {
+        let (Some(node), Some(pod)) = (node, self.cluster.pods.get(id)) else {
+            return;
         };
-        self.wake(now, event, "AssignedPodDelete");
+        let pod = self.event_pod(&pod.record);
+        self.wake(now, &ClusterEvent::AssignedPodDelete { node, pod }, "AssignedPodDelete");
     }
 
     pub(crate) fn delete_pod(&mut self, now: Time, id: PodId) {
         let promised = self.cluster.promised_to(id);
         self.cluster.unindex_nomination(id);
-        self.wake_for_promise(now, id, promised);
+        self.wake_for_room(now, id, promised);
         self.give_back(now, id);
         self.end_consultation(id);
         self.queue.remove(Entity::Pod(id));

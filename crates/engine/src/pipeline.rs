@@ -3,7 +3,7 @@
 use crate::consultation::Consultation;
 use crate::facts::PodFacts;
 use muster_framework::Text;
-use muster_framework::event::{ClusterEvent, Hint};
+use muster_framework::event::{ClusterEvent, EventKinds, Hint};
 use muster_framework::lanes;
 use muster_framework::node_set::NodeSet;
 use muster_framework::plugin::{PodToEnqueue, PodToPlace, PreFilter, range_of};
@@ -19,14 +19,14 @@ use std::collections::BTreeSet;
 /// Every plugin, as bits by index among the filters.
 pub(crate) const ALL_PLUGINS: u32 = u32::MAX >> 1;
 /// Extenders, as a bit beside those of plugins: any event may change their mind.
-const EXTENDERS: u32 = 1 << 31;
+pub(crate) const EXTENDERS: u32 = 1 << 31;
 /// Who is to blame for what an extender rejects.
 const EXTENDER: &str = "Extender";
 /// The node can take the pod only since extenders were asked.
 const NOT_ASKED: Reason = Reason::Sentence("node(s) changed while extenders were asked");
 
 /// A profile as its ordinal among those of the pipeline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ProfileOrd(usize);
 
 impl ProfileOrd {
@@ -53,17 +53,6 @@ pub(crate) struct Pipeline {
     unasked: Vec<NodeOrd>,
     scores: Vec<i64>,
     totals: Vec<i64>,
-}
-
-/// What an event does for a pod that waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Help {
-    /// Trying the pod again may find it a place.
-    Yes,
-    /// Nothing.
-    No,
-    /// What stood against the event's node may be gone, but this plugin, as a bit, rejects it now.
-    NotYet(u32),
 }
 
 /// Pods that have been promised a node: nodes are judged with them and without them.
@@ -213,49 +202,93 @@ impl Pipeline {
             .fold(beside, |bits, (at, _)| bits | 1 << at)
     }
 
-    /// Whether an event can help a pod that these plugins rejected: a hint first, then a look at the event's node.
-    pub(crate) fn can_help(
-        &mut self,
+    /// Of the plugins that rejected a pod, those that such an event can move. Extenders are moved by any.
+    pub(crate) fn moved(&self, profile: ProfileOrd, plugins: u32, kinds: EventKinds) -> u32 {
+        let filters = self.profile(profile).filters().enumerate();
+        let moved = filters.filter(|(_, (_, filter))| filter.moved_by().meets(kinds));
+        moved.fold(plugins & EXTENDERS, |bits, (at, _)| bits | (plugins & 1 << at))
+    }
+
+    /// Filters that read more of a pod than its spec, as bits by index.
+    pub(crate) fn identity_readers(&self, profile: ProfileOrd) -> u32 {
+        let filters = self.profile(profile).filters().enumerate();
+        let readers = filters.filter(|(_, (_, filter))| filter.reads_identity());
+        readers.fold(0, |bits, (at, _)| bits | 1 << at)
+    }
+
+    /// Filters that may reject the pod alone and accept it in company, as bits by index.
+    pub(crate) fn company_readers(&self, profile: ProfileOrd, pod: &PodToPlace<'_>, view: &View<'_>) -> u32 {
+        let filters = self.profile(profile).filters().enumerate();
+        let readers = filters.filter(|(_, (_, filter))| filter.waits_for_company(pod, view));
+        readers.fold(0, |bits, (at, _)| bits | 1 << at)
+    }
+
+    /// What an event can mean for a pod that these plugins rejected.
+    pub(crate) fn hint(
+        &self,
         profile: ProfileOrd,
         pod: &PodToPlace<'_>,
         plugins: u32,
-        event: ClusterEvent,
+        event: &ClusterEvent,
         view: &View<'_>,
-    ) -> Help {
+    ) -> Hint {
         if plugins & EXTENDERS != 0 {
-            return Help::Yes;
+            return Hint::Queue;
         }
         let filters = self.profile(profile).filters().enumerate();
         let filters = filters.filter(|(at, _)| plugins & 1 << at != 0);
-        match filters.map(|(_, (_, filter))| filter.hint(pod, event)).max() {
-            None | Some(Hint::Skip) => Help::No,
-            Some(Hint::Queue) => Help::Yes,
-            Some(Hint::OnEventNode) => match event.node() {
-                Some(node) => self.fits(profile, pod, view, node).map_or(Help::Yes, Help::NotYet),
-                None => Help::No,
-            },
-        }
+        let hints = filters.map(|(_, (name, filter))| {
+            let hint = filter.hint(pod, event, view);
+            debug_assert!(
+                hint == Hint::Skip || filter.moved_by().meets(event.kinds()),
+                "{name} is moved by {event:?}"
+            );
+            hint
+        });
+        hints.max().unwrap_or(Hint::Skip)
     }
 
-    /// The first plugin, as a bit, that keeps the pod from this one node; None: the node could take it.
-    fn fits(&mut self, profile: ProfileOrd, pod: &PodToPlace<'_>, view: &View<'_>, node: NodeOrd) -> Option<u32> {
+    /// The first of `filters`, as a bit, that keeps the pod from this one node; None: none does. Those of `first` are asked
+    /// first, for they are likely to say what they said before.
+    pub(crate) fn keeps_off(
+        &self,
+        profile: ProfileOrd,
+        pod: &PodToPlace<'_>,
+        view: &View<'_>,
+        node: NodeOrd,
+        [first, filters]: [u32; 2],
+    ) -> Option<u32> {
         let mut nodes = NodeSet::with_len(view.table().padded_len());
         nodes.insert(node);
         let mut unheard = Rejections::counting();
-        for (at, (name, filter)) in self.profile(profile).filters().enumerate() {
-            match filter.pre_filter(pod, view) {
-                PreFilter::Skip => continue,
-                PreFilter::Reject(..) => return Some(1 << at),
-                PreFilter::Narrow(names) if !names.contains(view.table().name(node)) => return Some(1 << at),
-                PreFilter::Narrow(_) | PreFilter::Judge => {}
-            }
-            unheard.begin(name);
-            filter.filter(pod, view, &mut nodes, &mut unheard);
-            if nodes.is_empty() {
-                return Some(1 << at);
-            }
-        }
-        None
+        let mut rejects = |of: u32| {
+            let asked = self.profile(profile).filters().enumerate();
+            let mut asked = asked.filter(|(at, _)| of & 1 << at != 0);
+            let rejecting = asked.find(|(_, (name, filter))| {
+                match filter.pre_filter(pod, view) {
+                    PreFilter::Skip => return false,
+                    PreFilter::Reject(..) => return true,
+                    PreFilter::Narrow(names) if !names.contains(view.table().name(node)) => return true,
+                    PreFilter::Narrow(_) | PreFilter::Judge => {}
+                }
+                unheard.begin(name);
+                filter.filter(pod, view, &mut nodes, &mut unheard);
+                nodes.is_empty()
+            });
+            rejecting.map(|(at, _)| 1 << at)
+        };
+        rejects(first & filters).or_else(|| rejects(!first & filters))
+    }
+
+    /// The plugins that reject every node for the pod, as bits; None: some node could take it, were none promised.
+    pub(crate) fn rejects_everywhere(
+        &mut self,
+        profile: ProfileOrd,
+        pod: &PodToPlace<'_>,
+        view: &View<'_>,
+    ) -> Option<u32> {
+        self.filter(profile, pod, view, &[]);
+        self.feasible.is_empty().then(|| self.rejecting_plugins(profile))
     }
 
     /// Leaves the nodes that can take the pod in [`Pipeline::feasible`]; every other node is blamed on one plugin.

@@ -134,7 +134,7 @@ impl Engine {
         let promised = promised.filter(|promised| *promised != planned.node);
         self.set_role(planned.pod, Role::Placed);
         self.wake_for_company(now, planned.pod);
-        self.wake_for_promise(now, planned.pod, promised);
+        self.wake_for_room(now, planned.pod, promised);
     }
 
     /// Puts a pod's bind out, in the lane of its departure.
@@ -450,7 +450,7 @@ impl Engine {
             return;
         };
         for event in self.cluster.table.volumes_mut().forget(&owner) {
-            self.wake(now, ClusterEvent::Storage(event), "AssignedPodDelete");
+            self.wake(now, &ClusterEvent::Storage(event), "AssignedPodDelete");
         }
     }
 }

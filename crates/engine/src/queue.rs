@@ -9,6 +9,7 @@ use crate::observation::Section;
 use crate::pods::PodId;
 use crate::settings::Settings;
 use crate::time::Time;
+use crate::waking::{ClassId, WaitClasses};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use std::cmp::Reverse;
@@ -62,7 +63,8 @@ struct Entry {
     unschedulable_count: u32,
     consecutive_errors: u32,
     first_enqueued: Time,
-    rejected: SmallVec<[Rejected; 1]>,
+    /// While it is parked: the classes that its rejected pods wait in.
+    waits: SmallVec<[(PodId, ClassId); 1]>,
     flushed: bool,
 }
 
@@ -103,6 +105,8 @@ pub(crate) struct SchedulingQueue {
     unschedulable: BTreeSet<(Time, u64, Entity)>,
     pods_in: [usize; 4],
     incoming: Vec<Incoming>,
+    /// Who waits for what.
+    pub(crate) waiting: WaitClasses,
 }
 
 // ---- the public verbs --------------------------------------------------------------------------------------------
@@ -121,6 +125,7 @@ impl SchedulingQueue {
             unschedulable: BTreeSet::new(),
             pods_in: [0; 4],
             incoming: Vec::new(),
+            waiting: WaitClasses::default(),
         }
     }
 
@@ -175,7 +180,6 @@ impl SchedulingQueue {
         self.leave(entity);
         if let Some(entry) = self.entries.get_mut(&entity) {
             entry.attempts += 1;
-            entry.rejected.clear();
         }
         Some(entity)
     }
@@ -192,14 +196,15 @@ impl SchedulingQueue {
         self.join(entity, Section::Active);
     }
 
-    /// After an attempt that found no place: waits for an event that could help.
-    pub(crate) fn park(&mut self, now: Time, entity: Entity, size: u32, rejected: SmallVec<[Rejected; 1]>) {
+    /// After an attempt that found no place: waits in these classes for an event that could help.
+    pub(crate) fn park(&mut self, now: Time, entity: Entity, size: u32, waits: SmallVec<[(PodId, ClassId); 1]>) {
         if let Some(entry) = self.entries.get_mut(&entity) {
             entry.size = size;
         }
         self.fail(now, entity, Failure::Unschedulable);
         if let Some(entry) = self.entries.get_mut(&entity) {
-            entry.rejected = rejected;
+            entry.waits = waits;
+            entry.flushed = false;
         }
         self.join_after_failure(entity, Section::Unschedulable);
     }
@@ -228,23 +233,20 @@ impl SchedulingQueue {
         self.enqueue(now, entity, urgency, size, event);
     }
 
-    /// Entities that wait for an event, with what they were rejected for.
-    pub(crate) fn unschedulable(&self) -> impl Iterator<Item = (Entity, &[Rejected])> {
-        self.unschedulable
-            .iter()
-            .map(|(_, _, entity)| (*entity, &*self.entries[entity].rejected))
+    /// The class that a rejected pod of a parked entity waits in.
+    pub(crate) fn class_of(&self, entity: Entity, pod: PodId) -> Option<ClassId> {
+        let mut waits = self.entries.get(&entity)?.waits.iter();
+        waits.find(|(of, _)| *of == pod).map(|(_, class)| *class)
     }
 
-    /// Events that move this plugin, as a bit, matter to an entity that waits from now on.
-    pub(crate) fn rejected_also(&mut self, entity: Entity, pod: PodId, plugin: u32) {
-        let rejected = self
-            .entries
-            .get_mut(&entity)
-            .into_iter()
-            .flat_map(|entry| &mut entry.rejected);
-        for rejected in rejected.filter(|rejected| rejected.pod == pod) {
-            rejected.plugins |= plugin;
+    /// A rejected pod of a parked entity has gone from one class to another.
+    pub(crate) fn change_class(&mut self, entity: Entity, pod: PodId, from: ClassId, to: ClassId) {
+        let waits = self.entries.get_mut(&entity).map(|entry| entry.waits.iter_mut());
+        let mut waits = waits.into_iter().flatten();
+        if let Some(wait) = waits.find(|wait| **wait == (pod, from)) {
+            wait.1 = to;
         }
+        self.waiting.leave(from, (entity, pod));
     }
 
     /// Brings back whatever waited too long for an event: a missed event, so it is counted.
@@ -315,7 +317,7 @@ impl SchedulingQueue {
                 unschedulable_count: 0,
                 consecutive_errors: 0,
                 first_enqueued: now,
-                rejected: SmallVec::new(),
+                waits: SmallVec::new(),
                 flushed: false,
             }
         })
@@ -338,6 +340,9 @@ impl SchedulingQueue {
         };
         debug_assert!(removed, "{entity:?} was in {section:?}");
         self.pods_in[section as usize] -= entry.size as usize;
+        for (pod, class) in std::mem::take(&mut entry.waits) {
+            self.waiting.leave(class, (entity, pod));
+        }
     }
 
     fn join(&mut self, entity: Entity, section: Section) {

@@ -6,7 +6,7 @@
 
 use crate::Text;
 use crate::compiled::CompiledSpec;
-use crate::event::{ClusterEvent, Hint};
+use crate::event::{ClusterEvent, EventKinds, Hint};
 use crate::labels::Labels;
 use crate::lanes::{self, IN_RANGE};
 use crate::node_set::{BLOCK_BITS, NodeSet};
@@ -117,8 +117,23 @@ pub trait Filter: Send + Sync {
     /// Takes out of `nodes` those that the pod cannot run on, and says why.
     fn filter(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &mut NodeSet, rejections: &mut Rejections);
 
-    /// What an event can mean for a pod that this plugin rejected.
-    fn hint(&self, pod: &PodToPlace<'_>, event: ClusterEvent) -> Hint;
+    /// The kinds of events that can let a pod go which this plugin rejected (upstream's `EventsToRegister`): of others
+    /// [`Filter::hint`] is not asked.
+    fn moved_by(&self) -> EventKinds;
+
+    /// What an event can mean for a pod that this plugin rejected. `view` is the cluster after the event. It must never say
+    /// less than the truth: what it misses waits for the flush.
+    fn hint(&self, pod: &PodToPlace<'_>, event: &ClusterEvent, view: &View<'_>) -> Hint;
+
+    /// Whether its verdict depends on more of a pod than its spec: on its labels, its namespace, or what selects it.
+    fn reads_identity(&self) -> bool {
+        false
+    }
+
+    /// Whether it could reject the pod alone and accept it when other pods of its group are placed before it.
+    fn waits_for_company(&self, _pod: &PodToPlace<'_>, _view: &View<'_>) -> bool {
+        false
+    }
 }
 
 /// Prefers some nodes to others.

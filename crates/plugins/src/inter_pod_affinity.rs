@@ -4,10 +4,11 @@
 use crate::args::InterPodAffinityArgs;
 use crate::registry::Recipe;
 use muster_framework::compiled::CompiledAffinity;
-use muster_framework::event::{ClusterEvent, Hint};
+use muster_framework::event::{ClusterEvent, EventKinds, EventPod, Hint};
 use muster_framework::lanes::{self, EXACT};
 use muster_framework::node_set::NodeSet;
 use muster_framework::plugin::{Filter, MAX_NODE_SCORE, Plugin, PodToPlace, PreFilter, Score, range_of};
+use muster_framework::record::PodAffinityTerm;
 use muster_framework::rejection::{Code, Reason, Rejections};
 use muster_framework::rules::KubeMinor;
 use muster_framework::selection::TermKind;
@@ -150,26 +151,71 @@ impl Filter for InterPodAffinity {
         rejections.reject_nodes(&barred, Code::Unschedulable, &ANTI_AFFINITY_OF_PLACED);
     }
 
+    fn moved_by(&self) -> EventKinds {
+        let nodes = EventKinds::NODE_ADD
+            .and(EventKinds::NODE_LABELS)
+            .and(EventKinds::NODE_DELETE);
+        let pods = EventKinds::POD_ADD
+            .and(EventKinds::POD_UPDATE)
+            .and(EventKinds::POD_DELETE);
+        nodes.and(pods).and(EventKinds::NAMESPACE)
+    }
+
     /// Source: `EventsToRegister` and upstream's hints. A domain is not one node: what happens on a node can help on all
     /// others of its domain.
-    fn hint(&self, pod: &PodToPlace<'_>, event: ClusterEvent) -> Hint {
-        let needs = !pod.spec.affinity.is_empty();
-        let avoids = !pod.spec.anti_affinity.is_empty();
+    fn hint(&self, pod: &PodToPlace<'_>, event: &ClusterEvent, view: &View<'_>) -> Hint {
+        let needs = pod.compiled.affinity.as_ref();
+        let avoids = &pod.compiled.anti_affinity;
+        let needed = |other: &EventPod| {
+            needs.is_some_and(|affinity| view.selection(affinity.selection).selects(&other.identity()))
+        };
+        let avoided = |other: &EventPod| {
+            let mut selections = avoids.iter().map(|term| view.selection(term.selection));
+            selections.any(|selection| selection.selects(&other.identity()))
+        };
         let when = |helps| if helps { Hint::Queue } else { Hint::Skip };
         match event {
             // Pods that were bound to the node before it was seen come with it.
-            ClusterEvent::NodeAdd(_) => when(needs).max(Hint::OnEventNode),
+            ClusterEvent::NodeAdd(_) => when(needs.is_some()).max(Hint::OnEventNode),
             // A node that leaves a domain takes its pods along.
-            ClusterEvent::NodeUpdate(_, changes) => when(changes.labels),
+            ClusterEvent::NodeUpdate { changes, .. } => when(changes.labels),
             // Where no pod is left that its terms speak of, it may be the first of its kind.
-            ClusterEvent::NodeDelete { had_anti_affinity } => when(needs || avoids || had_anti_affinity),
-            ClusterEvent::AssignedPodDelete { had_anti_affinity, .. } => when(needs || avoids || had_anti_affinity),
-            ClusterEvent::AssignedPodAdd(_) => when(needs),
-            ClusterEvent::AssignedPodUpdate(_) => when(needs || avoids),
+            ClusterEvent::NodeDelete { had_anti_affinity, .. } => {
+                when(needs.is_some() || !avoids.is_empty() || *had_anti_affinity)
+            }
+            ClusterEvent::AssignedPodDelete { pod: gone, .. } => {
+                when(needed(gone) || avoided(gone) || barred_by(pod, gone))
+            }
+            ClusterEvent::AssignedPodAdd { pod: new, .. } => when(needed(new)),
+            ClusterEvent::AssignedPodUpdate { old, new, .. } => {
+                when(needed(old) != needed(new) || (avoided(old) && !avoided(new)))
+            }
             ClusterEvent::NamespaceUpdate => Hint::Queue,
             _ => Hint::Skip,
         }
     }
+
+    fn reads_identity(&self) -> bool {
+        true
+    }
+
+    fn waits_for_company(&self, pod: &PodToPlace<'_>, _view: &View<'_>) -> bool {
+        pod.compiled.affinity.is_some()
+    }
+}
+
+/// Whether required anti-affinity of `other` may speak of the pod. Namespaces that a term finds by label count in any case:
+/// which ones it finds may have changed since the other was placed.
+fn barred_by(pod: &PodToPlace<'_>, other: &EventPod) -> bool {
+    let speaks = |term: &PodAffinityTerm| {
+        let in_scope = term.namespaces.selector.is_some() || term.namespaces.contains(pod.namespace, None);
+        in_scope
+            && term
+                .selector
+                .as_ref()
+                .is_some_and(|selector| selector.matches(pod.labels))
+    };
+    other.spec.anti_affinity.iter().any(speaks)
 }
 
 // ---- preferred terms ---------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ use crate::args::NodeAffinityArgs;
 use crate::registry::Recipe;
 use muster_framework::Text;
 use muster_framework::compiled::CompiledTerm;
-use muster_framework::event::{ClusterEvent, Hint};
+use muster_framework::event::{ClusterEvent, EventKinds, Hint};
 use muster_framework::node_match::{AnyOf, NodeMatcher, RequiredAffinity};
 use muster_framework::node_set::NodeSet;
 use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter, Score, default_normalize};
@@ -93,10 +93,14 @@ impl Filter for NodeAffinity {
         }
     }
 
-    fn hint(&self, _pod: &PodToPlace<'_>, event: ClusterEvent) -> Hint {
+    fn moved_by(&self) -> EventKinds {
+        EventKinds::NODE_ADD.and(EventKinds::NODE_LABELS)
+    }
+
+    fn hint(&self, _pod: &PodToPlace<'_>, event: &ClusterEvent, _view: &View<'_>) -> Hint {
         match event {
             ClusterEvent::NodeAdd(_) => Hint::OnEventNode,
-            ClusterEvent::NodeUpdate(_, changes) if changes.labels => Hint::OnEventNode,
+            ClusterEvent::NodeUpdate { changes, .. } if changes.labels => Hint::OnEventNode,
             _ => Hint::Skip,
         }
     }

@@ -4,7 +4,7 @@
 
 use crate::registry::Recipe;
 use muster_framework::Text;
-use muster_framework::event::{ClusterEvent, Hint};
+use muster_framework::event::{ClusterEvent, EventKinds, Hint};
 use muster_framework::node_match::bits_by_code;
 use muster_framework::node_set::NodeSet;
 use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter};
@@ -60,10 +60,14 @@ impl Filter for NodeDeclaredFeatures {
         );
     }
 
-    fn hint(&self, _pod: &PodToPlace<'_>, event: ClusterEvent) -> Hint {
+    fn moved_by(&self) -> EventKinds {
+        EventKinds::NODE_ADD.and(EventKinds::NODE_FEATURES)
+    }
+
+    fn hint(&self, _pod: &PodToPlace<'_>, event: &ClusterEvent, _view: &View<'_>) -> Hint {
         match event {
             ClusterEvent::NodeAdd(_) => Hint::OnEventNode,
-            ClusterEvent::NodeUpdate(_, changes) if changes.features => Hint::OnEventNode,
+            ClusterEvent::NodeUpdate { changes, .. } if changes.features => Hint::OnEventNode,
             _ => Hint::Skip,
         }
     }

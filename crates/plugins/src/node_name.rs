@@ -1,7 +1,7 @@
 //! NodeName: a pod that names its node runs there and nowhere else.
 
 use crate::registry::Recipe;
-use muster_framework::event::{ClusterEvent, Hint};
+use muster_framework::event::{ClusterEvent, EventKinds, Hint};
 use muster_framework::node_set::NodeSet;
 use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter};
 use muster_framework::rejection::{Code, Reason, Rejections};
@@ -54,7 +54,11 @@ impl Filter for NodeName {
         );
     }
 
-    fn hint(&self, _pod: &PodToPlace<'_>, event: ClusterEvent) -> Hint {
+    fn moved_by(&self) -> EventKinds {
+        EventKinds::NODE_ADD
+    }
+
+    fn hint(&self, _pod: &PodToPlace<'_>, event: &ClusterEvent, _view: &View<'_>) -> Hint {
         match event {
             ClusterEvent::NodeAdd(_) => Hint::OnEventNode,
             _ => Hint::Skip,

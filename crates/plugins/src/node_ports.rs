@@ -1,8 +1,9 @@
 //! NodePorts: a host port serves one pod of a node.
 
-use muster_framework::event::{ClusterEvent, Hint};
+use muster_framework::event::{ClusterEvent, EventKinds, Hint};
 use muster_framework::node_set::NodeSet;
 use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter};
+use muster_framework::record::HostPort;
 use muster_framework::rejection::{Code, Reason, Rejections};
 use muster_framework::view::View;
 
@@ -42,9 +43,21 @@ impl Filter for NodePorts {
         }
     }
 
-    fn hint(&self, _pod: &PodToPlace<'_>, event: ClusterEvent) -> Hint {
+    fn moved_by(&self) -> EventKinds {
+        EventKinds::NODE_ADD.and(EventKinds::POD_DELETE)
+    }
+
+    fn hint(&self, pod: &PodToPlace<'_>, event: &ClusterEvent, _view: &View<'_>) -> Hint {
         match event {
-            ClusterEvent::NodeAdd(_) | ClusterEvent::AssignedPodDelete { .. } => Hint::OnEventNode,
+            ClusterEvent::NodeAdd(_) => Hint::OnEventNode,
+            ClusterEvent::AssignedPodDelete { pod: gone, .. } => {
+                let wanted = |port: &HostPort| pod.spec.host_ports.iter().any(|other| other.conflicts(port));
+                if gone.spec.host_ports.iter().any(wanted) {
+                    Hint::OnEventNode
+                } else {
+                    Hint::Skip
+                }
+            }
             _ => Hint::Skip,
         }
     }

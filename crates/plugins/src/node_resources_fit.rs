@@ -5,7 +5,7 @@
 
 use crate::args::{NodeResourcesFitArgs, ShapePoint, StrategyType};
 use crate::registry::Recipe;
-use muster_framework::event::{ClusterEvent, Hint};
+use muster_framework::event::{ClusterEvent, EventKinds, Hint};
 use muster_framework::lanes::{self, Lanes};
 use muster_framework::node_set::{BLOCK_BITS, NodeSet};
 use muster_framework::plugin::{Filter, MAX_NODE_SCORE, Plugin, PodToPlace, Score};
@@ -109,12 +109,19 @@ impl Filter for NodeResourcesFit {
         );
     }
 
-    fn hint(&self, _pod: &PodToPlace<'_>, event: ClusterEvent) -> Hint {
+    fn moved_by(&self) -> EventKinds {
+        EventKinds::NODE_ADD
+            .and(EventKinds::NODE_ALLOCATABLE)
+            .and(EventKinds::POD_DELETE)
+            .and(EventKinds::POD_SCALE_DOWN)
+    }
+
+    fn hint(&self, _pod: &PodToPlace<'_>, event: &ClusterEvent, _view: &View<'_>) -> Hint {
         match event {
             ClusterEvent::NodeAdd(_)
             | ClusterEvent::AssignedPodDelete { .. }
             | ClusterEvent::AssignedPodScaleDown(_) => Hint::OnEventNode,
-            ClusterEvent::NodeUpdate(_, changes) if changes.allocatable => Hint::OnEventNode,
+            ClusterEvent::NodeUpdate { changes, .. } if changes.allocatable => Hint::OnEventNode,
             _ => Hint::Skip,
         }
     }

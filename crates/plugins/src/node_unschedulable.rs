@@ -1,6 +1,6 @@
 //! NodeUnschedulable: keeps pods off cordoned nodes, unless they tolerate it.
 
-use muster_framework::event::{ClusterEvent, Hint};
+use muster_framework::event::{ClusterEvent, EventKinds, Hint};
 use muster_framework::node_set::NodeSet;
 use muster_framework::plugin::{Filter, Plugin, PodToPlace};
 use muster_framework::rejection::{Code, Reason, Rejections};
@@ -48,10 +48,14 @@ impl Filter for NodeUnschedulable {
         }
     }
 
-    fn hint(&self, _pod: &PodToPlace<'_>, event: ClusterEvent) -> Hint {
+    fn moved_by(&self) -> EventKinds {
+        EventKinds::NODE_ADD.and(EventKinds::NODE_UNCORDONED)
+    }
+
+    fn hint(&self, _pod: &PodToPlace<'_>, event: &ClusterEvent, _view: &View<'_>) -> Hint {
         match event {
             ClusterEvent::NodeAdd(_) => Hint::OnEventNode,
-            ClusterEvent::NodeUpdate(_, changes) if changes.uncordoned => Hint::OnEventNode,
+            ClusterEvent::NodeUpdate { changes, .. } if changes.uncordoned => Hint::OnEventNode,
             _ => Hint::Skip,
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::registry::Recipe;
 use crate::words::{claim_not_found, filter_error, not_the_pods_claim};
-use muster_framework::event::{ClusterEvent, Hint, ObjectChange, StorageEvent};
+use muster_framework::event::{ClusterEvent, EventKinds, Hint, ObjectChange, StorageEvent};
 use muster_framework::node_set::NodeSet;
 use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter};
 use muster_framework::record::{Kind, PodVolume};
@@ -76,10 +76,17 @@ impl Filter for NodeVolumeLimits {
         }
     }
 
-    fn hint(&self, pod: &PodToPlace<'_>, event: ClusterEvent) -> Hint {
+    fn moved_by(&self) -> EventKinds {
+        EventKinds::NODE_ADD
+            .and(EventKinds::POD_DELETE)
+            .and(EventKinds::STORAGE)
+    }
+
+    fn hint(&self, pod: &PodToPlace<'_>, event: &ClusterEvent, _view: &View<'_>) -> Hint {
         match event {
+            ClusterEvent::AssignedPodDelete { pod: gone, .. } if gone.spec.volumes.is_empty() => Hint::Skip,
             ClusterEvent::NodeAdd(_) | ClusterEvent::AssignedPodDelete { .. } => Hint::OnEventNode,
-            ClusterEvent::Storage(event) => hint_of_storage(pod, event),
+            ClusterEvent::Storage(event) => hint_of_storage(pod, *event),
             _ => Hint::Skip,
         }
     }

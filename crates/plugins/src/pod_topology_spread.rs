@@ -2,13 +2,16 @@
 
 use crate::args::{DefaultConstraint, PodTopologySpreadArgs};
 use crate::registry::Recipe;
-use muster_framework::event::{ClusterEvent, Hint};
+use muster_framework::Text;
+use muster_framework::event::{ClusterEvent, EventKinds, EventPod, Hint};
+use muster_framework::labels::Labels;
 use muster_framework::lanes::{self, IN_RANGE};
 use muster_framework::node_match::RequiredAffinity;
 use muster_framework::node_set::NodeSet;
 use muster_framework::plugin::{Filter, MAX_NODE_SCORE, Plugin, PodToPlace, PreFilter, Score, range_of};
 use muster_framework::record::WhenUnsatisfiable;
 use muster_framework::rejection::{Code, Reason, Rejections};
+use muster_framework::selection::SelectionOrd;
 use muster_framework::table::{ColumnOrd, LabelColumn, NodeOrd, NodeTable};
 use muster_framework::taint::{Taint, tolerated};
 use muster_framework::view::{PodCounts, View};
@@ -283,20 +286,86 @@ impl Filter for PodTopologySpread {
         }
     }
 
+    fn moved_by(&self) -> EventKinds {
+        let nodes = EventKinds::NODE_ADD
+            .and(EventKinds::NODE_LABELS)
+            .and(EventKinds::NODE_TAINTS);
+        let pods = EventKinds::POD_ADD
+            .and(EventKinds::POD_UPDATE)
+            .and(EventKinds::POD_DELETE);
+        nodes
+            .and(EventKinds::NODE_DELETE)
+            .and(pods)
+            .and(EventKinds::SELECTOR_OWNER)
+    }
+
     /// Source: `EventsToRegister`, `isSchedulableAfterNodeChange`, and upstream's hints on pods. Whatever changes the
-    /// number of pods in one domain can help in all others.
-    fn hint(&self, pod: &PodToPlace<'_>, event: ClusterEvent) -> Hint {
-        let by_taints = || pod.spec.spread.iter().any(|constraint| constraint.honor_node_taints);
-        match event {
-            ClusterEvent::NodeAdd(_)
-            | ClusterEvent::NodeDelete { .. }
-            | ClusterEvent::AssignedPodAdd(_)
-            | ClusterEvent::AssignedPodUpdate(_)
-            | ClusterEvent::AssignedPodDelete { .. } => Hint::Queue,
-            ClusterEvent::NodeUpdate(_, changes) if changes.labels || (changes.taints && by_taints()) => Hint::Queue,
-            ClusterEvent::SelectorOwnerUpdate if pod.spec.spread.is_empty() => Hint::Queue,
-            _ => Hint::Skip,
-        }
+    /// number of pods in one domain can help in all others. A node that lacks a key neither counts nor can be chosen.
+    fn hint(&self, pod: &PodToPlace<'_>, event: &ClusterEvent, view: &View<'_>) -> Hint {
+        let counted = |other: &EventPod| {
+            let mut selections = self.hard(pod).map(|(_, selection)| view.selection(selection));
+            selections.any(|selection| selection.selects(&other.identity()))
+        };
+        let labelled = |labels: &Labels| self.hard(pod).all(|(key, _)| labels.get(key).is_some());
+        let helps = match event {
+            ClusterEvent::NodeAdd(node) => labelled(view.table().labels(*node)),
+            ClusterEvent::NodeDelete { labels, .. } => labelled(labels),
+            ClusterEvent::NodeUpdate {
+                node,
+                changes,
+                old_labels,
+            } => {
+                let by_taints = || pod.spec.spread.iter().any(|constraint| constraint.honor_node_taints);
+                (changes.labels && self.reads_change(pod, old_labels, view.table().labels(*node)))
+                    || (changes.taints && by_taints())
+            }
+            ClusterEvent::AssignedPodAdd { pod: other, .. } | ClusterEvent::AssignedPodDelete { pod: other, .. } => {
+                counted(other)
+            }
+            // Each constraint by itself: one may count the pod no more while another begins to.
+            ClusterEvent::AssignedPodUpdate { old, new, .. } => {
+                let mut selections = self.hard(pod).map(|(_, selection)| view.selection(selection));
+                selections.any(|selection| selection.selects(&old.identity()) != selection.selects(&new.identity()))
+            }
+            ClusterEvent::SelectorOwnerUpdate => pod.spec.spread.is_empty(),
+            _ => false,
+        };
+        if helps { Hint::Queue } else { Hint::Skip }
+    }
+
+    fn reads_identity(&self) -> bool {
+        true
+    }
+
+    fn waits_for_company(&self, pod: &PodToPlace<'_>, _view: &View<'_>) -> bool {
+        self.has(pod, WhenUnsatisfiable::DoNotSchedule)
+    }
+}
+
+impl PodTopologySpread {
+    /// The keys of the hard constraints, with the pods that they count.
+    fn hard<'a>(&'a self, pod: &'a PodToPlace<'_>) -> impl Iterator<Item = (&'a Text, SelectionOrd)> {
+        let is_hard = |kind: WhenUnsatisfiable| kind == WhenUnsatisfiable::DoNotSchedule;
+        let own = pod.spec.spread.iter().zip(&pod.compiled.spread);
+        let own = own
+            .filter(move |(constraint, _)| is_hard(constraint.when_unsatisfiable))
+            .map(|(constraint, compiled)| (&constraint.pods.topology_key, compiled.selection));
+        let by_default = pod.default_selection.filter(|_| pod.spec.spread.is_empty());
+        let by_default = by_default.into_iter().flat_map(move |selection| {
+            let hard = self.defaults.iter().filter(move |c| is_hard(c.when_unsatisfiable));
+            hard.map(move |constraint| (&constraint.topology_key, selection))
+        });
+        own.chain(by_default)
+    }
+
+    /// Whether a change of a node's labels can change which nodes count, or in which domain: a topology key changed, or
+    /// something that the pod asks of nodes.
+    fn reads_change(&self, pod: &PodToPlace<'_>, old: &Labels, new: &Labels) -> bool {
+        let changed = |key: &Text| old.get(key) != new.get(key);
+        let selector = pod.spec.node_selector.iter().map(|(key, _)| key);
+        let affinity = pod.spec.node_affinity.iter().flatten();
+        let affinity = affinity.flat_map(|term| term.match_expressions.iter().map(|r| &r.key));
+        self.hard(pod).any(|(key, _)| changed(key)) || selector.chain(affinity).any(changed)
     }
 }
 

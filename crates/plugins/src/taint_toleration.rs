@@ -2,7 +2,7 @@
 //!
 //! Taints are judged once per distinct taint set.
 
-use muster_framework::event::{ClusterEvent, Hint};
+use muster_framework::event::{ClusterEvent, EventKinds, Hint};
 use muster_framework::node_match::bits_by_code;
 use muster_framework::node_set::NodeSet;
 use muster_framework::plugin::{Filter, Plugin, PodToPlace, Score, default_normalize};
@@ -44,10 +44,14 @@ impl Filter for TaintToleration {
         }
     }
 
-    fn hint(&self, _pod: &PodToPlace<'_>, event: ClusterEvent) -> Hint {
+    fn moved_by(&self) -> EventKinds {
+        EventKinds::NODE_ADD.and(EventKinds::NODE_TAINTS)
+    }
+
+    fn hint(&self, _pod: &PodToPlace<'_>, event: &ClusterEvent, _view: &View<'_>) -> Hint {
         match event {
             ClusterEvent::NodeAdd(_) => Hint::OnEventNode,
-            ClusterEvent::NodeUpdate(_, changes) if changes.taints => Hint::OnEventNode,
+            ClusterEvent::NodeUpdate { changes, .. } if changes.taints => Hint::OnEventNode,
             _ => Hint::Skip,
         }
     }

@@ -9,7 +9,7 @@ mod pod_claims;
 
 use crate::registry::Recipe;
 use capacity_score::CapacityScore;
-use muster_framework::event::{ClusterEvent, Hint, ObjectChange, StorageEvent};
+use muster_framework::event::{ClusterEvent, EventKinds, Hint, ObjectChange, StorageEvent};
 use muster_framework::node_set::NodeSet;
 use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter, Score};
 use muster_framework::record::{Kind, PodVolume};
@@ -81,13 +81,19 @@ impl Filter for VolumeBinding {
         }
     }
 
+    fn moved_by(&self) -> EventKinds {
+        EventKinds::NODE_ADD
+            .and(EventKinds::NODE_LABELS)
+            .and(EventKinds::STORAGE)
+    }
+
     /// Upstream asks of CSI drivers only whether the pod has inline volumes of theirs, and so misses that its claims need no
     /// capacity any more.
-    fn hint(&self, pod: &PodToPlace<'_>, event: ClusterEvent) -> Hint {
+    fn hint(&self, pod: &PodToPlace<'_>, event: &ClusterEvent, _view: &View<'_>) -> Hint {
         match event {
             ClusterEvent::NodeAdd(_) => Hint::OnEventNode,
-            ClusterEvent::NodeUpdate(_, changes) if changes.labels => Hint::OnEventNode,
-            ClusterEvent::Storage(event) => hint_of_storage(pod, event),
+            ClusterEvent::NodeUpdate { changes, .. } if changes.labels => Hint::OnEventNode,
+            ClusterEvent::Storage(event) => hint_of_storage(pod, *event),
             _ => Hint::Skip,
         }
     }

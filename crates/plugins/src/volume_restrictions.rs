@@ -1,10 +1,10 @@
 //! VolumeRestrictions: disks named in pods that cannot be on a node twice, and claims that only one pod may use.
 
 use crate::words::claim_not_found;
-use muster_framework::event::{ClusterEvent, Hint, ObjectChange, StorageEvent};
+use muster_framework::event::{ClusterEvent, EventKinds, Hint, ObjectChange, StorageEvent};
 use muster_framework::node_set::NodeSet;
 use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter};
-use muster_framework::record::{ClaimKey, Kind, PodVolume};
+use muster_framework::record::{ClaimKey, Kind, PodSpec, PodVolume};
 use muster_framework::rejection::{Code, Reason, Rejections};
 use muster_framework::view::View;
 use muster_framework::volume::{is_exclusive_disk, key_hash};
@@ -62,17 +62,24 @@ impl Filter for VolumeRestrictions {
         }
     }
 
+    fn moved_by(&self) -> EventKinds {
+        EventKinds::NODE_ADD
+            .and(EventKinds::POD_DELETE)
+            .and(EventKinds::STORAGE)
+    }
+
     /// A claim that is given free frees all nodes, a disk its own. Claims that a pod names never change their modes.
-    fn hint(&self, pod: &PodToPlace<'_>, event: ClusterEvent) -> Hint {
+    fn hint(&self, pod: &PodToPlace<'_>, event: &ClusterEvent, _view: &View<'_>) -> Hint {
         match event {
-            ClusterEvent::AssignedPodDelete { .. } if named_claims(pod).next().is_some() => Hint::Queue,
+            ClusterEvent::AssignedPodDelete { pod: gone, .. } if gone.spec.volumes.is_empty() => Hint::Skip,
+            ClusterEvent::AssignedPodDelete { pod: gone, .. } if shares_claim(pod, &gone.spec) => Hint::Queue,
             ClusterEvent::AssignedPodDelete { .. } | ClusterEvent::NodeAdd(_) => Hint::OnEventNode,
             ClusterEvent::Storage(StorageEvent {
                 kind: Kind::PersistentVolumeClaim,
                 change: ObjectChange::Added,
                 key_hash: added,
                 ..
-            }) if named_claims(pod).any(|claim| key_hash(&claim.namespace, &claim.name) == added) => Hint::Queue,
+            }) if named_claims(pod).any(|claim| key_hash(&claim.namespace, &claim.name) == *added) => Hint::Queue,
             _ => Hint::Skip,
         }
     }
@@ -87,6 +94,15 @@ fn named_claims<'a>(pod: &PodToPlace<'a>) -> impl Iterator<Item = &'a ClaimKey> 
         } => Some(claim),
         _ => None,
     })
+}
+
+/// Whether the pod names a claim that the other spec has too.
+fn shares_claim(pod: &PodToPlace<'_>, other: &PodSpec) -> bool {
+    let has = |claim: &ClaimKey| {
+        let is_it = |volume: &PodVolume| matches!(volume, PodVolume::Claim { claim: other, .. } if other == claim);
+        other.volumes.iter().any(is_it)
+    };
+    named_claims(pod).any(has)
 }
 
 /// Whether another pod has a claim of the pod that only one pod may use.

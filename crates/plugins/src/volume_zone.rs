@@ -1,7 +1,7 @@
 //! VolumeZone: nodes in a zone or region take only volumes whose labels name it.
 
 use crate::words::{claim_not_found, class_not_found, no_binding_mode, volume_not_found};
-use muster_framework::event::{ClusterEvent, Hint, ObjectChange, StorageEvent};
+use muster_framework::event::{ClusterEvent, EventKinds, Hint, ObjectChange, StorageEvent};
 use muster_framework::labels::Labels;
 use muster_framework::node_set::NodeSet;
 use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter};
@@ -66,10 +66,16 @@ impl Filter for VolumeZone {
         );
     }
 
-    fn hint(&self, pod: &PodToPlace<'_>, event: ClusterEvent) -> Hint {
+    fn moved_by(&self) -> EventKinds {
+        EventKinds::NODE_ADD
+            .and(EventKinds::NODE_LABELS)
+            .and(EventKinds::STORAGE)
+    }
+
+    fn hint(&self, pod: &PodToPlace<'_>, event: &ClusterEvent, _view: &View<'_>) -> Hint {
         match event {
             ClusterEvent::NodeAdd(_) => Hint::OnEventNode,
-            ClusterEvent::NodeUpdate(_, changes) if changes.labels => Hint::OnEventNode,
+            ClusterEvent::NodeUpdate { changes, .. } if changes.labels => Hint::OnEventNode,
             ClusterEvent::Storage(StorageEvent {
                 change: ObjectChange::Removed,
                 ..
@@ -79,7 +85,7 @@ impl Filter for VolumeZone {
             }) => match kind {
                 Kind::PersistentVolume | Kind::StorageClass => Hint::Queue,
                 Kind::PersistentVolumeClaim
-                    if named_claims(pod).any(|claim| key_hash(&claim.namespace, &claim.name) == key) =>
+                    if named_claims(pod).any(|claim| key_hash(&claim.namespace, &claim.name) == *key) =>
                 {
                     Hint::Queue
                 }

@@ -312,6 +312,94 @@ async fn a_kind_that_is_discovered_but_cannot_be_listed_is_not_served() {
 }
 
 #[tokio::test]
+async fn a_kind_is_found_by_its_own_name_in_the_version_of_its_group() {
+    // PriorityClass shares the group, a subresource the beginning of the name, and the CRD the name.
+    let others = [group("priorityclasses"), group("podgroups/status"), group("workloads")];
+    for kind in [Kind::PodGroup, Kind::PodGroupV1Alpha2, Kind::CoschedulingPodGroup] {
+        let (own, _) = list_path(kind).rsplit_once('/').unwrap();
+        let mut answers = others.clone().into_iter().chain([group("podgroups")]);
+        let mut followed = follow(kind, move |asked| match &*asked.path {
+            path if path == own => answers.next().unwrap_or(Reply::Silence),
+            path if path == list_path(kind) && !asked.is_watch() => page(3, "", &[]),
+            path if path == list_path(kind) => Reply::Silence,
+            other => Reply::Say(500, format!("{other} is not to be asked")),
+        })
+        .await;
+        assert_eq!(
+            followed.next(3).await,
+            ["PodGroup not served", "list of PodGroup begun", "list of PodGroup done"]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_kind_that_goes_while_it_is_watched_is_told_not_served_and_found_again() {
+    // A CRD that is deleted and made anew.
+    let mut discoveries = vec![
+        group("podgroups"),
+        Reply::Say(404, "404 page not found".to_owned()),
+        group("podgroups"),
+    ]
+    .into_iter();
+    let mut watches = vec![
+        Reply::Stream(vec![event("BOOKMARK", &namespace("", 4))], End::Close),
+        Reply::Say(404, "404 page not found".to_owned()),
+    ]
+    .into_iter();
+    let mut followed = follow(Kind::CoschedulingPodGroup, move |asked| match &*asked.path {
+        "/apis/scheduling.x-k8s.io/v1alpha1" => discoveries.next().unwrap_or(Reply::Silence),
+        _ if asked.is_watch() => watches.next().unwrap_or(Reply::Silence),
+        _ => page(3, "", &[]),
+    })
+    .await;
+    assert_eq!(
+        followed.next(5).await,
+        [
+            "list of PodGroup begun",
+            "list of PodGroup done",
+            "PodGroup not served",
+            "list of PodGroup begun",
+            "list of PodGroup done"
+        ]
+    );
+}
+
+/// What is told of a kind whose discovery, or whose list, is answered like this once, and is well afterwards.
+async fn told_after(discovery: Option<Reply>, list: Option<Reply>) -> Vec<String> {
+    let (mut discovery, mut list) = (discovery.into_iter(), list.into_iter());
+    let mut followed = follow(Kind::PodGroup, move |asked| match &*asked.path {
+        "/apis/scheduling.k8s.io/v1beta1" => discovery.next().unwrap_or_else(|| group("podgroups")),
+        _ if asked.is_watch() => Reply::Silence,
+        _ => list.next().unwrap_or_else(|| page(3, "", &[])),
+    })
+    .await;
+    let mut told = Vec::new();
+    while told.last().is_none_or(|last| last != "list of PodGroup done") {
+        told.extend(followed.next(1).await);
+    }
+    told
+}
+
+#[tokio::test]
+async fn only_a_404_means_that_a_kind_is_not_served() {
+    const WELL: [&str; 2] = ["list of PodGroup begun", "list of PodGroup done"];
+    let not_found = || Reply::Say(404, "404 page not found".to_owned());
+    let told = told_after(Some(not_found()), None).await;
+    assert_eq!(told, ["PodGroup not served", WELL[0], WELL[1]]);
+    let told = told_after(None, Some(not_found())).await;
+    assert_eq!(told, [WELL[0], "PodGroup not served", WELL[0], WELL[1]]);
+    for code in [401, 403, 429, 500, 503] {
+        let trouble = || Reply::Say(code, status(code, "no", "null"));
+        assert_eq!(told_after(Some(trouble()), None).await, WELL, "{code}");
+        assert_eq!(
+            told_after(None, Some(trouble())).await,
+            [WELL[0], WELL[0], WELL[1]],
+            "{code}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_kind_that_every_cluster_has_is_asked_for_until_it_is_there() {
     let lists = vec![Reply::Say(404, "404 page not found".to_owned()), page(7, "", &[])];
     let mut followed = follow_namespaces(lists, vec![]).await;

@@ -135,6 +135,8 @@ pub(crate) struct Cluster {
     others: [ByName<ObjectName>; Kind::ALL.len()],
     /// Pods without a node by the name of the node that they have been promised.
     nominated: FxHashMap<Text, BTreeSet<PodId>>,
+    /// How often a promise has come or gone.
+    promises: u64,
     /// Pods by the name of the node that they are on, or are going to; the node itself may not be known.
     placed_on: FxHashMap<Text, BTreeSet<PodId>>,
     n_assumed: usize,
@@ -152,9 +154,20 @@ impl Cluster {
             owners: SelectorOwners::default(),
             others: Default::default(),
             nominated: FxHashMap::default(),
+            promises: 0,
             placed_on: FxHashMap::default(),
             n_assumed: 0,
         }
+    }
+
+    /// Grows with whatever may change where a pod can go: a plan that took several turns sees whether it may be outdated.
+    pub(crate) fn changes(&self) -> u64 {
+        self.table.changes() + self.promises + u64::from(self.owners.epoch().get())
+    }
+
+    /// Whether any pod without a place has been promised a node.
+    pub(crate) fn has_promises(&self) -> bool {
+        !self.nominated.is_empty()
     }
 
     /// How many pods have a bind that is not yet confirmed by a watch.
@@ -280,6 +293,7 @@ impl Cluster {
         let Some(pod) = self.pods.get(id) else { return };
         let waits = pod.record.node_name.is_none() && pod.record.phase == PodPhase::Active && !pod.record.terminating;
         if let Some(node) = pod.record.nominated_node_name().cloned().filter(|_| waits) {
+            self.promises += 1;
             self.nominated.entry(node).or_default().insert(id);
         }
     }
@@ -300,7 +314,7 @@ impl Cluster {
             return;
         };
         if let Some(pods) = self.nominated.get_mut(node) {
-            pods.remove(&id);
+            self.promises += u64::from(pods.remove(&id));
             if pods.is_empty() {
                 self.nominated.remove(node);
             }

@@ -374,6 +374,7 @@ impl Engine {
                 .flatten()
                 .any(|entity| self.queue.section(entity).is_some())
                 && !self.is_consulting(id)
+                && !pod.group.is_some_and(|(group, _)| self.is_planning(group))
                 && !members.is_some_and(|members| members.iter().any(|member| self.is_consulting(*member)))
             {
                 return Err(format!("{} is to be placed, but nobody will try it", pod.record.name));

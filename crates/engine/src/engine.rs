@@ -1,17 +1,18 @@
 //! The engine itself: the one owner of all state, and its surface for drivers.
 //!
 //! The work is split by cause: [`ingest`](crate::ingest) folds in facts about objects, [`outcome`](crate::outcome) what
-//! became of effects, [`cycle`](crate::cycle) tries pods and groups, [`report`](crate::report) says why they wait.
+//! became of effects, [`cycle`](crate::cycle) and
+//! [`planning`](crate::planning) try pods and groups, [`report`](crate::report) says why they wait.
 
 use crate::cluster::Cluster;
 use crate::consultation::Consultation;
-use crate::cycle::Cycle;
 use crate::effect::{Effect, EffectId, EffectKind, ExtenderVerb, PodRef};
 use crate::groups::{GroupId, Groups};
 use crate::input::Input;
 use crate::observation::{Observation, Section};
 use crate::outbox::{Lane, Outbox};
 use crate::pipeline::Pipeline;
+use crate::planning::Planning;
 use crate::pods::{Pod, PodId, Role};
 use crate::preparation::{Departures, Patched};
 use crate::queue::{Entity, SchedulingQueue, Urgency};
@@ -81,6 +82,8 @@ pub struct Engine {
     pub(crate) groups: Groups,
     pub(crate) queue: SchedulingQueue,
     pub(crate) pipeline: Pipeline,
+    /// The gang that is being planned.
+    pub(crate) planning: Option<Planning>,
     pub(crate) departures: Departures,
     pub(crate) extenders: Vec<ExtenderSettings>,
     /// What extenders have been asked about pods, until it has been used.
@@ -164,6 +167,7 @@ impl Engine {
             groups: Groups::default(),
             queue: SchedulingQueue::new(settings),
             pipeline,
+            planning: None,
             departures: Departures::default(),
             extenders: settings.extenders.clone(),
             consultations: FxHashMap::default(),
@@ -194,7 +198,8 @@ impl Engine {
         }
     }
 
-    /// Does at most one bounded unit of work (one pod, or one pod group) and gives the next effect, if there is one.
+    /// Does at most one bounded unit of work (one pod, or one turn at planning a pod group) and gives the next effect, if
+    /// there is one.
     ///
     /// A unit of work may need no effect: while [`Engine::next_wakeup`] is not in the future, there is more to do. An engine
     /// that does not lead does nothing and wants nothing.
@@ -203,11 +208,16 @@ impl Engine {
             return None;
         }
         self.run_timers(now);
+        if self.stopped {
+            self.abandon_planning(now);
+        }
         if self.may_decide() {
             self.recover(now);
             self.queue.flush(now);
-            if let Some(entity) = self.queue.pop(now) {
-                Cycle::new(self, now).run(entity);
+            if self.planning.is_some() {
+                self.go_on_planning(now);
+            } else if let Some(entity) = self.queue.pop(now) {
+                self.try_entity(now, entity);
             }
         }
         self.next_decided(now).or_else(|| self.next_report())
@@ -221,10 +231,12 @@ impl Engine {
         if !self.outbox.is_empty() || !self.unreported.is_empty() {
             return Some(Time::ZERO);
         }
-        let tries = if self.may_decide() {
-            self.queue.next_wakeup()
-        } else {
+        let tries = if !self.may_decide() {
             None
+        } else if self.planning.is_some() {
+            Some(Time::ZERO)
+        } else {
+            self.queue.next_wakeup()
         };
         [tries, self.timers.first().map(|(at, _)| *at)]
             .into_iter()
@@ -295,6 +307,7 @@ impl Engine {
         self.cluster.check()?;
         self.check_departures()?;
         self.check_consultations()?;
+        self.check_planning()?;
         self.check_queue()
     }
 }

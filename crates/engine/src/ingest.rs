@@ -223,6 +223,7 @@ impl Engine {
         };
         let had_anti_affinity = self.cluster.table.has_anti_affinity_on(node);
         let labels = self.cluster.table.labels(node).clone();
+        self.planning_loses_node(node);
         self.cluster.delete_node(name);
         self.look_at_preparations(now);
         let event = ClusterEvent::NodeDelete {
@@ -521,6 +522,7 @@ impl Engine {
         self.cluster.forget(id);
         if let Some((group, role)) = group {
             if self.groups.leave(group, id, role) {
+                self.forget_planning(group);
                 self.queue.remove(Entity::Group(group));
             } else {
                 self.evaluate_group(now, group, Some(id), "UnschedulablePodDelete");
@@ -574,6 +576,7 @@ impl Engine {
     }
 
     fn hold_group(&mut self, now: Time, id: GroupId, trigger: Option<PodId>, hold: Hold, event: &'static str) {
+        self.forget_planning(id);
         let pending = self.pending_of(id, trigger);
         for pod in pending {
             self.queue.remove(Entity::Pod(pod));
@@ -594,7 +597,8 @@ impl Engine {
     }
 
     fn release_members(&mut self, now: Time, id: GroupId, trigger: Option<PodId>, event: &'static str) {
-        let was_held = self.queue.section(Entity::Group(id)).is_some();
+        let was_held = self.queue.section(Entity::Group(id)).is_some() || self.is_planning(id);
+        self.forget_planning(id);
         self.queue.remove(Entity::Group(id));
         for pod in self.pending_of(id, trigger.filter(|_| !was_held)) {
             self.requeue(now, pod, Role::Pending, trigger == Some(pod), event);
@@ -607,12 +611,17 @@ impl Engine {
         }
         let Some(group) = self.groups.get(id) else { return };
         if group.pending.is_empty() {
+            self.forget_planning(id);
             self.queue.remove(Entity::Group(id));
             return;
         }
         let priority = self.gang_priority(group, trigger);
         if let Some(group) = self.groups.get_mut(id) {
             group.priority = priority;
+        }
+        if self.is_planning(id) {
+            // The plan goes on without the member; it is looked at when the plan is finished.
+            return self.disturb_planning(trigger);
         }
         let (urgency, size) = self.urgency_and_size(Entity::Group(id));
         self.queue.enqueue(now, Entity::Group(id), urgency, size, event);

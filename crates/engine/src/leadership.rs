@@ -45,6 +45,7 @@ impl Engine {
 
     fn step_down(&mut self, now: Time) {
         self.leads = false;
+        self.abandon_planning(now);
         let dropped: Vec<_> = self.outbox.iter().map(|effect| effect.id).collect();
         for effect in dropped {
             self.awaited.remove(&effect);

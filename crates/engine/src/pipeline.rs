@@ -58,6 +58,23 @@ pub(crate) struct Pipeline {
 /// Pods that have been promised a node: nodes are judged with them and without them.
 pub(crate) type Nominated<'a> = [(NodeOrd, Vec<PodToPlace<'a>>)];
 
+/// What decides which node a pod gets, besides the cluster and the plan so far.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Choice<'a> {
+    /// Pods that have been promised a node and stand in the way.
+    pub(crate) nominated: &'a Nominated<'a>,
+    /// The node that the pod itself has been promised: if it can take the pod, it is chosen.
+    pub(crate) wanted: Option<NodeOrd>,
+    /// What extenders say of nodes.
+    pub(crate) said: Option<&'a Consultation>,
+    /// Nodes that turned the pod away a short while ago: chosen only if nothing else is left.
+    pub(crate) avoided: &'a [NodeOrd],
+    /// The only nodes that are in question, whatever others could do.
+    pub(crate) within: Option<&'a NodeSet>,
+    /// The fullest node is taken, whatever the profile prefers: room for large pods is not broken up.
+    pub(crate) packing: bool,
+}
+
 /// Scores of the nodes of a pass by one plugin, told while they are made.
 pub(crate) trait ScoreWitness {
     /// Whether anybody looks: if not, what makes no difference need not be done.
@@ -122,37 +139,90 @@ impl Pipeline {
     }
 
     /// The best node for the pod. None: no node can take it, and [`Pipeline::rejections`] says why.
-    ///
-    /// `wanted` is the node that the pod itself has been promised: if it can take the pod, it is chosen. `said` is what
-    /// extenders say of nodes.
     pub(crate) fn place(
         &mut self,
         profile: ProfileOrd,
         pod: &PodToPlace<'_>,
         view: &View<'_>,
-        nominated: &Nominated<'_>,
-        wanted: Option<NodeOrd>,
-        said: Option<&Consultation>,
+        choice: &Choice<'_>,
     ) -> Option<NodeOrd> {
-        self.filter(profile, pod, view, nominated);
-        if let Some(consultation) = said {
-            self.heed(consultation, view);
-        }
-        if let Some(wanted) = wanted.filter(|wanted| self.feasible.contains(*wanted)) {
+        self.narrow(profile, pod, view, choice);
+        if let Some(wanted) = choice.wanted.filter(|wanted| self.feasible.contains(*wanted)) {
             return Some(wanted);
         }
         match self.feasible.len() {
             0 => None,
             1 => self.feasible.iter().next(),
+            _ if choice.packing => self.fullest(pod, view),
             _ => {
                 self.score(profile, pod, view, &mut ());
-                for node in self.feasible.iter().filter(|_| said.is_some()) {
-                    let added = said.map_or(0, |said| said.score(view.table().name(node)));
-                    self.totals[node.index()] = self.totals[node.index()].saturating_add(added);
+                if let Some(said) = choice.said {
+                    for node in self.feasible.iter() {
+                        let added = said.score(view.table().name(node));
+                        self.totals[node.index()] = self.totals[node.index()].saturating_add(added);
+                    }
                 }
                 self.best(pod, view)
             }
         }
+    }
+
+    /// Leaves the nodes that can take the pod, as filters, extenders and the planner see it, in [`Pipeline::feasible`].
+    pub(crate) fn narrow(&mut self, profile: ProfileOrd, pod: &PodToPlace<'_>, view: &View<'_>, choice: &Choice<'_>) {
+        self.filter(profile, pod, view, choice.nominated);
+        if let Some(consultation) = choice.said {
+            self.heed(consultation, view);
+        }
+        if let Some(within) = choice.within {
+            self.feasible.retain(|node| within.contains(node), |_| {});
+        }
+        let is_avoided = |node: &NodeOrd| choice.avoided.contains(node);
+        if !choice.avoided.is_empty() && !self.feasible.iter().all(|node| is_avoided(&node)) {
+            choice.avoided.iter().for_each(|node| self.feasible.remove(*node));
+        }
+    }
+
+    /// Whether this one node can take the pod. What is to be avoided or preferred is not asked.
+    pub(crate) fn accepts(
+        &self,
+        profile: ProfileOrd,
+        pod: &PodToPlace<'_>,
+        view: &View<'_>,
+        choice: &Choice<'_>,
+        node: NodeOrd,
+    ) -> bool {
+        const EVERY: [u32; 2] = [0, ALL_PLUGINS];
+        let table = view.table();
+        if !table.live().contains(node) || choice.said.is_some_and(|said| !said.allows(table.name(node))) {
+            return false;
+        }
+        let promised = choice.nominated.iter().find(|(promised, _)| *promised == node);
+        if let Some((_, promised)) = promised {
+            let mut delta: Delta = view.delta().clone();
+            promised.iter().for_each(|pod| delta.add(table, node, pod));
+            if self
+                .keeps_off(profile, pod, &View::new(table, &delta), node, EVERY)
+                .is_some()
+            {
+                return false;
+            }
+        }
+        self.keeps_off(profile, pod, view, node, EVERY).is_none()
+    }
+
+    /// The node with the least left of what the pod needs, in shares of what the largest node has: it leaves the most room
+    /// in one piece.
+    fn fullest(&self, pod: &PodToPlace<'_>, view: &View<'_>) -> Option<NodeOrd> {
+        let table = view.table();
+        let largest = |resource| table.allocatable(resource).iter().copied().max().unwrap_or(0).max(1);
+        let needs: Vec<_> = pod.compiled.needs.iter().map(|(r, _)| (*r, largest(*r))).collect();
+        let left = |node: &NodeOrd| {
+            let shares = needs.iter().map(|&(resource, largest)| {
+                i128::from(view.free(*node, resource).max(0)) * 1_000_000 / i128::from(largest)
+            });
+            (shares.sum::<i128>(), *node)
+        };
+        self.feasible.iter().min_by_key(left)
     }
 
     /// Takes out what extenders have rejected, and what they have not been asked about.

@@ -216,6 +216,7 @@ impl Engine {
 
     /// Brings back the entities that an event could help, and no others.
     pub(crate) fn wake(&mut self, now: Time, event: &ClusterEvent, label: &'static str) {
+        self.planning_misses(event, label);
         if self.queue.waiting.is_empty() {
             return;
         }

@@ -215,6 +215,7 @@ pub struct NodeTable {
     feature_set: Vec<u32>,
     feature_sets: Distinct<Text>,
     volumes: Volumes,
+    changes: u64,
 }
 
 // ---- reading -----------------------------------------------------------------------------------------------------
@@ -397,7 +398,14 @@ impl NodeTable {
 
     /// The same, to be changed.
     pub fn volumes_mut(&mut self) -> &mut Volumes {
+        self.changes += 1;
         &mut self.volumes
+    }
+
+    /// Grows with whatever may change what a view tells: whoever judged nodes in several turns sees whether they are
+    /// still what they were.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// A label column.
@@ -435,6 +443,7 @@ impl NodeTable {
 
     /// Adds a node or changes it.
     pub fn apply(&mut self, record: &NodeRecord) -> Applied {
+        self.changes += 1;
         let mut new_resources = Vec::new();
         for (name, _) in &record.allocatable.scalars {
             if !self.resource_by_name.contains_key(name) && self.resource_names.len() < usize::from(u16::MAX) {
@@ -473,6 +482,7 @@ impl NodeTable {
     pub fn remove(&mut self, node: NodeOrd) {
         let at = node.index();
         let Some(name) = self.names[at].take() else { return };
+        self.changes += 1;
         debug_assert!(
             self.requested.iter().all(|column| column[at] == 0),
             "pods are taken off {name} before it goes"
@@ -655,6 +665,7 @@ pub struct Footprint<'a> {
 impl NodeTable {
     /// Puts a pod on a node. Gives its labels as its twins have them: whoever keeps these shares them.
     pub fn add_pod(&mut self, node: NodeOrd, pod: Footprint<'_>) -> Labels {
+        self.changes += 1;
         self.shift(node, pod.charge, 1);
         self.add_ports(node, &pod.spec.host_ports);
         let n_nodes = self.names.len();
@@ -674,6 +685,7 @@ impl NodeTable {
 
     /// Takes a pod off a node: the exact reverse of [`NodeTable::add_pod`].
     pub fn remove_pod(&mut self, node: NodeOrd, pod: Footprint<'_>) {
+        self.changes += 1;
         self.shift(node, pod.charge, -1);
         self.remove_ports(node, &pod.spec.host_ports);
         self.selections.remove_pod(node, &pod.identity, &self.columns);
@@ -799,6 +811,7 @@ impl NodeTable {
     /// A namespace has been seen with these labels, or is gone (None): what speaks of pods by the labels of their
     /// namespace is counted anew.
     pub fn set_namespace_labels(&mut self, namespace: &str, labels: Option<&Labels>) {
+        self.changes += 1;
         let n_nodes = self.names.len();
         self.selections
             .set_namespace_labels(namespace, labels, &self.columns, n_nodes);

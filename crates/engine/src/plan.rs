@@ -1,0 +1,158 @@
+//! A plan: places for pods that nobody else sees, made of the judgement of one pod after the other on top of it.
+
+use crate::consultation::Consultation;
+use crate::diagnosis;
+use crate::engine::Engine;
+use crate::pipeline::{Choice, Pipeline, ProfileOrd};
+use crate::pods::PodId;
+use crate::preparation::Planned;
+use crate::queue::Rejected;
+use muster_framework::node_set::NodeSet;
+use muster_framework::plugin::PodToPlace;
+use muster_framework::table::NodeOrd;
+use muster_framework::view::{Delta, View};
+
+/// Why a member found no place, said at the moment when it was tried.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) rejected: Rejected,
+    pub(crate) message: String,
+    /// The member, then its twins, which were not tried.
+    pub(crate) without_place: Vec<PodId>,
+}
+
+/// Places for some pods. Dropping it leaves no trace.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Plan {
+    pub(crate) delta: Delta,
+    pub(crate) places: Vec<Planned>,
+    /// What stands against the others.
+    pub(crate) failures: Vec<Failure>,
+    /// One member of each class that found places for all.
+    pub(crate) content: Vec<PodId>,
+    /// A member found no place only because extenders were not asked about nodes that could take it now.
+    pub(crate) asked_too_little: bool,
+}
+
+/// Who is to be placed, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wish<'a> {
+    pub(crate) pod: PodId,
+    /// The twin that extenders were asked about.
+    pub(crate) asked: PodId,
+    /// The fullest node is taken, whatever the profile prefers.
+    pub(crate) packing: bool,
+    /// The only nodes that are in question.
+    pub(crate) within: Option<&'a NodeSet>,
+}
+
+impl Wish<'_> {
+    /// A pod by itself, as its profile prefers.
+    pub(crate) fn of(pod: PodId, asked: PodId) -> Wish<'static> {
+        Wish {
+            pod,
+            asked,
+            packing: false,
+            within: None,
+        }
+    }
+}
+
+impl Engine {
+    /// Finds the best node for a pod on top of the plan so far. What extenders say is what they have said of its twin.
+    /// False: nothing can take it, and the pipeline knows why; or there is no such pod.
+    pub(crate) fn plan_member(&mut self, wish: Wish<'_>, plan: &mut Plan) -> bool {
+        let place = self.with_pod(wish, plan, |pipeline, profile, pod, view, choice| {
+            pipeline.place(profile, pod, view, choice)
+        });
+        match place.flatten() {
+            Some(node) => self.put(wish.pod, node, plan),
+            None => false,
+        }
+    }
+
+    /// The nodes that can take a pod on top of a plan.
+    pub(crate) fn nodes_for(&mut self, wish: Wish<'_>, plan: &Plan) -> NodeSet {
+        let feasible = self.with_pod(wish, plan, |pipeline, profile, pod, view, choice| {
+            pipeline.narrow(profile, pod, view, choice);
+            pipeline.feasible().clone()
+        });
+        feasible.unwrap_or_default()
+    }
+
+    /// Whether one node can take a pod on top of a plan.
+    pub(crate) fn node_takes(&mut self, wish: Wish<'_>, node: NodeOrd, plan: &Plan) -> bool {
+        let takes = self.with_pod(wish, plan, |pipeline, profile, pod, view, choice| {
+            pipeline.accepts(profile, pod, view, choice, node)
+        });
+        takes == Some(true)
+    }
+
+    /// Writes down in the plan that a pod goes to a node. False: there is no such pod.
+    pub(crate) fn put(&mut self, id: PodId, node: NodeOrd, plan: &mut Plan) -> bool {
+        let Engine { cluster, pipeline, .. } = &mut *self;
+        let (Some(pod), Some(record)) = (cluster.to_place(id), cluster.pods.get(id).map(|pod| &pod.record)) else {
+            return false;
+        };
+        let Some(profile) = pipeline.profile_of(&record.scheduler_name) else {
+            return false;
+        };
+        let bindings = pipeline.bindings(profile, &pod, &View::new(&cluster.table, &plan.delta), node);
+        plan.delta.add(&cluster.table, node, &pod);
+        if !bindings.is_empty() {
+            plan.delta.assume(&record.uid, &bindings);
+        }
+        plan.places.push(Planned {
+            pod: id,
+            node,
+            bindings,
+        });
+        true
+    }
+
+    /// What stands against the pod that the last judgement found no node for.
+    pub(crate) fn failure_of(&self, id: PodId, without_place: Vec<PodId>) -> Option<Failure> {
+        let record = &self.cluster.pods.get(id)?.record;
+        let profile = self.pipeline.profile_of(&record.scheduler_name)?;
+        Some(Failure {
+            rejected: Rejected {
+                pod: id,
+                plugins: self.pipeline.rejecting_plugins(profile),
+            },
+            message: diagnosis::no_node(&self.cluster.table, self.pipeline.rejections()),
+            without_place,
+        })
+    }
+
+    /// Asks the pipeline about a pod on top of a plan. None: there is no such pod, or none of ours.
+    fn with_pod<T>(
+        &mut self,
+        wish: Wish<'_>,
+        plan: &Plan,
+        ask: impl FnOnce(&mut Pipeline, ProfileOrd, &PodToPlace<'_>, &View<'_>, &Choice<'_>) -> T,
+    ) -> Option<T> {
+        let id = wish.pod;
+        self.cluster.compile(id);
+        self.cluster.compile_nominated(id);
+        let Engine {
+            cluster,
+            pipeline,
+            consultations,
+            ..
+        } = &mut *self;
+        let (pod, record) = (cluster.to_place(id)?, &cluster.pods.get(id)?.record);
+        let profile = pipeline.profile_of(&record.scheduler_name)?;
+        let view = View::new(&cluster.table, &plan.delta);
+        let promised = record.nominated_node_name();
+        let said: Option<&Consultation> = consultations.get(&wish.asked);
+        let choice = Choice {
+            nominated: &cluster.nominated_to_place(id, &plan.places),
+            wanted: promised.and_then(|name| cluster.table.by_name(name)),
+            said,
+            avoided: &[],
+            within: wish.within,
+            packing: wish.packing,
+        };
+        Some(ask(pipeline, profile, &pod, &view, &choice))
+    }
+}

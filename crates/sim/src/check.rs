@@ -137,7 +137,7 @@ fn disagreements(simulation: &Simulation, found: &mut Vec<Violation>) {
     }
 }
 
-fn disagreement(pod: &PodRecord, known: Option<&PodState>) -> Option<Violation> {
+pub(crate) fn disagreement(pod: &PodRecord, known: Option<&PodState>) -> Option<Violation> {
     let reference = PodRef {
         namespace: pod.namespace.clone(),
         name: pod.name.clone(),

@@ -9,10 +9,12 @@
 //! gives the same report, byte for byte.
 
 mod admission;
+mod agenda;
 mod check;
 mod cluster;
 mod controllers;
 mod document;
+pub mod faults;
 mod generate;
 mod ledger;
 mod object;

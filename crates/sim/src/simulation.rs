@@ -1,10 +1,11 @@
 //! The simulation: one engine, one virtual cluster, and a queue of what happens next in virtual time.
 
-mod agenda;
 mod calls;
-mod consequences;
+pub(crate) mod consequences;
+mod occurrence;
 
 use crate::admission::Refusal;
+use crate::agenda::Agenda;
 use crate::cluster::{Cluster, phase_name};
 use crate::controllers::Controllers;
 use crate::ledger::Ledger;
@@ -13,9 +14,9 @@ use crate::random::Random;
 use crate::report::{self, Report};
 use crate::scenario::{Action, Scenario, Timed};
 use crate::timing::{Faults, Timing};
-use agenda::{Agenda, Occurrence};
 use muster_engine::{Engine, Input, Observation, Settings, Time};
 use muster_framework::record::{Kind, PodPhase};
+use occurrence::Occurrence;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -83,7 +84,7 @@ pub struct Simulation {
     random: Random,
     actions: Vec<Timed>,
     actions_left: usize,
-    agenda: Agenda,
+    agenda: Agenda<Occurrence>,
     streams: [Stream; Kind::ALL.len()],
     cluster: Cluster,
     controllers: Controllers,

@@ -1,7 +1,7 @@
 //! The scheduler's calls to the API server: on the way, carried out or not, and answered or not.
 
 use super::Simulation;
-use super::agenda::Occurrence;
+use super::occurrence::Occurrence;
 use crate::admission::Refusal;
 use crate::ledger::What;
 use muster_engine::{BindOutcome, Effect, EffectKind, ExtenderAnswer, Outcome, PodRead, PodRef};

@@ -1,6 +1,6 @@
 //! What follows from a change of the cluster: watch events, what kubelets do, what controllers do, the book.
 
-use super::agenda::Occurrence;
+use super::occurrence::Occurrence;
 use super::{Simulation, slot};
 use crate::cluster::{Change, Cluster, Stored};
 use crate::object::{Key, ObjectKind, text_at};
@@ -113,7 +113,7 @@ impl Simulation {
 }
 
 /// The controllers that have to look at what they own because of a change.
-fn concerned(change: &Change, cluster: &Cluster) -> Vec<Key> {
+pub(crate) fn concerned(change: &Change, cluster: &Cluster) -> Vec<Key> {
     let stored = change.stored();
     match stored.key.kind {
         kind if kind.is_controller() => {

@@ -222,8 +222,13 @@ impl World {
                     "reason": **reason, "message": **message});
                 json!({"conditions": [condition]})
             }
-            GroupStatus::Phase { phase, scheduled, .. } => {
-                json!({"phase": format!("{phase:?}"), "scheduled": scheduled})
+            GroupStatus::Phase {
+                phase,
+                running,
+                succeeded,
+                failed,
+            } => {
+                json!({"phase": format!("{phase:?}"), "running": running, "succeeded": succeeded, "failed": failed})
             }
         };
         written_as(self.cluster.update(&key, |object| {

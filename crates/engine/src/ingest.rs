@@ -15,6 +15,7 @@ use muster_framework::event::{ClusterEvent, NodeChanges, ObjectChange, StorageEv
 use muster_framework::group::{GroupKey, GroupPolicy};
 use muster_framework::record::{Kind, NodeRecord, PodPhase, PodRecord};
 use muster_framework::table::NodeOrd;
+use std::collections::BTreeSet;
 
 impl Engine {
     pub(crate) fn apply(&mut self, now: Time, object: Object) {
@@ -29,9 +30,12 @@ impl Engine {
             }
             Object::PriorityClass(record) => {
                 let name = record.name.clone();
-                self.cluster
-                    .priority_classes
-                    .apply(&name, record.resource_version, seen, record);
+                let before = self.cluster.priority_classes.get(&name).cloned();
+                let classes = &mut self.cluster.priority_classes;
+                classes.apply(&name, record.resource_version, seen, record);
+                if self.cluster.priority_classes.get(&name) != before.as_ref() {
+                    self.priorities_changed(now);
+                }
             }
             Object::Workload(record) => self.apply_policy(now, PolicyObject::Workload(record), "WorkloadAdd"),
             Object::PodGroup(record) => self.apply_policy(now, PolicyObject::PodGroup(record), "PodGroupAdd"),
@@ -79,7 +83,9 @@ impl Engine {
                 }
             }
             Kind::PriorityClass => {
-                self.cluster.priority_classes.remove(&key.name);
+                if self.cluster.priority_classes.remove(&key.name).is_some() {
+                    self.priorities_changed(now);
+                }
             }
             kind if kind.holds_group_policies() => {
                 for group in self.groups.delete_policy(kind, &key.namespace, &key.name) {
@@ -187,6 +193,27 @@ impl Engine {
         if was_served {
             for group in self.groups.that_may_refer_to(kind) {
                 self.evaluate_group(now, group, None, "PodGroupDelete");
+            }
+        }
+    }
+
+    /// Priority classes came, changed or went: pods whose priority nobody has filled in are queued anew.
+    fn priorities_changed(&mut self, now: Time) {
+        let waits = |pod: &Pod| pod.record.priority.is_none() && pod.place.is_none() && self.is_ours(pod);
+        let pods = self.cluster.pods.iter().filter(|(_, pod)| waits(pod));
+        let entities: BTreeSet<Entity> = pods.map(|(id, _)| self.entity_of(id)).collect();
+        for entity in entities {
+            if let Entity::Group(id) = entity {
+                let priority = self.groups.get(id).and_then(|group| self.gang_priority(group, None));
+                if let Some(group) = self.groups.get_mut(id) {
+                    group.priority = priority;
+                }
+            }
+            let (urgency, _) = self.urgency_and_size(entity);
+            self.queue.reprioritize(entity, urgency);
+            if self.cluster.has_promises() && self.queue.section(entity) == Some(crate::Section::Unschedulable) {
+                // Nodes that are promised to pods of its old priority stand open to it now.
+                self.queue.wake(now, entity, "UnschedulablePodUpdate");
             }
         }
     }

@@ -165,7 +165,7 @@ impl Engine {
 
     /// Tells the world that a pod of ours is bound: once, whichever says so first, the outcome or the watch.
     pub(crate) fn announce_bound(&mut self, now: Time, id: PodId) {
-        let past = self.queue.past(self.entity_of(id));
+        let past = self.queue.take_past(id);
         let Some(pod) = self.cluster.pods.get(id) else { return };
         let Some(place) = &pod.place else { return };
         let (reference, node) = (pod.reference(), place.node_name.clone());

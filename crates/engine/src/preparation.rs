@@ -124,6 +124,7 @@ impl Engine {
             return;
         };
         pod.report.want_nothing();
+        self.queue.depart(self.entity_of(planned.pod), planned.pod);
         let promised = self.cluster.promised_to(planned.pod);
         let node = self.cluster.table.name(planned.node).clone();
         let bind = Bind {

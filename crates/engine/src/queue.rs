@@ -66,13 +66,37 @@ struct Entry {
     /// While it is parked: the classes that its rejected pods wait in.
     waits: SmallVec<[(PodId, ClassId); 1]>,
     flushed: bool,
+    /// Members have got their places since it was last queued.
+    departed: bool,
 }
 
 impl Entry {
     fn active_key(&self, entity: Entity) -> ActiveKey {
         (Reverse(self.urgency), self.timestamp, self.sequence, entity)
     }
+
+    fn early_key(&self, entity: Entity) -> (u64, ActiveKey) {
+        (
+            self.backoff_until.micros() / BACKOFF_WINDOW_MICROS,
+            self.active_key(entity),
+        )
+    }
+
+    /// Forgets what was counted for members that are on their way: those that come now have a history of their own.
+    fn begin_anew(&mut self, now: Time) {
+        self.departed = false;
+        self.attempts = 0;
+        self.unschedulable_count = 0;
+        self.first_enqueued = now;
+        self.timestamp = now;
+        self.flushed = false;
+    }
 }
+
+/// Backoffs that end in the same second end together, as far as the order is concerned. Source:
+/// `backoffQOrderingWindowDuration`; upstream also rounds the end itself to whole seconds, so that it waits up to a second
+/// longer.
+const BACKOFF_WINDOW_MICROS: u64 = 1_000_000;
 
 type ActiveKey = (Reverse<Urgency>, Time, u64, Entity);
 
@@ -101,8 +125,13 @@ pub(crate) struct SchedulingQueue {
     entries: FxHashMap<Entity, Entry>,
     active: BTreeSet<ActiveKey>,
     backoff: BTreeSet<(Time, u64, Entity)>,
+    /// The same entities as in `backoff`, in the order in which they are tried when nothing else is to be done: by the second
+    /// in which their backoff ends, and within it as if they were active.
+    early: BTreeSet<(u64, ActiveKey)>,
     error_backoff: BTreeSet<(Time, u64, Entity)>,
     unschedulable: BTreeSet<(Time, u64, Entity)>,
+    /// Of pods that have a place and are not bound yet.
+    pasts: FxHashMap<PodId, Past>,
     pods_in: [usize; 4],
     incoming: Vec<Incoming>,
     /// Who waits for what.
@@ -121,8 +150,10 @@ impl SchedulingQueue {
             entries: FxHashMap::default(),
             active: BTreeSet::new(),
             backoff: BTreeSet::new(),
+            early: BTreeSet::new(),
             error_backoff: BTreeSet::new(),
             unschedulable: BTreeSet::new(),
+            pasts: FxHashMap::default(),
             pods_in: [0; 4],
             incoming: Vec::new(),
             waiting: WaitClasses::default(),
@@ -132,7 +163,11 @@ impl SchedulingQueue {
     /// Brings an entity where it can be tried: at once, or after what is left of its backoff. One that is already active
     /// or backing off stays there, with its new urgency and size.
     pub(crate) fn enqueue(&mut self, now: Time, entity: Entity, urgency: Urgency, size: u32, event: &'static str) {
-        let section = self.entry(now, entity).section;
+        let entry = self.entry(now, entity);
+        let section = entry.section;
+        if section.is_none() && entry.departed {
+            entry.begin_anew(now);
+        }
         let target = match section {
             Some(section @ (Section::Active | Section::Backoff)) => section,
             _ if self.entries[&entity].backoff_until > now => Section::Backoff,
@@ -220,8 +255,42 @@ impl SchedulingQueue {
         self.join_after_failure(entity, Section::Backoff);
     }
 
+    /// A pod has got a place as a part of this entity: what is known of its past is kept until it is bound.
+    pub(crate) fn depart(&mut self, entity: Entity, pod: PodId) {
+        let Some(entry) = self.entries.get_mut(&entity) else {
+            return;
+        };
+        entry.departed = true;
+        let past = Past {
+            attempts: entry.attempts,
+            first_enqueued: entry.first_enqueued,
+            flushed: entry.flushed,
+        };
+        self.pasts.insert(pod, past);
+    }
+
+    /// How urgent an entity is has changed.
+    pub(crate) fn reprioritize(&mut self, entity: Entity, urgency: Urgency) {
+        let Some(entry) = self.entries.get_mut(&entity) else {
+            return;
+        };
+        match entry.section {
+            Some(section @ (Section::Active | Section::Backoff)) if entry.urgency != urgency => {
+                self.leave(entity);
+                if let Some(entry) = self.entries.get_mut(&entity) {
+                    entry.urgency = urgency;
+                }
+                self.join(entity, section);
+            }
+            _ => entry.urgency = urgency,
+        }
+    }
+
     /// Forgets an entity: bound, deleted or finished.
     pub(crate) fn remove(&mut self, entity: Entity) {
+        if let Entity::Pod(pod) = entity {
+            self.pasts.remove(&pod);
+        }
         self.leave(entity);
         self.entries.remove(&entity);
     }
@@ -279,13 +348,9 @@ impl SchedulingQueue {
         self.entries.get(&entity)?.section
     }
 
-    pub(crate) fn past(&self, entity: Entity) -> Option<Past> {
-        let entry = self.entries.get(&entity)?;
-        Some(Past {
-            attempts: entry.attempts,
-            first_enqueued: entry.first_enqueued,
-            flushed: entry.flushed,
-        })
+    /// What was known of a pod when it got its place; told once.
+    pub(crate) fn take_past(&mut self, pod: PodId) -> Option<Past> {
+        self.pasts.remove(&pod)
     }
 
     /// Pods by section, in the order of [`Section::ALL`].
@@ -319,6 +384,7 @@ impl SchedulingQueue {
                 first_enqueued: now,
                 waits: SmallVec::new(),
                 flushed: false,
+                departed: false,
             }
         })
     }
@@ -334,7 +400,10 @@ impl SchedulingQueue {
                 self.error_backoff
                     .remove(&(entry.backoff_until, entry.sequence, entity))
             }
-            Section::Backoff => self.backoff.remove(&(entry.backoff_until, entry.sequence, entity)),
+            Section::Backoff => {
+                self.early.remove(&entry.early_key(entity))
+                    && self.backoff.remove(&(entry.backoff_until, entry.sequence, entity))
+            }
             Section::Unschedulable => self.unschedulable.remove(&(entry.timestamp, entry.sequence, entity)),
             Section::Gated => true,
         };
@@ -356,7 +425,10 @@ impl SchedulingQueue {
             Section::Backoff if entry.error_backoff => {
                 self.error_backoff.insert((entry.backoff_until, entry.sequence, entity))
             }
-            Section::Backoff => self.backoff.insert((entry.backoff_until, entry.sequence, entity)),
+            Section::Backoff => {
+                self.early.insert(entry.early_key(entity))
+                    && self.backoff.insert((entry.backoff_until, entry.sequence, entity))
+            }
             Section::Unschedulable => self.unschedulable.insert((entry.timestamp, entry.sequence, entity)),
             Section::Gated => true,
         };
@@ -382,6 +454,7 @@ impl SchedulingQueue {
             return;
         };
         entry.timestamp = now;
+        entry.departed = false;
         let count = match failure {
             Failure::Unschedulable => {
                 entry.consecutive_errors = 0;
@@ -411,7 +484,7 @@ impl SchedulingQueue {
 
     /// Nothing is active: rather than idle, the first that backs off is tried early. Not after an error.
     fn pop_from_backoff(&mut self) {
-        if let Some(&(_, _, entity)) = self.backoff.first() {
+        if let Some(&(_, (_, _, _, entity))) = self.early.first() {
             self.activate(entity, "PopFromBackoffQ");
         }
     }
@@ -529,7 +602,125 @@ mod tests {
         assert_eq!(queue.section(pod(1)), Some(Section::Unschedulable));
         queue.flush(Time(300_000_000));
         assert_eq!(queue.section(pod(1)), Some(Section::Active));
-        assert!(queue.past(pod(1)).is_some_and(|past| past.flushed));
+        assert_eq!(queue.pop(Time(300_000_000)), Some(pod(1)));
+        queue.depart(pod(1), PodId(1));
+        assert!(queue.take_past(PodId(1)).is_some_and(|past| past.flushed));
+    }
+
+    #[test]
+    fn what_came_back_by_an_event_after_a_flush_was_not_rescued() {
+        let mut queue = queue();
+        queue.enqueue(Time(0), pod(1), urgency(0), 1, "PodAdd");
+        queue.pop(Time(0));
+        queue.park(Time(0), pod(1), 1, SmallVec::new());
+        queue.flush(Time(300_000_000));
+        queue.pop(Time(300_000_000));
+        queue.park(Time(300_000_000), pod(1), 1, SmallVec::new());
+        queue.wake(Time(310_000_000), pod(1), "NodeAdd");
+        assert_eq!(queue.pop(Time(310_000_000)), Some(pod(1)));
+        queue.depart(pod(1), PodId(1));
+        assert!(queue.take_past(PodId(1)).is_some_and(|past| !past.flushed));
+    }
+
+    #[test]
+    fn late_members_of_a_gang_have_a_history_of_their_own() {
+        let mut queue = queue();
+        let group = Entity::Group(GroupId(0));
+        queue.enqueue(Time(0), group, urgency(0), 8, "PodAdd");
+        queue.pop(Time(0));
+        queue.park(Time(0), group, 8, SmallVec::new());
+        queue.wake(Time(5_000_000), group, "NodeAdd");
+        queue.pop(Time(5_000_000));
+        queue.depart(group, PodId(1));
+        queue.enqueue(Time(9_000_000), group, urgency(0), 1, "PodAdd");
+        queue.pop(Time(9_000_000));
+        queue.depart(group, PodId(9));
+        let past = |attempts, first_enqueued| {
+            Some(Past {
+                attempts,
+                first_enqueued,
+                flushed: false,
+            })
+        };
+        assert_eq!(queue.take_past(PodId(1)), past(2, Time(0)));
+        assert_eq!(queue.take_past(PodId(9)), past(1, Time(9_000_000)));
+        assert_eq!(queue.take_past(PodId(9)), None);
+    }
+
+    #[test]
+    fn a_late_priority_reorders_what_is_queued() {
+        let mut queue = queue();
+        queue.enqueue(Time(0), pod(1), urgency(0), 1, "PodAdd");
+        queue.enqueue(Time(1), pod(2), urgency(0), 1, "PodAdd");
+        queue.reprioritize(pod(2), urgency(7));
+        assert_eq!(queue.pop(Time(2)), Some(pod(2)));
+    }
+
+    #[test]
+    fn of_those_that_back_off_the_most_urgent_of_the_next_second_is_tried_early() {
+        let mut queue = queue();
+        for (at, n, priority) in [(0, 1, 0), (300_000, 2, 9), (1_000_000, 3, 100)] {
+            queue.enqueue(Time(at), pod(n), urgency(priority), 1, "PodAdd");
+            queue.pop(Time(at));
+            queue.park(Time(at), pod(n), 1, SmallVec::new());
+        }
+        for n in 1..=3 {
+            queue.wake(Time(1_000_000 - 1), pod(n), "NodeAdd");
+        }
+        let order: Vec<Entity> = std::iter::from_fn(|| queue.pop(Time(1_000_000 - 1))).collect();
+        assert_eq!(order, [pod(2), pod(1), pod(3)]);
+    }
+
+    /// A group that can never go, woken by every event, among single pods of its priority.
+    #[test]
+    fn a_hopeless_group_delays_others_by_its_own_attempts_only_and_they_cannot_keep_it_from_being_tried() {
+        let mut queue = queue();
+        let group = Entity::Group(GroupId(0));
+        queue.enqueue(Time(0), group, urgency(0), 100, "PodAdd");
+        let (mut attempts, mut longest_wait) = (Vec::new(), 0);
+        // A pod every 10 ms, each attempt of a pod takes 1 ms, each of the group 100 ms; an event after each.
+        let (mut now, mut arrived) = (0u64, 0u64);
+        while now < 600_000_000 {
+            while arrived * 10_000 <= now {
+                queue.enqueue(Time(arrived * 10_000), pod(arrived as u32), urgency(0), 1, "PodAdd");
+                arrived += 1;
+            }
+            match queue.pop(Time(now)) {
+                Some(Entity::Group(_)) => {
+                    attempts.push(now);
+                    now += 100_000;
+                    queue.park(Time(now), group, 100, SmallVec::new());
+                }
+                Some(Entity::Pod(PodId(n))) => {
+                    longest_wait = longest_wait.max(now - u64::from(n) * 10_000);
+                    now += 1_000;
+                    queue.remove(pod(n));
+                }
+                None => now += 1_000,
+            }
+            queue.wake(Time(now), group, "AssignedPodDelete");
+        }
+        assert!(longest_wait <= 130_000, "a pod waited {longest_wait} µs");
+        // Whenever no pod waits it is tried early, as upstream does: the queue is idle then.
+        assert!(attempts.len() > 6, "tried {} times", attempts.len());
+        // Always something to do: then only after its backoff, of at most 10 s · √100.
+        let mut queue = self::queue();
+        queue.enqueue(Time(0), group, urgency(0), 100, "PodAdd");
+        let mut tried = Vec::new();
+        for n in 0..600_000u32 {
+            let now = Time(u64::from(n) * 1_000);
+            queue.enqueue(now, pod(n), urgency(0), 1, "PodAdd");
+            match queue.pop(now) {
+                Some(Entity::Group(_)) => {
+                    tried.push(now.micros() / 1_000_000);
+                    queue.park(now, group, 100, SmallVec::new());
+                    queue.wake(now, group, "AssignedPodDelete");
+                }
+                Some(entity) => queue.remove(entity),
+                None => {}
+            }
+        }
+        assert_eq!(tried, [0, 1, 3, 7, 15, 31, 63, 127, 227, 327, 427, 527]);
     }
 
     #[test]

@@ -15,7 +15,6 @@ use crate::pods::PodId;
 use crate::queue::Entity;
 use crate::search::{Class, Search, Step};
 use crate::time::Time;
-use muster_framework::event::ClusterEvent;
 use muster_framework::table::NodeOrd;
 use rustc_hash::FxHashSet;
 
@@ -23,8 +22,6 @@ use rustc_hash::FxHashSet;
 const STEPS_PER_TURN: u32 = 64;
 /// How often a plan is gone on with after it was found outdated; from then on it is finished in one turn.
 const REPLAYS: u32 = 3;
-/// Events that are kept word for word; after more of them a gang is tried again whatever they were.
-const EVENTS_KEPT: usize = 16;
 
 /// A gang that is being planned.
 #[derive(Debug)]
@@ -40,9 +37,6 @@ pub(crate) struct Planning {
     nodes_gone: Vec<NodeOrd>,
     /// Members or the policy of the gang are not what they were when the plan was begun.
     disturbed: bool,
-    /// Events since then.
-    missed: Vec<(ClusterEvent, &'static str)>,
-    missed_more: bool,
 }
 
 impl Planning {
@@ -55,8 +49,6 @@ impl Planning {
             lost: FxHashSet::default(),
             nodes_gone: Vec::new(),
             disturbed: false,
-            missed: Vec::new(),
-            missed_more: false,
         }
     }
 }
@@ -81,19 +73,6 @@ impl Engine {
     pub(crate) fn planning_loses_node(&mut self, node: NodeOrd) {
         if let Some(planning) = &mut self.planning {
             planning.nodes_gone.push(node);
-        }
-    }
-
-    /// An event that may concern the gang that is being planned, which does not wait for any yet.
-    pub(crate) fn planning_misses(&mut self, event: &ClusterEvent, label: &'static str) {
-        let Some(planning) = &mut self.planning else { return };
-        if planning.missed.iter().any(|(known, _)| known == event) {
-            return;
-        }
-        if planning.missed.len() == EVENTS_KEPT {
-            planning.missed_more = true;
-        } else {
-            planning.missed.push((event.to_owned(), label));
         }
     }
 
@@ -228,8 +207,6 @@ impl Engine {
             group,
             search,
             disturbed,
-            missed,
-            missed_more,
             ..
         } = planning;
         self.end_consultations(search.classes());
@@ -244,21 +221,10 @@ impl Engine {
                 self.drop_gang(now, group, &first, certainty);
             }
         }
-        self.catch_up(now, Entity::Group(group), missed, missed_more || disturbed);
-    }
-
-    /// A gang that waits is woken by what happened while it was planned, as if it had waited then.
-    fn catch_up(&mut self, now: Time, entity: Entity, missed: Vec<(ClusterEvent, &'static str)>, disturbed: bool) {
+        // What else happened while it was planned is heard when it is parked.
+        let entity = Entity::Group(group);
         if disturbed && self.queue.section(entity) == Some(Section::Unschedulable) {
-            return self.queue.wake(now, entity, "ScheduleAttemptFailure");
-        }
-        for (event, label) in missed {
-            let gone = event
-                .node()
-                .is_some_and(|node| !self.cluster.table.live().contains(node));
-            if !gone && self.queue.section(entity) == Some(Section::Unschedulable) {
-                self.wake(now, &event, label);
-            }
+            self.queue.wake(now, entity, "ScheduleAttemptFailure");
         }
     }
 

@@ -9,7 +9,7 @@ use crate::observation::Section;
 use crate::pods::PodId;
 use crate::settings::Settings;
 use crate::time::Time;
-use crate::waking::{ClassId, WaitClasses};
+use crate::waking::{ClassId, InFlight, WaitClasses};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use std::cmp::Reverse;
@@ -136,6 +136,8 @@ pub(crate) struct SchedulingQueue {
     incoming: Vec<Incoming>,
     /// Who waits for what.
     pub(crate) waiting: WaitClasses,
+    /// The entity that was given out last, while it is neither back nor gone.
+    pub(crate) in_flight: Option<InFlight>,
 }
 
 // ---- the public verbs --------------------------------------------------------------------------------------------
@@ -157,6 +159,7 @@ impl SchedulingQueue {
             pods_in: [0; 4],
             incoming: Vec::new(),
             waiting: WaitClasses::default(),
+            in_flight: None,
         }
     }
 
@@ -216,6 +219,7 @@ impl SchedulingQueue {
         if let Some(entry) = self.entries.get_mut(&entity) {
             entry.attempts += 1;
         }
+        self.in_flight = Some(InFlight::of(entity));
         Some(entity)
     }
 
@@ -306,6 +310,12 @@ impl SchedulingQueue {
     pub(crate) fn class_of(&self, entity: Entity, pod: PodId) -> Option<ClassId> {
         let mut waits = self.entries.get(&entity)?.waits.iter();
         waits.find(|(of, _)| *of == pod).map(|(_, class)| *class)
+    }
+
+    /// The classes that an entity waits in.
+    pub(crate) fn classes_of(&self, entity: Entity) -> impl Iterator<Item = ClassId> {
+        let waits = self.entries.get(&entity).map(|entry| entry.waits.iter());
+        waits.into_iter().flatten().map(|(_, class)| *class)
     }
 
     /// A rejected pod of a parked entity has gone from one class to another.
@@ -419,6 +429,7 @@ impl SchedulingQueue {
             return;
         };
         debug_assert!(entry.section.is_none(), "{entity:?} is in one place only");
+        self.in_flight.take_if(|in_flight| in_flight.entity == entity);
         entry.section = Some(section);
         match section {
             Section::Active => self.active.insert(entry.active_key(entity)),

@@ -16,7 +16,7 @@ use crate::pods::{PodId, ShapeId};
 use crate::queue::{Entity, Rejected};
 use crate::time::Time;
 use muster_framework::Text;
-use muster_framework::event::{ClusterEvent, EventPod, Hint};
+use muster_framework::event::{ClusterEvent, EventKinds, EventPod, Hint};
 use muster_framework::labels::Labels;
 use muster_framework::record::ControllerRef;
 use muster_framework::table::NodeOrd;
@@ -165,6 +165,35 @@ impl WaitClasses {
     }
 }
 
+/// How many events are kept for an entity that is being tried. Of more, only the kinds are known.
+const MAX_EVENTS_IN_FLIGHT: usize = 256;
+
+/// What happened while an entity was being tried: its own placements among it, which members that stay behind may have been
+/// waiting for, and whatever came while a large group was planned in several turns.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) entity: Entity,
+    events: Vec<(ClusterEvent, &'static str)>,
+    kinds: EventKinds,
+}
+
+impl InFlight {
+    pub(crate) fn of(entity: Entity) -> InFlight {
+        InFlight {
+            entity,
+            events: Vec::new(),
+            kinds: EventKinds::NONE,
+        }
+    }
+
+    fn note(&mut self, event: &ClusterEvent, label: &'static str) {
+        self.kinds = self.kinds.and(event.kinds());
+        if self.events.len() < MAX_EVENTS_IN_FLIGHT {
+            self.events.push((event.clone(), label));
+        }
+    }
+}
+
 /// What an event does for a class.
 enum Help {
     /// Nothing.
@@ -191,6 +220,7 @@ struct Verdicts {
 impl Engine {
     /// After an attempt that found no place: waits for an event that could help.
     pub(crate) fn park(&mut self, now: Time, entity: Entity, size: u32, rejected: SmallVec<[Rejected; 1]>) {
+        let missed = self.queue.in_flight.take_if(|in_flight| in_flight.entity == entity);
         let mut waits: SmallVec<[(PodId, ClassId); 1]> = SmallVec::new();
         for rejected in rejected {
             if let Some(key) = self.class_key(entity, rejected) {
@@ -199,6 +229,28 @@ impl Engine {
             }
         }
         self.queue.park(now, entity, size, waits);
+        if let Some(missed) = missed {
+            self.hear_what_was_missed(now, entity, &missed);
+        }
+    }
+
+    /// An entity has been parked for reasons that may be older than these events: it is held against them now.
+    fn hear_what_was_missed(&mut self, now: Time, entity: Entity, missed: &InFlight) {
+        if missed.events.len() == MAX_EVENTS_IN_FLIGHT {
+            let is_moved = |class| {
+                let key = self.queue.waiting.get(class).map(|class| &class.key);
+                key.is_some_and(|key| self.pipeline.moved(key.profile, key.plugins, missed.kinds) != 0)
+            };
+            let moved = self.queue.classes_of(entity).any(is_moved);
+            if moved {
+                self.queue.wake(now, entity, "ScheduleAttemptFailure");
+            }
+            return;
+        }
+        for (event, label) in &missed.events {
+            let classes: BTreeSet<ClassId> = self.queue.classes_of(entity).collect();
+            self.wake_among(now, event, label, Some(&classes));
+        }
     }
 
     fn class_key(&self, entity: Entity, rejected: Rejected) -> Option<ClassKey> {
@@ -216,12 +268,19 @@ impl Engine {
 
     /// Brings back the entities that an event could help, and no others.
     pub(crate) fn wake(&mut self, now: Time, event: &ClusterEvent, label: &'static str) {
-        self.planning_misses(event, label);
+        if let Some(in_flight) = &mut self.queue.in_flight {
+            in_flight.note(event, label);
+        }
+        self.wake_among(now, event, label, None);
+    }
+
+    /// As [`Engine::wake`], among these classes only, or among all.
+    fn wake_among(&mut self, now: Time, event: &ClusterEvent, label: &'static str, only: Option<&BTreeSet<ClassId>>) {
         if self.queue.waiting.is_empty() {
             return;
         }
         let waiting = std::mem::take(&mut self.queue.waiting);
-        let verdicts = self.judge(&waiting, event);
+        let verdicts = self.judge(&waiting, event, only);
         self.queue.waiting = waiting;
         for (class, plugins) in verdicts.classes_not_yet {
             self.wait_also(class, plugins);
@@ -234,7 +293,7 @@ impl Engine {
         }
     }
 
-    fn judge(&mut self, waiting: &WaitClasses, event: &ClusterEvent) -> Verdicts {
+    fn judge(&mut self, waiting: &WaitClasses, event: &ClusterEvent, only: Option<&BTreeSet<ClassId>>) -> Verdicts {
         let mut verdicts = Verdicts::default();
         let mut passes = MAX_PASSES_PER_EVENT;
         for ((profile, plugins), classes) in &waiting.by_plugins {
@@ -244,7 +303,7 @@ impl Engine {
             if moved == 0 && !first_node {
                 continue;
             }
-            for id in classes {
+            for id in classes.iter().filter(|id| only.is_none_or(|only| only.contains(id))) {
                 let Some(class) = waiting.get(*id) else { continue };
                 let help = if first_node {
                     Help::Yes
@@ -287,7 +346,9 @@ impl Engine {
         // Twins get the same answer as long as nobody looks at their labels.
         let alike = class.key.kin.is_some() || !cluster.table.looks_at_pods();
         let not_yet = |by: Option<u32>| by.map_or(Help::Yes, Help::NotYet);
-        match (pipeline.hint(profile, &pod, moved, event, &view), event.node()) {
+        // What was missed may be about a node that is gone by now.
+        let node = event.node().filter(|node| cluster.table.live().contains(*node));
+        match (pipeline.hint(profile, &pod, moved, event, &view), node) {
             (Hint::Skip, _) | (Hint::OnEventNode, None) => Help::No,
             (Hint::Queue, _) if alike && spared == 0 && *passes > 0 && moved & EXTENDERS == 0 => {
                 *passes -= 1;

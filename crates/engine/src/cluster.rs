@@ -298,11 +298,6 @@ impl Cluster {
         }
     }
 
-    /// Whether any node is promised to a pod.
-    pub(crate) fn has_promises(&self) -> bool {
-        !self.nominated.is_empty()
-    }
-
     /// The node that room is kept on for the pod because it has been promised it.
     pub(crate) fn promised_to(&self, id: PodId) -> Option<NodeOrd> {
         if self.nominated.is_empty() {

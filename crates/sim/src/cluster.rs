@@ -3,10 +3,12 @@
 use crate::admission::{Classes, Refusal, SYSTEM_CLASSES, admit, taint_as_cordoned};
 use crate::object::{Key, ObjectKind, at, integer_at, merge, object_at, text_at};
 use crate::record::decode;
-use muster_engine::{Object, ObjectKey, PodRef, Time};
+use muster_api::group_names::{condition_type, phase_name as group_phase_name};
+use muster_engine::{GroupRef, Object, ObjectKey, PodRef, Time};
 use muster_framework::Text;
+use muster_framework::group::GroupStatus;
 use muster_framework::record::{
-    Kind, NodeRecord, PodPhase, PodRecord, PriorityClassRecord, ResourceVersion, WorkloadRecord,
+    Kind, NodeRecord, PodGroupRecord, PodPhase, PodRecord, PriorityClassRecord, ResourceVersion, WorkloadRecord,
 };
 use muster_framework::resource::ResourceList;
 use serde_json::{Value, json};
@@ -51,6 +53,14 @@ impl Stored {
     pub fn workload(&self) -> Option<&WorkloadRecord> {
         match &self.record {
             Some(Object::Workload(workload)) => Some(workload),
+            _ => None,
+        }
+    }
+
+    /// The pod group, if it is one.
+    pub fn pod_group(&self) -> Option<&PodGroupRecord> {
+        match &self.record {
+            Some(Object::PodGroup(group)) => Some(group),
             _ => None,
         }
     }
@@ -456,21 +466,86 @@ impl Cluster {
         message: &str,
     ) -> Result<(), Refusal> {
         let key = Key::pod(&pod.namespace, &pod.name);
-        let found = self
-            .objects
-            .get(&key)
-            .ok_or_else(|| Refusal::NotFound(key.to_string()))?;
-        if found.uid != pod.uid {
-            return Err(Refusal::UidMismatch {
-                wanted: pod.uid.to_string(),
-                found: found.uid.to_string(),
-            });
-        }
+        self.expect_uid(&key, &pod.uid)?;
         let mut condition = json!({"type": "PodScheduled", "status": "False", "reason": reason, "message": message});
         if observed_generation != 0 {
             object_at(&mut condition, &[]).insert("observedGeneration".to_owned(), json!(observed_generation));
         }
         self.update(&key, |object| set_condition(object, condition))
+    }
+
+    /// Writes to the status of a group's object what its API has for it.
+    ///
+    /// # Errors
+    /// The object is not there, another one has its name, or its kind has no such status.
+    pub fn set_group_status(
+        &mut self,
+        group: &GroupRef,
+        observed_generation: i64,
+        status: &GroupStatus,
+        turns: bool,
+    ) -> Result<(), Refusal> {
+        let name = || format!("{} {group}", group.kind.name());
+        let kind = ObjectKind::watched_as(group.kind).ok_or_else(|| Refusal::UnknownKind(name()))?;
+        let key = Key::new(kind, &group.namespace, &group.name);
+        self.expect_uid(&key, &group.uid)?;
+        let now = self.timestamp();
+        let turned = turns.then(|| json!(now));
+        match (status, condition_type(group.kind)) {
+            (
+                GroupStatus::Condition {
+                    scheduled,
+                    reason,
+                    message,
+                },
+                Some(condition),
+            ) => {
+                let status = if *scheduled { "True" } else { "False" };
+                let mut condition =
+                    json!({"type": condition, "status": status, "reason": **reason, "message": **message});
+                if observed_generation != 0 {
+                    object_at(&mut condition, &[]).insert("observedGeneration".to_owned(), json!(observed_generation));
+                }
+                self.update(&key, |object| {
+                    let same = |c: &&Value| text_at(c, &["type"]) == text_at(&condition, &["type"]);
+                    let carried = at(object, &["status", "conditions"])
+                        .and_then(Value::as_array)
+                        .and_then(|conditions| conditions.iter().find(same))
+                        .and_then(|carried| at(carried, &["lastTransitionTime"]).cloned());
+                    object_at(&mut condition, &[]).insert("lastTransitionTime".to_owned(), json!(turned.or(carried)));
+                    set_condition(object, condition);
+                })
+            }
+            (
+                GroupStatus::Phase {
+                    phase,
+                    running,
+                    succeeded,
+                    failed,
+                },
+                None,
+            ) if kind == ObjectKind::CoschedulingPodGroup => {
+                let phase = group_phase_name(*phase);
+                let status = json!({"phase": phase, "running": running, "succeeded": succeeded, "failed": failed});
+                self.update(&key, |object| merge(object, json!({"status": status})))
+            }
+            _ => Err(Refusal::UnknownKind(format!("a status like this of {}", name()))),
+        }
+    }
+
+    /// That there is an object of this key, and that it has this uid.
+    fn expect_uid(&self, key: &Key, uid: &str) -> Result<(), Refusal> {
+        let found = self
+            .objects
+            .get(key)
+            .ok_or_else(|| Refusal::NotFound(key.to_string()))?;
+        if *found.uid == *uid {
+            return Ok(());
+        }
+        Err(Refusal::UidMismatch {
+            wanted: uid.to_owned(),
+            found: found.uid.to_string(),
+        })
     }
 
     /// The pod with this uid, as it stands.

@@ -312,21 +312,33 @@ pub(crate) fn group_of(pod: &PodRecord) -> Option<GroupKey> {
     })
 }
 
-/// What a group's policy object says; none where it is missing or unreadable.
+/// What a group's policy object says, or its pods where they state the policy themselves and agree; none where it is
+/// missing or unreadable.
 pub(crate) fn policy(cluster: &Cluster, group: &GroupKey) -> Option<GroupPolicy> {
-    let GroupLink::Workload {
-        workload, pod_group, ..
-    } = &group.link
-    else {
-        return None;
+    let GroupLink::Labels { .. } = &group.link else {
+        return policy_of_object(cluster, group);
     };
-    let stored = cluster.get(&Key::new(ObjectKind::Workload, &group.namespace, workload))?;
-    let (_, policy) = stored
-        .workload()?
-        .pod_groups
-        .iter()
-        .find(|(name, _)| name == pod_group)?;
-    policy.clone().ok()
+    let members = cluster
+        .pods()
+        .filter(|pod| pod.namespace == group.namespace && pod.group.as_ref() == Some(&group.link));
+    let mut stated = members.map(|pod| pod.group_terms.as_ref()?.policy.clone().ok());
+    let first = stated.next()??;
+    stated.all(|other| other == Some(first)).then_some(first)
+}
+
+fn policy_of_object(cluster: &Cluster, group: &GroupKey) -> Option<GroupPolicy> {
+    let (kinds, name) = group.link.policy_object()?;
+    let keys = kinds.iter().filter_map(|kind| ObjectKind::watched_as(*kind));
+    let mut stored = keys.filter_map(|kind| cluster.get(&Key::new(kind, &group.namespace, name)));
+    let stored = stored.next()?;
+    match &group.link {
+        GroupLink::Workload { pod_group, .. } => {
+            let groups = &stored.workload()?.pod_groups;
+            let (_, policy) = groups.iter().find(|(name, _)| name == pod_group)?;
+            policy.clone().ok()
+        }
+        _ => stored.pod_group()?.policy.clone().ok(),
+    }
 }
 
 /// How many pods of a group must be bound together; none for a group that is no gang.

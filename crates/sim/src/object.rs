@@ -14,6 +14,12 @@ pub enum ObjectKind {
     Namespace,
     /// `scheduling.k8s.io/v1alpha1` Workload.
     Workload,
+    /// `scheduling.k8s.io/v1beta1` PodGroup, of Kubernetes 1.37.
+    PodGroup,
+    /// `scheduling.k8s.io/v1alpha2` PodGroup, of Kubernetes 1.36.
+    PodGroupV1Alpha2,
+    /// `scheduling.x-k8s.io/v1alpha1` PodGroup: the coscheduling CRD.
+    CoschedulingPodGroup,
     /// `v1` Node.
     Node,
     /// `apps/v1` Deployment.
@@ -30,10 +36,13 @@ pub enum ObjectKind {
 
 impl ObjectKind {
     /// All of them.
-    pub const ALL: [ObjectKind; 9] = [
+    pub const ALL: [ObjectKind; 12] = [
         ObjectKind::PriorityClass,
         ObjectKind::Namespace,
         ObjectKind::Workload,
+        ObjectKind::PodGroup,
+        ObjectKind::PodGroupV1Alpha2,
+        ObjectKind::CoschedulingPodGroup,
         ObjectKind::Node,
         ObjectKind::Deployment,
         ObjectKind::ReplicaSet,
@@ -48,6 +57,9 @@ impl ObjectKind {
             ObjectKind::PriorityClass => ("scheduling.k8s.io/v1", "PriorityClass"),
             ObjectKind::Namespace => ("v1", "Namespace"),
             ObjectKind::Workload => ("scheduling.k8s.io/v1alpha1", "Workload"),
+            ObjectKind::PodGroup => ("scheduling.k8s.io/v1beta1", "PodGroup"),
+            ObjectKind::PodGroupV1Alpha2 => ("scheduling.k8s.io/v1alpha2", "PodGroup"),
+            ObjectKind::CoschedulingPodGroup => ("scheduling.x-k8s.io/v1alpha1", "PodGroup"),
             ObjectKind::Node => ("v1", "Node"),
             ObjectKind::Deployment => ("apps/v1", "Deployment"),
             ObjectKind::ReplicaSet => ("apps/v1", "ReplicaSet"),
@@ -69,7 +81,7 @@ impl ObjectKind {
             .find(|kind| kind.api_version_and_name() == (api_version, name))
     }
 
-    /// The simulated kind of this name, whatever its version.
+    /// The simulated kind of this name, whatever its version; of several the newest.
     pub fn named(name: &str) -> Option<ObjectKind> {
         ObjectKind::ALL.into_iter().find(|kind| kind.name() == name)
     }
@@ -80,6 +92,9 @@ impl ObjectKind {
             ObjectKind::PriorityClass => Some(Kind::PriorityClass),
             ObjectKind::Namespace => Some(Kind::Namespace),
             ObjectKind::Workload => Some(Kind::Workload),
+            ObjectKind::PodGroup => Some(Kind::PodGroup),
+            ObjectKind::PodGroupV1Alpha2 => Some(Kind::PodGroupV1Alpha2),
+            ObjectKind::CoschedulingPodGroup => Some(Kind::CoschedulingPodGroup),
             ObjectKind::Node => Some(Kind::Node),
             ObjectKind::Pod => Some(Kind::Pod),
             ObjectKind::ReplicaSet => Some(Kind::ReplicaSet),

@@ -495,7 +495,12 @@ fn rank(action: &Action) -> usize {
         Action::Apply(object) => match key_of(object).map(|key| key.kind) {
             Some(ObjectKind::PriorityClass) => 0,
             Some(ObjectKind::Namespace) => 1,
-            Some(ObjectKind::Workload) => 2,
+            Some(
+                ObjectKind::Workload
+                | ObjectKind::PodGroup
+                | ObjectKind::PodGroupV1Alpha2
+                | ObjectKind::CoschedulingPodGroup,
+            ) => 2,
             Some(ObjectKind::Node) => 3,
             _ => 4,
         },

@@ -355,9 +355,16 @@ impl Simulation {
 
     /// Deletes an object now. Says whether it was there.
     pub fn delete(&mut self, key: &Key) -> bool {
+        let there = self.end(key);
+        self.settle();
+        there
+    }
+
+    /// Deletes an object, a pod that runs after its grace; what follows from it is still to be settled.
+    fn end(&mut self, key: &Key) -> bool {
         let runs = self.cluster.get(key).and_then(|stored| stored.pod().cloned());
         let runs = runs.filter(|pod| pod.node_name.is_some() && pod.phase == PodPhase::Active && !pod.terminating);
-        let there = match runs {
+        match runs {
             Some(pod) if !self.timing.deletion_grace.is_zero() => {
                 let removed = Occurrence::Remove {
                     pod: key.clone(),
@@ -367,9 +374,7 @@ impl Simulation {
                 self.cluster.begin_deletion(key).is_ok()
             }
             _ => self.cluster.delete(key),
-        };
-        self.settle();
-        there
+        }
     }
 
     /// Ends a pod now.

@@ -61,8 +61,8 @@ impl Annotations<'_> {
     /// What is to become of a broken gang's members, if it is said, or what is wrong with it.
     pub(super) fn when_broken(&self) -> Option<Result<WhenBroken, Text>> {
         self.when_broken.as_ref().map(|stated| match &**stated {
-            "keep" => Ok(WhenBroken::Keep),
-            "evict" => Ok(WhenBroken::Evict),
+            "keep" | "Keep" => Ok(WhenBroken::Keep),
+            "evict" | "Evict" => Ok(WhenBroken::Evict),
             other => {
                 let field = ANNOTATIONS.field(WHEN_BROKEN_ANNOTATION);
                 Err(format!("{field}: {:?} is neither keep nor evict", brief(other)).into())

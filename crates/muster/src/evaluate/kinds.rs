@@ -75,12 +75,12 @@ const OVERLOOKED: &[&str] = &[
 pub(super) fn standing(api_version: &str, kind: &str) -> Standing {
     match kind_of(api_version, kind) {
         // Gangs are judged by the queue, which is not there.
-        Some(Kind::Workload) => return Standing::Overlooked,
+        Some(kind) if kind.holds_group_policies() => return Standing::Overlooked,
         Some(kind) => return Standing::Read(kind),
         None => {}
     }
     let same_name = Kind::ALL.into_iter().find(|known| known.name() == kind);
-    match same_name.filter(|known| *known != Kind::Workload) {
+    match same_name.filter(|known| !known.holds_group_policies()) {
         Some(known) => {
             let wanted = api_version_kind(known).0;
             Standing::Unknown(format!("{kind} of {api_version:?} is not read, that of {wanted} is"))
@@ -99,7 +99,17 @@ mod tests {
         assert_eq!(standing("v1", "Node"), Standing::Read(Kind::Node));
         assert_eq!(standing("apps/v1", "ReplicaSet"), Standing::Read(Kind::ReplicaSet));
         assert_eq!(standing("apps/v1", "Deployment"), Standing::Overlooked);
-        assert_eq!(standing("scheduling.k8s.io/v1alpha2", "Workload"), Standing::Overlooked);
+        // Policies of groups in every dialect, whether this version is read or not.
+        for (api_version, kind) in [
+            ("scheduling.k8s.io/v1alpha1", "Workload"),
+            ("scheduling.k8s.io/v1alpha2", "Workload"),
+            ("scheduling.k8s.io/v1alpha2", "PodGroup"),
+            ("scheduling.k8s.io/v1alpha3", "PodGroup"),
+            ("scheduling.k8s.io/v1beta1", "PodGroup"),
+            ("scheduling.x-k8s.io/v1alpha1", "PodGroup"),
+        ] {
+            assert_eq!(standing(api_version, kind), Standing::Overlooked, "{api_version}");
+        }
         let Standing::Unknown(old) = standing("storage.k8s.io/v1beta1", "CSIStorageCapacity") else {
             panic!("it is not the version that is read");
         };

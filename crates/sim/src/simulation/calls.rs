@@ -4,6 +4,7 @@ use super::Simulation;
 use super::occurrence::Occurrence;
 use crate::admission::Refusal;
 use crate::ledger::What;
+use crate::object::Key;
 use muster_engine::{BindOutcome, Effect, EffectKind, ExtenderAnswer, Outcome, PodRead, PodRef};
 use muster_framework::Text;
 
@@ -72,22 +73,37 @@ impl Simulation {
                 let written = self
                     .cluster
                     .set_not_scheduled(&pod, observed_generation, &reason, &text);
-                match written {
-                    Ok(()) if unanswered => Outcome::WriteFailed { message },
-                    Ok(()) => Outcome::Written,
-                    Err(Refusal::NotFound(_) | Refusal::UidMismatch { .. }) => Outcome::ObjectGone,
-                    Err(refusal) => Outcome::WriteFailed {
-                        message: refusal.to_string().into(),
-                    },
-                }
+                written_as(written, unanswered)
             }
             // Nothing of the kind is simulated, so that nobody asks.
             EffectKind::ReserveVolume { .. } | EffectKind::SelectNode { .. } => Outcome::ObjectGone,
             EffectKind::AskExtender { .. } => Outcome::Extender(ExtenderAnswer::Failed {
                 message: "extenders are not simulated".into(),
             }),
-            // Not simulated yet.
-            EffectKind::GroupStatus { .. } | EffectKind::Evict { .. } => Outcome::ObjectGone,
+            EffectKind::GroupStatus { .. } | EffectKind::Evict { .. } if lost || refused => {
+                Outcome::WriteFailed { message }
+            }
+            EffectKind::GroupStatus {
+                group,
+                observed_generation,
+                status,
+                turns,
+            } => {
+                self.counters.conditions += 1;
+                let written = self
+                    .cluster
+                    .set_group_status(&group, observed_generation, &status, turns);
+                written_as(written, unanswered)
+            }
+            EffectKind::Evict { pod } => {
+                let there = self.cluster.read_pod(&pod).is_some();
+                let gone = || Refusal::NotFound(pod.to_string());
+                let evicted = there.then_some(()).ok_or_else(gone);
+                if there {
+                    self.end(&Key::pod(&pod.namespace, &pod.name));
+                }
+                written_as(evicted, unanswered)
+            }
             EffectKind::Event { .. } => return None,
         })
     }
@@ -105,5 +121,19 @@ impl Simulation {
             Refusal::AlreadyAssigned { .. } => BindOutcome::Unknown { message },
             _ => BindOutcome::Refused { message },
         }
+    }
+}
+
+/// What the engine hears of a write, if it hears at all.
+fn written_as(written: Result<(), Refusal>, unanswered: bool) -> Outcome {
+    match written {
+        Ok(()) if unanswered => Outcome::WriteFailed {
+            message: "the answer was lost".into(),
+        },
+        Ok(()) => Outcome::Written,
+        Err(Refusal::NotFound(_) | Refusal::UidMismatch { .. }) => Outcome::ObjectGone,
+        Err(refusal) => Outcome::WriteFailed {
+            message: refusal.to_string().into(),
+        },
     }
 }

@@ -240,7 +240,11 @@ fn policy_objects_say_what_becomes_of_a_broken_gang() {
             of(kind, json!({"muster.dev/when-broken": "evict"})),
             Some(Ok(WhenBroken::Evict))
         );
-        for bad in ["", "Evict", "restart"] {
+        assert_eq!(
+            of(kind, json!({"muster.dev/when-broken": "Evict"})),
+            Some(Ok(WhenBroken::Evict))
+        );
+        for bad in ["", "EVICT", "restart"] {
             let problem = format!("metadata.annotations[muster.dev/when-broken]: {bad:?} is neither keep nor evict");
             assert_eq!(
                 of(kind, json!({"muster.dev/when-broken": bad})),

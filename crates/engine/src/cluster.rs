@@ -434,6 +434,11 @@ impl Cluster {
         }
     }
 
+    /// The pods that are on the node of this name, or are going there.
+    pub(crate) fn pods_on(&self, name: &str) -> impl Iterator<Item = PodId> {
+        self.placed_on.get(name).into_iter().flatten().copied()
+    }
+
     /// Charges another node, or none, for all pods on the node of this name.
     fn shift_charges(&mut self, name: &Text, to: Option<NodeOrd>) {
         for id in self.placed_on.get(name).into_iter().flatten() {

@@ -115,9 +115,11 @@ impl Engine {
         let rejected = plan.failures.iter().map(|failure| failure.rejected);
         let (size, rejected) = (pending.len() as u32, rejected.chain(content).collect());
         self.park(now, Entity::Group(id), size, rejected);
-        let Some(failure) = plan.failures.first() else { return };
+        let Some(failure) = plan.failures.first() else {
+            return self.gang_found_no_room(now, id);
+        };
         let (Some(group), Some(culprit)) = (self.groups.get(id), self.cluster.pods.get(failure.rejected.pod)) else {
-            return;
+            return self.gang_found_no_room(now, id);
         };
         let shortfall = Shortfall {
             satisfied: group.satisfied_by(),
@@ -128,6 +130,7 @@ impl Engine {
         for member in pending {
             self.want(now, member, diagnosis::UNSCHEDULABLE, message.clone(), true);
         }
+        self.gang_found_no_room(now, id);
     }
 
     fn pending(&self, id: GroupId) -> Vec<PodId> {

@@ -4,8 +4,10 @@
 //! became of effects, [`cycle`](crate::cycle) and
 //! [`planning`](crate::planning) try pods and groups, [`report`](crate::report) says why they wait.
 
+use crate::broken::BrokenGangs;
 use crate::cluster::Cluster;
 use crate::consultation::Consultation;
+use crate::deadlines::Deadlines;
 use crate::effect::{Effect, EffectId, EffectKind, ExtenderVerb, PodRef};
 use crate::groups::{GroupId, Groups};
 use crate::input::Input;
@@ -16,7 +18,8 @@ use crate::planning::Planning;
 use crate::pods::{Pod, PodId, Role};
 use crate::preparation::{Departures, Patched};
 use crate::queue::{Entity, SchedulingQueue, Urgency};
-use crate::settings::{ExtenderSettings, Settings};
+use crate::retries::Retries;
+use crate::settings::{ExtenderSettings, GangSettings, Settings};
 use crate::time::Time;
 use muster_framework::Text;
 use muster_framework::record::Kind;
@@ -43,6 +46,7 @@ pub(crate) enum Awaited {
     Read(Text),
     Condition(Text),
     Patch(Text, Patched),
+    Evict(Text),
     Answer {
         uid: Text,
         extender: u32,
@@ -54,7 +58,7 @@ impl Awaited {
     /// The uid of the pod that it is about.
     pub(crate) fn uid(&self) -> &Text {
         match self {
-            Awaited::Bind(uid) | Awaited::Read(uid) | Awaited::Condition(uid) => uid,
+            Awaited::Bind(uid) | Awaited::Read(uid) | Awaited::Condition(uid) | Awaited::Evict(uid) => uid,
             Awaited::Patch(uid, _) | Awaited::Answer { uid, .. } => uid,
         }
     }
@@ -67,10 +71,14 @@ pub(crate) enum Timer {
     TellGroup(GroupId),
     /// Try a failed status write again.
     WriteAgain(PodId),
-    /// Try a failed read again.
-    ReadAgain(PodId),
-    /// The volumes of a pod have not been bound in time.
-    VolumesOverdue(PodId),
+    /// A pod has held its place without being bound for as long as it may.
+    PlaceOverdue(PodId),
+    /// A gang has been broken for long enough, or its members are to be evicted again.
+    BrokenOverdue(GroupId),
+    /// A pod need not avoid a node any longer.
+    AvoidedByPod(PodId),
+    /// Nor need the members of a group.
+    AvoidedByGroup(GroupId),
     /// An extender has not answered.
     AnswerOverdue(EffectId),
 }
@@ -85,6 +93,10 @@ pub struct Engine {
     /// The gang that is being planned.
     pub(crate) planning: Option<Planning>,
     pub(crate) departures: Departures,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) retries: Retries,
+    pub(crate) broken: BrokenGangs,
+    pub(crate) gangs: GangSettings,
     pub(crate) extenders: Vec<ExtenderSettings>,
     /// What extenders have been asked about pods, until it has been used.
     pub(crate) consultations: FxHashMap<PodId, Consultation>,
@@ -169,6 +181,10 @@ impl Engine {
             pipeline,
             planning: None,
             departures: Departures::default(),
+            deadlines: Deadlines::default(),
+            retries: Retries::default(),
+            broken: BrokenGangs::default(),
+            gangs: settings.gangs,
             extenders: settings.extenders.clone(),
             consultations: FxHashMap::default(),
             lists: Default::default(),
@@ -306,6 +322,7 @@ impl Engine {
     pub fn check(&self) -> Result<(), String> {
         self.cluster.check()?;
         self.check_departures()?;
+        self.check_deadlines()?;
         self.check_consultations()?;
         self.check_planning()?;
         self.check_queue()
@@ -425,8 +442,10 @@ impl Engine {
             match timer {
                 Timer::TellGroup(group) => self.tell_group(now, group),
                 Timer::WriteAgain(pod) => self.write_again(now, pod),
-                Timer::ReadAgain(pod) => self.read_pod(pod),
-                Timer::VolumesOverdue(pod) => self.volumes_overdue(now, pod),
+                Timer::PlaceOverdue(pod) => self.place_overdue(now, pod),
+                Timer::BrokenOverdue(group) => self.broken_overdue(now, group),
+                Timer::AvoidedByPod(pod) => self.retries.expire_of_pod(now, pod),
+                Timer::AvoidedByGroup(group) => self.retries.expire_of_group(now, group),
                 Timer::AnswerOverdue(effect) => self.answer_overdue(now, effect),
             }
         }

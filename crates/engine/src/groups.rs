@@ -7,7 +7,7 @@ use crate::cluster::is_stale;
 use crate::pods::{PodId, Role};
 use crate::time::Time;
 use muster_framework::Text;
-use muster_framework::group::{GroupKey, GroupLink, GroupPolicy};
+use muster_framework::group::{GroupKey, GroupLink, GroupPolicy, WhenBroken};
 use muster_framework::record::{Kind, PodGroupRecord, ResourceVersion, WorkloadRecord};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeSet;
@@ -255,6 +255,15 @@ impl Groups {
             (PolicyObject::PodGroup(record), _) => &record.policy,
         };
         policy.clone().map_err(Hold::PolicyInvalid)
+    }
+
+    /// What a group's object says about what becomes of it when it is broken.
+    pub(crate) fn when_broken(&self, group: &Group) -> Option<WhenBroken> {
+        let said = match self.policy_object(group)? {
+            PolicyObject::Workload(record) => &record.when_broken,
+            PolicyObject::PodGroup(record) => &record.when_broken,
+        };
+        said.as_ref().and_then(|said| said.as_ref().ok().copied())
     }
 
     /// The policy of a group that may be tried, or why it may not.

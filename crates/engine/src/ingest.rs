@@ -252,6 +252,7 @@ impl Engine {
         let labels = self.cluster.table.labels(node).clone();
         self.planning_loses_node(node);
         self.cluster.delete_node(name);
+        self.node_is_gone(now, name);
         self.look_at_preparations(now);
         let event = ClusterEvent::NodeDelete {
             labels,
@@ -395,6 +396,7 @@ impl Engine {
         let old_role = pod.group.map(|(_, role)| role);
         let role = if pod.record.phase != PodPhase::Active {
             let succeeded = pod.record.phase == PodPhase::Succeeded;
+            self.avoid_who_turned_away(now, id);
             self.give_back(now, id);
             if succeeded { Role::Succeeded } else { Role::Lost }
         } else if let Some(node) = pod.record.node_name.clone() {
@@ -464,7 +466,7 @@ impl Engine {
                 self.role_without_node(id) == Role::Pending
             }
             Some(BindStage::Sent) => true,
-            Some(BindStage::Reading { lists_begun } | BindStage::Confirmed { lists_begun }) => {
+            Some(BindStage::Reading { lists_begun, .. } | BindStage::Confirmed { lists_begun }) => {
                 self.lists[Kind::Pod as usize].begun == lists_begun
             }
             None => false,
@@ -477,13 +479,18 @@ impl Engine {
             return;
         };
         pod.report.end();
+        self.retries.forget(id);
+        let Some(pod) = self.cluster.pods.get(id) else { return };
         match pod.place.as_ref().map(|place| place.node_name == *node) {
             Some(true) => {
-                let bind = self.cluster.confirm(id);
-                if bind.is_some() {
-                    self.end_preparation(now, id);
-                }
-                if bind.is_some_and(|bind| !matches!(bind.stage, BindStage::Confirmed { .. })) {
+                let stage = self.cluster.pods.get(id).and_then(Pod::stage);
+                self.end_bind(now, id);
+                self.cluster.confirm(id);
+                let announced = matches!(
+                    stage,
+                    None | Some(BindStage::Confirmed { .. } | BindStage::Reading { announced: true, .. })
+                );
+                if !announced {
                     self.announce_bound(now, id);
                 }
             }
@@ -514,14 +521,11 @@ impl Engine {
 
     /// Takes a pod off its node, if it has one, and wakes who could use the room.
     pub(crate) fn give_back(&mut self, now: Time, id: PodId) {
+        self.end_bind(now, id);
         let place = self.cluster.unplace(id);
-        if let Some(bind) = place.as_ref().and_then(|place| place.bind) {
-            if bind.stage == BindStage::Leaving {
-                self.awaited.remove(&bind.effect);
-            }
-            // From here on it does not count for those of its gang that prepare; the caller knows what it is instead.
+        if place.as_ref().is_some_and(|place| place.bind.is_some()) {
+            // From here on it does not count for its gang; the caller knows what it is instead.
             self.set_role(id, Role::Lost);
-            self.end_preparation(now, id);
         }
         self.wake_for_room(now, id, place.and_then(|place| place.charged));
     }
@@ -543,6 +547,7 @@ impl Engine {
         self.wake_for_room(now, id, promised);
         self.give_back(now, id);
         self.end_consultation(id);
+        self.retries.forget(id);
         self.queue.remove(Entity::Pod(id));
         self.unreported.remove(&id);
         let group = self.cluster.pods.get(id).and_then(|pod| pod.group);
@@ -550,6 +555,8 @@ impl Engine {
         if let Some((group, role)) = group {
             if self.groups.leave(group, id, role) {
                 self.forget_planning(group);
+                self.retries.forget_group(group);
+                self.gang_is_whole(group);
                 self.queue.remove(Entity::Group(group));
             } else {
                 self.evaluate_group(now, group, Some(id), "UnschedulablePodDelete");
@@ -589,6 +596,8 @@ impl Engine {
             Ok(GroupPolicy::Basic) => self.release_members(now, id, trigger, event),
             Ok(GroupPolicy::Gang { .. }) => self.queue_gang(now, id, trigger, event),
         }
+        self.look_at_departures(now, id);
+        self.look_at_broken(now, id);
         if let Some(pod) = trigger
             && self.groups.get(id).is_some_and(|group| !group.pending.contains(&pod))
         {

@@ -60,6 +60,7 @@ impl Engine {
             self.queue.resume(now, entity, urgency, size);
         }
         self.cancel_departures(now);
+        self.forget_broken();
     }
 
     /// Once, when everything has been listed: groups that are bound in part go first.
@@ -68,16 +69,14 @@ impl Engine {
             return;
         }
         self.recovered = true;
-        let is_broken = |id: &GroupId| {
-            self.groups
-                .get(*id)
-                .is_some_and(|group| self.groups.quorum(group).is_some_and(|quorum| group.is_broken(quorum)))
-        };
-        let broken: Vec<GroupId> = self.groups.iter().map(|(id, _)| id).filter(is_broken).collect();
+        let all = self.groups.iter().map(|(id, _)| id);
+        let broken: Vec<GroupId> = all.filter(|id| self.is_broken(*id)).collect();
         for id in broken {
             if let Some(group) = self.groups.get_mut(id) {
                 group.recovering = true;
             }
+            // Before the lists were done, nobody knew.
+            self.broken_since(now, id);
             self.evaluate_group(now, id, None, "Recovery");
         }
     }

@@ -4,9 +4,11 @@
 //! It is single-threaded and deterministic: the same inputs with the same seed give the same effects, byte for byte.
 //! **Architecture invariant:** nothing here knows a clock, a thread, a network or Kubernetes JSON.
 
+mod broken;
 mod cluster;
 mod consultation;
 mod cycle;
+mod deadlines;
 mod diagnosis;
 mod effect;
 pub mod election;
@@ -27,6 +29,7 @@ mod pods;
 mod preparation;
 mod queue;
 mod report;
+mod retries;
 mod scene;
 mod search;
 mod settings;

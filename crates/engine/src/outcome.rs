@@ -1,20 +1,19 @@
 //! What became of effects: binds are confirmed, given back or read again; writes stand or are tried again.
 
+use crate::deadlines::{ANSWER_OVERDUE, RETRY_AFTER, SIGHT_OVERDUE};
 use crate::diagnosis;
 use crate::effect::{EffectId, EffectKind, Regarding, Severity};
 use crate::engine::{Awaited, Engine, Timer};
 use crate::input::{BindOutcome, ExtenderAnswer, Outcome, PodRead};
 use crate::observation::Observation;
 use crate::outbox::Lane;
-use crate::pods::{BindStage, Pod, PodId, Role};
+use crate::pods::{BindStage, PodId, Role};
 use crate::queue::Entity;
+use crate::retries::Again;
 use crate::time::Time;
 use muster_framework::Text;
 use muster_framework::record::Kind;
 use std::time::Duration;
-
-/// How long a failed read or write rests before it is tried again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Engine {
     pub(crate) fn effect_done(&mut self, now: Time, id: EffectId, outcome: Outcome) {
@@ -27,7 +26,7 @@ impl Engine {
         };
         match (awaited, outcome) {
             (Awaited::Bind(_), Outcome::Bind(outcome)) => self.bind_done(now, pod, id, outcome),
-            (Awaited::Read(_), Outcome::PodRead(read)) => self.read_done(now, pod, read),
+            (Awaited::Read(_), Outcome::PodRead(read)) => self.read_done(now, pod, id, read),
             (Awaited::Patch(_, what), outcome) => self.patched(now, pod, id, what, outcome),
             (Awaited::Answer { extender, verb, .. }, outcome) => {
                 let answer = match outcome {
@@ -43,9 +42,8 @@ impl Engine {
                 let message = "the driver gave no outcome of a bind".into();
                 self.bind_done(now, pod, id, BindOutcome::Unknown { message });
             }
-            (Awaited::Read(_), _) => {
-                self.timers.insert((now + RETRY_AFTER, Timer::ReadAgain(pod)));
-            }
+            (Awaited::Read(_), _) => self.read_failed(now, pod, id),
+            (Awaited::Evict(_), _) => self.eviction_done(pod),
         }
     }
 
@@ -54,64 +52,94 @@ impl Engine {
         let Some(place) = self.cluster.pods.get_mut(id).and_then(|pod| pod.place.as_mut()) else {
             return;
         };
-        let node = place.node_name.clone();
+        let lists_begun = self.lists[Kind::Pod as usize].begun;
         let Some(bind) = place.bind.as_mut().filter(|bind| bind.effect == effect) else {
             return;
         };
         match outcome {
             BindOutcome::Bound => {
-                bind.stage = BindStage::Confirmed {
-                    lists_begun: self.lists[Kind::Pod as usize].begun,
-                };
+                bind.stage = BindStage::Confirmed { lists_begun };
+                self.set_deadline(id, now + SIGHT_OVERDUE);
                 self.announce_bound(now, id);
             }
-            BindOutcome::Unknown { message } => {
-                bind.stage = BindStage::Reading {
-                    lists_begun: self.lists[Kind::Pod as usize].begun,
-                };
-                self.observe_failure(id, &node, &message);
-                self.read_pod(id);
-            }
             BindOutcome::PodGone => self.pod_gone(now, id),
-            BindOutcome::Refused { message } => {
-                self.observe_failure(id, &node, &message);
-                let text = format!("binding the pod to node {node} was refused: {message}");
-                self.bind_failed(now, id, text);
+            // Even a refusal is looked into: it may be the answer to a request that was sent a second time.
+            BindOutcome::Refused { message } | BindOutcome::Unknown { message } => {
+                self.bind_is_uncertain(now, id, message);
             }
         }
     }
 
-    /// Asks what really stands in the API, if the pod still waits for that. A standby does not ask: when it takes over, a
-    /// list tells.
-    pub(crate) fn read_pod(&mut self, id: PodId) {
-        let Some(pod) = self.cluster.pods.get(id) else { return };
-        if !self.leads || !matches!(pod.stage(), Some(BindStage::Reading { .. })) {
+    /// A bind that was handed out may have happened or not: the pod is read before anything is concluded.
+    pub(crate) fn bind_is_uncertain(&mut self, now: Time, id: PodId, message: Text) {
+        let lists_begun = self.lists[Kind::Pod as usize].begun;
+        let Some(place) = self.cluster.pods.get_mut(id).and_then(|pod| pod.place.as_mut()) else {
             return;
-        }
+        };
+        let node = place.node_name.clone();
+        let Some(bind) = place.bind.as_mut() else { return };
+        self.awaited.remove(&bind.effect);
+        bind.stage = BindStage::Reading {
+            lists_begun,
+            announced: false,
+        };
+        self.avoid(now, id, &node, &message);
+        self.observe_failure(id, &node, &message);
+        self.read_pod(now, id);
+    }
+
+    /// Asks what really stands in the API, about a pod whose bind is uncertain, or was confirmed and has not been seen. A
+    /// standby does not ask: when it takes over, a list tells.
+    pub(crate) fn read_pod(&mut self, now: Time, id: PodId) {
+        self.set_deadline(id, now + ANSWER_OVERDUE);
+        let Some(pod) = self.cluster.pods.get(id).filter(|_| self.leads) else {
+            return;
+        };
         let reference = pod.reference();
         let uid = reference.uid.clone();
         let effect = self.emit(Lane::Questions, EffectKind::ReadPod { pod: reference });
         self.awaited.insert(effect, Awaited::Read(uid));
+        let lists_begun = self.lists[Kind::Pod as usize].begun;
+        let place = self.cluster.pods.get_mut(id).and_then(|pod| pod.place.as_mut());
+        if let Some(bind) = place.and_then(|place| place.bind.as_mut()) {
+            // An earlier question is asked no more: its answer may be older than this one's.
+            self.awaited.remove(&bind.effect);
+            bind.effect = effect;
+            if matches!(bind.stage, BindStage::Confirmed { .. }) {
+                bind.stage = BindStage::Reading {
+                    lists_begun,
+                    announced: true,
+                };
+            }
+        }
     }
 
-    fn read_done(&mut self, now: Time, id: PodId, read: PodRead) {
+    fn read_failed(&mut self, now: Time, id: PodId, effect: EffectId) {
+        if self.is_reading(id, effect) {
+            self.set_deadline(id, now + RETRY_AFTER);
+        }
+    }
+
+    /// Whether the truth about the pod is to come from this read, and has not come otherwise.
+    fn is_reading(&self, id: PodId, effect: EffectId) -> bool {
+        let place = self.cluster.pods.get(id).and_then(|pod| pod.place.as_ref());
+        let bind = place.and_then(|place| place.bind);
+        bind.is_some_and(|bind| bind.effect == effect && matches!(bind.stage, BindStage::Reading { .. }))
+    }
+
+    fn read_done(&mut self, now: Time, id: PodId, effect: EffectId, read: PodRead) {
         match read {
-            PodRead::Failed { .. } => {
-                self.timers.insert((now + RETRY_AFTER, Timer::ReadAgain(id)));
-            }
+            PodRead::Failed { .. } => self.read_failed(now, id, effect),
             PodRead::Gone => self.pod_gone(now, id),
             PodRead::Found(record) => {
                 let unbound = record.node_name.is_none();
                 let seen = self.cluster.pods.get(id).map_or(0, |pod| pod.seen);
                 self.apply_pod(now, *record, seen);
                 // The read began after the bind was answered: if it shows no node, the bind did not happen.
-                let stage = self.cluster.pods.get(id).and_then(Pod::stage);
-                if unbound && matches!(stage, Some(BindStage::Reading { .. })) {
-                    self.bind_failed(
-                        now,
-                        id,
-                        "the answer to the bind was lost, and the pod is not bound".to_owned(),
-                    );
+                if unbound && self.is_reading(id, effect) {
+                    let message = format!("the pod could not be bound: {}", self.retries.message(id));
+                    let again = self.retries.again(id);
+                    self.place_failed(now, id, again, message);
                 }
             }
         }
@@ -129,28 +157,24 @@ impl Engine {
         }
     }
 
-    /// Gives the place back and tries again after a backoff, unless the pod, or its group, may not be tried any more.
-    pub(crate) fn bind_failed(&mut self, now: Time, id: PodId, message: String) {
+    /// Gives the place back and tries again, unless the pod, or its group, may not be tried any more.
+    pub(crate) fn place_failed(&mut self, now: Time, id: PodId, again: Again, message: String) {
         self.give_back(now, id);
         let role = self.role_without_node(id);
         self.set_role(id, role);
         let group = self.cluster.pods.get(id).and_then(|pod| pod.group);
-        if role == Role::Pending {
+        if role == Role::Pending && again == Again::Later {
             let entity = self.entity_of(id);
-            let size = match entity {
-                Entity::Group(group) => self.groups.get(group).map_or(1, |group| group.pending.len() as u32),
-                Entity::Pod(_) => 1,
-            };
+            let (_, size) = self.urgency_and_size(entity);
             self.queue.delay(now, entity, size);
         }
         match group {
             Some((group, _)) => self.evaluate_group(now, group, Some(id), "ScheduleAttemptFailure"),
             None => self.requeue(now, id, role, false, "ScheduleAttemptFailure"),
         }
-        if role != Role::Pending {
-            return;
+        if role == Role::Pending && again == Again::Later {
+            self.want(now, id, diagnosis::SCHEDULER_ERROR, message, true);
         }
-        self.want(now, id, diagnosis::SCHEDULER_ERROR, message, true);
     }
 
     fn observe_failure(&mut self, id: PodId, node: &Text, message: &Text) {

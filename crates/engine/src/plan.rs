@@ -134,6 +134,7 @@ impl Engine {
         let id = wish.pod;
         self.cluster.compile(id);
         self.cluster.compile_nominated(id);
+        let avoided = self.avoided_by(id);
         let Engine {
             cluster,
             pipeline,
@@ -149,7 +150,7 @@ impl Engine {
             nominated: &cluster.nominated_to_place(id, &plan.places),
             wanted: promised.and_then(|name| cluster.table.by_name(name)),
             said,
-            avoided: &[],
+            avoided: &avoided,
             within: wish.within,
             packing: wish.packing,
         };

@@ -3,6 +3,7 @@
 use crate::effect::{EffectId, PodRef};
 use crate::facts::PodFacts;
 use crate::groups::GroupId;
+use crate::preparation::DepartureId;
 use crate::time::Time;
 use muster_framework::Text;
 use muster_framework::compiled::CompiledSpec;
@@ -56,15 +57,18 @@ pub(crate) struct Place {
 /// How far a bind has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bind {
+    /// What was handed out last: the bind, or a read of what became of it.
     pub(crate) effect: EffectId,
     pub(crate) stage: BindStage,
+    /// What it was decided together with.
+    pub(crate) departure: DepartureId,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BindStage {
     /// The place is taken; volumes have to be bound or made first.
     Preparing,
-    /// The place is taken; other members of the gang are not ready.
+    /// The place is taken; too few members of the gang are ready.
     Ready,
     /// The bind waits to be handed out.
     Leaving,
@@ -72,7 +76,11 @@ pub(crate) enum BindStage {
     Sent,
     /// Nobody knows what became of the bind, while this many lists of pods had begun. A read is to tell, or a list begun
     /// later.
-    Reading { lists_begun: u32 },
+    Reading {
+        lists_begun: u32,
+        /// The world has been told that it is bound.
+        announced: bool,
+    },
     /// The server said that it is bound, while this many lists of pods had begun. Only a list begun later, an event with
     /// a node, or a deletion says otherwise.
     Confirmed { lists_begun: u32 },

@@ -1,24 +1,28 @@
-//! Between a place and a bind: volumes are bound or made (PreBind), and a gang waits until all of it is ready.
+//! Between a place and a bind: volumes are bound or made (PreBind), and a gang waits until enough of it is ready.
 //!
-//! A *departure* is what was committed together: one pod, or the planned members of a gang. Nothing of it is bound before
-//! every member has finished, so a volume that is never provisioned leaves no gang half bound. A member that fails takes
-//! the places of all back. Every departure ends: by its last member, by a failure, or by the deadline of
-//! `bindTimeoutSeconds` that each member has from the moment when its claims have been written.
+//! A *departure* is what was committed together: one pod, or the planned members of a gang. **The barrier:** no bind of a
+//! gang's member is put out before `minCount` members have a place and are ready, counting those that are bound or on their
+//! way; so a volume that is never provisioned leaves no gang half bound. The others follow when they are ready, each on its
+//! own. If the gang fails to become ready, whatever has not been handed out is given back.
 
+use crate::deadlines::ANSWER_OVERDUE;
 use crate::diagnosis;
 use crate::effect::{EffectId, EffectKind};
-use crate::engine::{Awaited, Engine, Timer};
+use crate::engine::{Awaited, Engine};
+use crate::groups::GroupId;
 use crate::input::Outcome;
 use crate::outbox::Lane;
-use crate::pods::{Bind, BindStage, PodId, Role};
+use crate::pods::{Bind, BindStage, Pod, PodId, Role};
 use crate::queue::Entity;
+use crate::retries::Again;
 use crate::time::Time;
 use muster_framework::Text;
 use muster_framework::event::ClusterEvent;
 use muster_framework::record::{ClaimKey, ResourceVersion};
 use muster_framework::table::NodeOrd;
 use muster_framework::volume::{BindingState, Bindings};
-use std::collections::BTreeMap;
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A place that was planned for a pod.
@@ -40,22 +44,58 @@ impl DepartureId {
     }
 }
 
-/// Members that hold places and are not bound yet.
+/// Who holds a place without the bind having been handed out.
 #[derive(Debug, Default)]
 pub(crate) struct Departures {
     last: u64,
-    departures: BTreeMap<DepartureId, Vec<PodId>>,
-    /// Members that are not ready, each with its departure.
+    /// Pods that are not ready.
     preparing: BTreeMap<PodId, Preparation>,
+    /// Members of groups, by group.
+    unsent: FxHashMap<GroupId, Unsent>,
 }
 
-#[derive(Debug)]
+/// Members of one group that hold places, while their binds have not been handed out, by stage.
+#[derive(Debug, Default)]
+struct Unsent {
+    preparing: BTreeSet<PodId>,
+    ready: BTreeSet<PodId>,
+    leaving: BTreeSet<PodId>,
+}
+
+impl Unsent {
+    fn of(&mut self, stage: BindStage) -> Option<&mut BTreeSet<PodId>> {
+        match stage {
+            BindStage::Preparing => Some(&mut self.preparing),
+            BindStage::Ready => Some(&mut self.ready),
+            BindStage::Leaving => Some(&mut self.leaving),
+            _ => None,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = PodId> {
+        self.preparing.iter().chain(&self.ready).chain(&self.leaving).copied()
+    }
+}
+
+#[derive(Debug, Default)]
 struct Preparation {
-    departure: DepartureId,
     /// Patches without an answer yet.
     open: Vec<EffectId>,
-    /// When waiting ends; none while patches are open.
-    deadline: Option<Time>,
+    /// All has been written, and the time for the volumes runs.
+    written: bool,
+}
+
+impl Departures {
+    /// Whether the pod prepares and waits for the answer to this patch.
+    pub(crate) fn waits_for(&self, id: PodId, effect: EffectId) -> bool {
+        self.preparing
+            .get(&id)
+            .is_some_and(|preparation| preparation.open.contains(&effect))
+    }
 }
 
 /// What a patch was to write.
@@ -68,58 +108,39 @@ pub(crate) enum Patched {
 }
 
 impl Engine {
-    /// Takes the planned places. Binds go out at once if nothing has to be prepared, or else when all is. Members of a gang
-    /// that is preparing already leave together with those before them, which count towards their quorum.
+    /// Takes the planned places. Binds go out at once where nothing has to be prepared, or else when enough is.
     pub(crate) fn depart(&mut self, now: Time, places: &[Planned]) {
-        let Some(first) = places.first() else { return };
-        let before = self.departure_of_gang(first.pod);
-        let departure = before.unwrap_or_else(|| {
-            self.departures.last += 1;
-            DepartureId(self.departures.last)
-        });
-        if before.is_none() && places.iter().all(|planned| planned.bindings.is_empty()) {
-            for planned in places {
-                self.assume(now, planned, BindStage::Ready);
-                self.send_bind(planned.pod, departure);
-            }
-            return;
-        }
-        let members = self.departures.departures.entry(departure).or_default();
-        members.extend(places.iter().map(|planned| planned.pod));
-        let to_prepare = || places.iter().filter(|planned| !planned.bindings.is_empty());
+        self.departures.last += 1;
+        let departure = DepartureId(self.departures.last);
         for planned in places {
-            let stage = if planned.bindings.is_empty() {
-                BindStage::Ready
-            } else {
-                BindStage::Preparing
-            };
-            self.assume(now, planned, stage);
+            self.assume(now, planned, departure);
         }
+        let to_prepare = || places.iter().filter(|planned| !planned.bindings.is_empty());
         for planned in to_prepare() {
             self.prepare(planned, departure);
+            let deadline = now + self.volume_bind_timeout(planned.pod);
+            self.set_deadline(planned.pod, deadline);
         }
         // Some may be ready, or have failed, from the start: nobody is looked at before everybody has been written down.
         for planned in to_prepare() {
             self.wait_for_volumes(now, planned.pod);
         }
+        for planned in places {
+            self.leave_if_enough_are_ready(planned.pod);
+        }
+        for planned in places {
+            if self.stage(planned.pod) == Some(BindStage::Ready) && !self.has_deadline(planned.pod) {
+                let deadline = now + self.volume_bind_timeout(planned.pod);
+                self.set_deadline(planned.pod, deadline);
+            }
+        }
     }
 
-    /// The departure of the pod's gang that has not left yet.
-    fn departure_of_gang(&self, id: PodId) -> Option<DepartureId> {
-        let Entity::Group(group) = self.entity_of(id) else {
-            return None;
-        };
-        let of_group = |member: &PodId| {
-            let pod = self.cluster.pods.get(*member);
-            pod.and_then(|pod| pod.group).is_some_and(|(other, _)| other == group)
-        };
-        let mut departures = self.departures.departures.iter();
-        departures
-            .find(|(_, members)| members.iter().any(of_group))
-            .map(|(departure, _)| *departure)
+    fn stage(&self, id: PodId) -> Option<BindStage> {
+        self.cluster.pods.get(id).and_then(Pod::stage)
     }
 
-    fn assume(&mut self, now: Time, planned: &Planned, stage: BindStage) {
+    fn assume(&mut self, now: Time, planned: &Planned, departure: DepartureId) {
         let Some(pod) = self.cluster.pods.get_mut(planned.pod) else {
             return;
         };
@@ -127,46 +148,137 @@ impl Engine {
         self.queue.depart(self.entity_of(planned.pod), planned.pod);
         let promised = self.cluster.promised_to(planned.pod);
         let node = self.cluster.table.name(planned.node).clone();
+        let stage = if planned.bindings.is_empty() {
+            BindStage::Ready
+        } else {
+            BindStage::Preparing
+        };
         let bind = Bind {
             effect: EffectId(0),
             stage,
+            departure,
         };
         self.cluster.place(planned.pod, &node, Some(bind));
+        self.note_unsent(planned.pod, stage);
         let promised = promised.filter(|promised| *promised != planned.node);
         self.set_role(planned.pod, Role::Placed);
         self.wake_for_company(now, planned.pod);
         self.wake_for_room(now, planned.pod, promised);
     }
 
-    /// Puts a pod's bind out, in the lane of its departure.
-    fn send_bind(&mut self, id: PodId, departure: DepartureId) {
-        let by = self.binding_extender(id);
-        let Some(pod) = self.cluster.pods.get(id) else { return };
-        let Some(node) = pod.place.as_ref().map(|place| place.node_name.clone()) else {
-            return;
-        };
-        let pod = pod.reference();
-        let uid = pod.uid.clone();
-        let effect = self.emit(departure.lane(), EffectKind::Bind { pod, node, by });
-        self.awaited.insert(effect, Awaited::Bind(uid));
-        let place = self.cluster.pods.get_mut(id).and_then(|pod| pod.place.as_mut());
-        if let Some(bind) = place.and_then(|place| place.bind.as_mut()) {
-            *bind = Bind {
-                effect,
-                stage: BindStage::Leaving,
-            };
+    fn note_unsent(&mut self, id: PodId, stage: BindStage) {
+        if let Some((group, _)) = self.cluster.pods.get(id).and_then(|pod| pod.group)
+            && let Some(set) = self.departures.unsent.entry(group).or_default().of(stage)
+        {
+            set.insert(id);
         }
     }
 
-    /// A bind is handed out: from here on it may happen.
-    pub(crate) fn bind_sent(&mut self, _now: Time, effect: EffectId, uid: &Text) {
-        let pod = self.cluster.pods.id(uid).and_then(|id| self.cluster.pods.get_mut(id));
-        let bind = pod
-            .and_then(|pod| pod.place.as_mut())
-            .and_then(|place| place.bind.as_mut());
-        if let Some(bind) = bind.filter(|bind| bind.effect == effect) {
-            bind.stage = BindStage::Sent;
+    fn forget_unsent(&mut self, id: PodId, stage: BindStage) {
+        let Some((group, _)) = self.cluster.pods.get(id).and_then(|pod| pod.group) else {
+            return;
+        };
+        let Some(unsent) = self.departures.unsent.get_mut(&group) else {
+            return;
+        };
+        if let Some(set) = unsent.of(stage) {
+            set.remove(&id);
         }
+        if unsent.is_empty() {
+            self.departures.unsent.remove(&group);
+        }
+    }
+
+    /// Brings a bind to its next stage.
+    fn advance(&mut self, id: PodId, effect: EffectId, to: BindStage) {
+        let place = self.cluster.pods.get_mut(id).and_then(|pod| pod.place.as_mut());
+        let Some(bind) = place.and_then(|place| place.bind.as_mut()) else {
+            return;
+        };
+        let from = std::mem::replace(&mut bind.stage, to);
+        bind.effect = effect;
+        self.forget_unsent(id, from);
+        if matches!(to, BindStage::Preparing | BindStage::Ready | BindStage::Leaving) {
+            self.note_unsent(id, to);
+        }
+    }
+
+    /// Puts out the binds that need wait no longer: of the pod, or of all that are ready in its gang.
+    fn leave_if_enough_are_ready(&mut self, id: PodId) {
+        match self.entity_of(id) {
+            Entity::Group(group) => self.pass_the_barrier(group),
+            Entity::Pod(_) if self.stage(id) == Some(BindStage::Ready) => self.send_bind(id),
+            Entity::Pod(_) => {}
+        }
+    }
+
+    /// Puts out the binds of all ready members of a gang, if they are enough with those that are bound or on their way.
+    fn pass_the_barrier(&mut self, id: GroupId) {
+        let (Some(group), Some(unsent)) = (self.groups.get(id), self.departures.unsent.get(&id)) else {
+            return;
+        };
+        let ready = group.satisfied_by().saturating_sub(unsent.preparing.len() as u32);
+        if self.groups.quorum(group).is_some_and(|quorum| ready < quorum) {
+            return;
+        }
+        let leave: Vec<PodId> = unsent.ready.iter().copied().collect();
+        leave.into_iter().for_each(|member| self.send_bind(member));
+    }
+
+    /// A group has changed: members may leave now, or may not leave any more.
+    pub(crate) fn look_at_departures(&mut self, now: Time, id: GroupId) {
+        if !self.departures.unsent.contains_key(&id) {
+            return;
+        }
+        let Some(group) = self.groups.get(id) else { return };
+        match self.groups.ready(group) {
+            Ok(_) => self.pass_the_barrier(id),
+            Err(_) => self.take_back_unsent(now, id, "the pod group cannot be completed any more"),
+        }
+    }
+
+    /// A gang was tried and found no room for all that it needs: what was kept for it is given back.
+    pub(crate) fn gang_found_no_room(&mut self, now: Time, id: GroupId) {
+        if self.lacks_quorum(id) {
+            self.take_back_unsent(now, id, "the other members of the pod group found no place");
+        }
+    }
+
+    /// A node is gone: nobody is sent there.
+    pub(crate) fn node_is_gone(&mut self, now: Time, name: &Text) {
+        let unsent = |id: &PodId| {
+            let stage = self.stage(*id);
+            matches!(
+                stage,
+                Some(BindStage::Preparing | BindStage::Ready | BindStage::Leaving)
+            )
+        };
+        let lost: Vec<PodId> = self.cluster.pods_on(name).filter(unsent).collect();
+        for id in lost {
+            self.preparation_failed(now, id, "the node is gone".to_owned());
+        }
+    }
+
+    /// Puts a pod's bind out, in the lane of its departure.
+    fn send_bind(&mut self, id: PodId) {
+        let by = self.binding_extender(id);
+        let Some(pod) = self.cluster.pods.get(id) else { return };
+        let Some((place, bind)) = pod.place.as_ref().and_then(|place| Some((place, place.bind?))) else {
+            return;
+        };
+        let (node, pod) = (place.node_name.clone(), pod.reference());
+        let uid = pod.uid.clone();
+        let effect = self.emit(bind.departure.lane(), EffectKind::Bind { pod, node, by });
+        self.awaited.insert(effect, Awaited::Bind(uid));
+        self.clear_deadline(id);
+        self.advance(id, effect, BindStage::Leaving);
+    }
+
+    /// A bind is handed out: from here on it may happen.
+    pub(crate) fn bind_sent(&mut self, now: Time, effect: EffectId, uid: &Text) {
+        let Some(id) = self.cluster.pods.id(uid) else { return };
+        self.advance(id, effect, BindStage::Sent);
+        self.set_deadline(id, now + ANSWER_OVERDUE);
     }
 
     /// Writes what of a pod's volumes has to be written.
@@ -208,11 +320,7 @@ impl Engine {
             );
             open.push(effect);
         }
-        let preparation = Preparation {
-            departure,
-            open,
-            deadline: None,
-        };
+        let preparation = Preparation { open, written: false };
         self.departures.preparing.insert(planned.pod, preparation);
     }
 
@@ -268,9 +376,8 @@ impl Engine {
         let Some(preparation) = self.departures.preparing.get_mut(&id).filter(|p| p.open.is_empty()) else {
             return;
         };
-        if preparation.deadline.is_none() {
-            preparation.deadline = Some(now + timeout);
-            self.timers.insert((now + timeout, Timer::VolumesOverdue(id)));
+        if !std::mem::replace(&mut preparation.written, true) {
+            self.set_deadline(id, now + timeout);
         }
         let Some(owner) = self.cluster.pods.get(id).map(|pod| pod.record.uid.clone()) else {
             return;
@@ -303,83 +410,44 @@ impl Engine {
         }
     }
 
-    pub(crate) fn volumes_overdue(&mut self, now: Time, id: PodId) {
-        let deadline = self
-            .departures
-            .preparing
-            .get(&id)
-            .and_then(|preparation| preparation.deadline);
-        if deadline.is_some_and(|deadline| deadline <= now) {
-            self.preparation_failed(now, id, "binding volumes: context deadline exceeded".to_owned());
-        }
-    }
-
     /// A member's volumes are bound.
     fn prepared(&mut self, now: Time, id: PodId) {
-        let Some(preparation) = self.departures.preparing.remove(&id) else {
-            return;
-        };
-        self.forget_deadline(id, &preparation);
+        self.departures.preparing.remove(&id);
         self.forget_bindings(now, id);
-        let place = self.cluster.pods.get_mut(id).and_then(|pod| pod.place.as_mut());
-        if let Some(bind) = place.and_then(|place| place.bind.as_mut()) {
-            bind.stage = BindStage::Ready;
-        }
-        self.leave_if_ready(now, preparation.departure);
+        self.advance(id, EffectId(0), BindStage::Ready);
+        self.leave_if_enough_are_ready(id);
     }
 
-    /// Sends the binds of a departure once nobody of it prepares any more.
-    fn leave_if_ready(&mut self, now: Time, departure: DepartureId) {
-        if self.departures.preparing.values().any(|p| p.departure == departure) {
-            return;
-        }
-        let members = self.departures.departures.remove(&departure).unwrap_or_default();
-        let Some(first) = members.first() else { return };
-        if self.lacks_quorum(*first) {
-            let message = "binding volumes: members of the pod group were lost meanwhile".to_owned();
-            return self.take_back(now, &members, members[0], message);
-        }
-        let has_no_node = |member: &&PodId| {
-            let pod = self.cluster.pods.get(**member);
-            pod.and_then(|pod| pod.place.as_ref())
-                .is_none_or(|place| place.charged.is_none())
-        };
-        if let Some(culprit) = members.iter().find(has_no_node) {
-            let message = "binding volumes: the node is gone".to_owned();
-            return self.take_back(now, &members, *culprit, message);
-        }
-        members.into_iter().for_each(|member| self.send_bind(member, departure));
+    /// Whether a gang has fewer members with places than it needs.
+    fn lacks_quorum(&self, id: GroupId) -> bool {
+        let Some(group) = self.groups.get(id) else { return false };
+        let quorum = self.groups.quorum(group);
+        quorum.is_some_and(|quorum| group.satisfied_by() < quorum)
     }
 
-    /// Whether the pod's gang has fewer members with places than it needs.
-    fn lacks_quorum(&self, id: PodId) -> bool {
-        let group = self.cluster.pods.get(id).and_then(|pod| pod.group);
-        let Some(group) = group.and_then(|(group, _)| self.groups.get(group)) else {
-            return false;
-        };
-        self.groups
-            .quorum(group)
-            .is_some_and(|quorum| group.satisfied_by() < quorum)
+    /// A pod cannot go where it was to go, for a reason that its bind has nothing to do with. Members of its gang give
+    /// their places back too, unless they are enough without it.
+    pub(crate) fn preparation_failed(&mut self, now: Time, id: PodId, message: String) {
+        let entity = self.entity_of(id);
+        self.place_failed(now, id, Again::Later, message.clone());
+        if let Entity::Group(group) = entity
+            && self.lacks_quorum(group)
+        {
+            self.take_back_unsent(now, group, &message);
+        }
     }
 
-    fn preparation_failed(&mut self, now: Time, id: PodId, message: String) {
-        let Some(preparation) = self.departures.preparing.get(&id) else {
+    /// Gives back the places of all members whose binds have not been handed out.
+    fn take_back_unsent(&mut self, now: Time, group: GroupId, message: &str) {
+        let Some(unsent) = self.departures.unsent.get(&group) else {
             return;
         };
-        let departure = preparation.departure;
-        let members = self.departures.departures.remove(&departure).unwrap_or_default();
-        self.take_back(now, &members, id, message);
-    }
-
-    /// Gives back the places of a whole departure; `culprit` says why.
-    fn take_back(&mut self, now: Time, members: &[PodId], culprit: PodId, message: String) {
-        let others: Vec<PodId> = members.iter().copied().filter(|member| *member != culprit).collect();
-        self.leave_places(now, &others);
-        self.bind_failed(now, culprit, message.clone());
-        self.queue_again(now, &others, "ScheduleAttemptFailure");
-        for member in others {
+        let members: Vec<PodId> = unsent.iter().collect();
+        self.leave_places(now, &members);
+        self.queue_again(now, &members, "ScheduleAttemptFailure");
+        for member in members {
             if self.role_without_node(member) == Role::Pending {
-                self.want(now, member, diagnosis::SCHEDULER_ERROR, message.clone(), true);
+                self.want(now, member, diagnosis::SCHEDULER_ERROR, message.to_owned(), true);
             }
         }
     }
@@ -393,8 +461,6 @@ impl Engine {
             .iter()
             .filter(|(_, pod)| pod.stage().is_some_and(unsent));
         let placed: Vec<PodId> = placed.map(|(id, _)| id).collect();
-        // First of all, or the end of one member's preparation would send the others on their way.
-        self.departures.departures.clear();
         self.leave_places(now, &placed);
         self.queue_again(now, &placed, "ScheduleAttemptFailure");
     }
@@ -417,33 +483,23 @@ impl Engine {
         }
     }
 
-    /// A pod gives its place back: it is in no departure any more.
-    pub(crate) fn end_preparation(&mut self, now: Time, id: PodId) {
+    /// The bind of a pod is over, one way or another: nothing of it is kept.
+    pub(crate) fn end_bind(&mut self, now: Time, id: PodId) {
+        let place = self.cluster.pods.get(id).and_then(|pod| pod.place.as_ref());
+        let Some(bind) = place.and_then(|place| place.bind) else {
+            return;
+        };
+        self.clear_deadline(id);
+        self.forget_unsent(id, bind.stage);
+        if bind.stage == BindStage::Leaving {
+            self.awaited.remove(&bind.effect);
+        }
         if let Some(preparation) = self.departures.preparing.remove(&id) {
-            self.forget_deadline(id, &preparation);
             for effect in preparation.open {
                 self.awaited.remove(&effect);
             }
         }
         self.forget_bindings(now, id);
-        let of = |members: &Vec<PodId>| members.contains(&id);
-        let mut departures = self.departures.departures.iter();
-        let Some(departure) = departures
-            .find(|(_, members)| of(members))
-            .map(|(departure, _)| *departure)
-        else {
-            return;
-        };
-        if let Some(members) = self.departures.departures.get_mut(&departure) {
-            members.retain(|member| *member != id);
-        }
-        self.leave_if_ready(now, departure);
-    }
-
-    fn forget_deadline(&mut self, id: PodId, preparation: &Preparation) {
-        if let Some(deadline) = preparation.deadline {
-            self.timers.remove(&(deadline, Timer::VolumesOverdue(id)));
-        }
     }
 
     fn forget_bindings(&mut self, now: Time, id: PodId) {
@@ -461,40 +517,56 @@ impl Engine {
 impl Engine {
     /// Whether departures, the stages of binds and the reservations of volumes say the same.
     pub(crate) fn check_departures(&self) -> Result<(), String> {
-        let Departures {
-            departures, preparing, ..
-        } = &self.departures;
+        let Departures { preparing, unsent, .. } = &self.departures;
+        let mut counted = 0;
         for (id, pod) in self.cluster.pods.iter() {
-            let stage = pod.place.as_ref().and_then(|place| place.bind).map(|bind| bind.stage);
-            let name = &pod.record.name;
-            let departs = departures.values().filter(|members| members.contains(&id)).count();
-            if departs != usize::from(matches!(stage, Some(BindStage::Preparing | BindStage::Ready))) {
-                return Err(format!("{name} is in {departs} departures, its bind is at {stage:?}"));
-            }
+            let (stage, name) = (pod.stage(), &pod.record.name);
             if preparing.contains_key(&id) != (stage == Some(BindStage::Preparing)) {
                 return Err(format!("{name} prepares otherwise than its bind says: {stage:?}"));
             }
             if self.cluster.table.volumes().bindings_of(&pod.record.uid).is_some() && !preparing.contains_key(&id) {
                 return Err(format!("{name} keeps volumes reserved, but does not prepare"));
             }
+            let Some((group, _)) = pod.group else { continue };
+            let of_group = unsent.get(&group);
+            let expected = match stage {
+                Some(BindStage::Preparing) => of_group.map(|unsent| &unsent.preparing),
+                Some(BindStage::Ready) => of_group.map(|unsent| &unsent.ready),
+                Some(BindStage::Leaving) => of_group.map(|unsent| &unsent.leaving),
+                _ => continue,
+            };
+            if !expected.is_some_and(|members| members.contains(&id)) {
+                return Err(format!("{name} at {stage:?} does not wait with its group"));
+            }
+            counted += 1;
+        }
+        let waiting: usize = unsent.values().map(|unsent| unsent.iter().count()).sum();
+        if waiting != counted || unsent.values().any(Unsent::is_empty) {
+            return Err(format!(
+                "{waiting} members wait with their groups, but {counted} are to"
+            ));
         }
         for (id, preparation) in preparing {
-            let members = departures.get(&preparation.departure);
-            if self.cluster.pods.get(*id).is_none() || members.is_none_or(|members| !members.contains(id)) {
-                return Err(format!("{id:?} prepares for no departure"));
-            }
-            if let Some(effect) = preparation
-                .open
-                .iter()
-                .find(|effect| !self.awaited.contains_key(*effect))
-            {
+            let mut open = preparation.open.iter();
+            if let Some(effect) = open.find(|effect| !self.awaited.contains_key(*effect)) {
                 return Err(format!("{id:?} waits for {effect:?}, which nobody will answer"));
             }
         }
-        let waits = |departure| preparing.values().any(|preparation| preparation.departure == departure);
-        match departures.keys().find(|departure| !waits(**departure)) {
-            Some(departure) => Err(format!("{departure:?} waits for nobody")),
-            None => Ok(()),
+        self.check_barrier()
+    }
+
+    /// Whether the binds that have been put out belong to gangs that are enough, as far as we alone decide that.
+    fn check_barrier(&self) -> Result<(), String> {
+        for (id, unsent) in &self.departures.unsent {
+            let Some(group) = self.groups.get(*id) else {
+                return Err(format!("{id:?} is gone, and members wait in it"));
+            };
+            let enough = group.satisfied_by().saturating_sub(unsent.preparing.len() as u32);
+            let quorum = self.groups.quorum(group);
+            if !unsent.ready.is_empty() && quorum.is_some_and(|quorum| enough >= quorum) {
+                return Err(format!("{} is ready, but waits", group.key));
+            }
         }
+        Ok(())
     }
 }

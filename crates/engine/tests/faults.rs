@@ -75,45 +75,46 @@ fn a_lost_answer_is_read_back_and_found_bound() {
 }
 
 #[test]
-fn a_lost_answer_that_was_no_bind_is_tried_again_after_a_backoff() {
+fn a_lost_answer_that_was_no_bind_is_tried_again_at_once_and_at_last_after_a_backoff() {
     let mut world = World::new(&[node("n1", 1000)]);
     world.pod(pod("a", 1000));
-    let bind = binds(&world.poll()).remove(0);
-    world.done(bind.id, unknown());
-    let read = reads(&world.poll()).remove(0);
-    world.done(read.id, Outcome::PodRead(PodRead::Failed { message: "503".into() }));
-    assert!(world.poll().is_empty());
-    world.now = world.now + Duration::from_secs(1);
-    let read = reads(&world.poll()).remove(0);
-    let found = Box::new(world.pods["a"].clone());
-    world.done(read.id, Outcome::PodRead(PodRead::Found(found)));
-    assert_eq!(world.engine.stats().assumed_pods, 0);
+    for _ in 0..3 {
+        let bind = binds(&world.poll()).remove(0);
+        world.done(bind.id, unknown());
+        let read = reads(&world.poll()).remove(0);
+        world.done(read.id, Outcome::PodRead(PodRead::Failed { message: "503".into() }));
+        assert!(world.poll().is_empty());
+        assert_eq!(world.engine.stats().assumed_pods, 1, "nobody knows where it is");
+        world.now = world.now + Duration::from_secs(1);
+        let read = reads(&world.poll()).remove(0);
+        let found = Box::new(world.pods["a"].clone());
+        world.done(read.id, Outcome::PodRead(PodRead::Found(found)));
+        assert_eq!(world.engine.stats().assumed_pods, 0);
+    }
     world.run();
-    assert_eq!(world.condition("a").unwrap().0, "SchedulerError");
+    let (reason, message) = world.condition("a").unwrap();
+    assert_eq!(reason, "SchedulerError");
+    insta::assert_snapshot!(message, @"the pod could not be bound: connection reset");
     world.advance(Duration::from_secs(1));
     assert_eq!(world.bound()["a"], "n1");
 }
 
 #[test]
-fn a_refused_member_is_tried_again_and_the_gang_ends_whole() {
+fn a_refused_member_is_tried_again_at_once_and_the_gang_ends_whole() {
     let mut world = World::new(&[node("n1", 2000)]);
     world.workload(workload("train", &[("workers", gang(2))]));
     world.pod(member("w0", 1000, "train", "workers", ""));
     world.pod(member("w1", 1000, "train", "workers", ""));
     let mut both = binds(&world.poll());
     assert_eq!(both.len(), 2);
-    let refused = both.pop().unwrap();
-    world.done(
-        refused.id,
-        Outcome::Bind(BindOutcome::Refused {
-            message: "admission says no".into(),
-        }),
-    );
+    world.done(both.pop().unwrap().id, refused());
     world.carry_out(both.pop().unwrap());
-    world.run();
+    assert_eq!(reads(&world.poll()).len(), 1, "even a refusal is looked into");
     assert_eq!(world.bound().len(), 1);
-    world.advance(Duration::from_secs(2));
-    assert_eq!(world.bound().len(), 2);
+    let read = world.engine.stats().in_flight;
+    assert_eq!(read, 1);
+    world.advance(Duration::from_secs(61));
+    assert_eq!(world.bound().len(), 2, "a read that is never answered is asked again");
 }
 
 #[test]

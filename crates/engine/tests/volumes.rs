@@ -300,20 +300,49 @@ fn a_gang_that_loses_the_member_it_waits_for_does_not_go_short() {
 }
 
 #[test]
-fn a_member_that_comes_while_its_gang_waits_for_volumes_waits_with_it() {
+fn a_gang_leaves_as_soon_as_enough_are_ready_and_the_others_follow() {
     let mut world = World::new(&[node("n1", 1000)]);
     world.apply(class("fast", "csi.example.com"));
-    world.workload(workload("train", &[("w", gang(2))]));
+    world.workload(workload("train", &[("w", gang(3))]));
     put_claim(&mut world, claim("a", "fast"));
     world.pod(with_claim(member("a", 100, "train", "w", ""), "a"));
     world.pod(member("b", 100, "train", "w", ""));
+    world.pod(member("c", 100, "train", "w", ""));
     world.run();
+    assert_eq!(binds(&world), 0, "three have places, and two are ready");
     world.pod(member("late", 100, "train", "w", ""));
-    world.advance(Duration::from_secs(30));
-    assert_eq!(binds(&world), 0, "those that it counts on may never come to be bound");
+    world.run();
+    assert_eq!(world.bound().keys().collect::<Vec<_>>(), ["b", "c", "late"]);
+    world.pod(member("later", 100, "train", "w", ""));
+    world.run();
+    assert_eq!(world.bound().len(), 4, "a gang that is whole waits for nobody");
     bind_claim(&mut world, "a", "fast", 30);
     world.run();
-    assert_eq!(world.bound().len(), 3);
+    assert_eq!(world.bound().len(), 5);
+}
+
+#[test]
+fn an_extra_whose_volume_is_never_made_takes_only_itself_back() {
+    let mut world = World::new(&[node("n1", 1000)]);
+    world.apply(class("fast", "csi.example.com"));
+    world.workload(workload("train", &[("w", gang(2))]));
+    for n in ["a", "b"] {
+        put_claim(&mut world, claim(n, "fast"));
+        world.pod(with_claim(member(n, 100, "train", "w", ""), n));
+    }
+    put_claim(&mut world, claim("c", "fast"));
+    world.pod(with_claim(member("c", 100, "train", "w", ""), "c"));
+    world.run();
+    bind_claim(&mut world, "a", "fast", 30);
+    world.run();
+    assert_eq!(binds(&world), 0);
+    bind_claim(&mut world, "b", "fast", 40);
+    world.run();
+    assert_eq!(world.bound().keys().collect::<Vec<_>>(), ["a", "b"]);
+    world.advance(Duration::from_secs(601));
+    assert_eq!(world.bound().len(), 2);
+    assert_eq!(world.condition("c").expect("it is told").0, "SchedulerError");
+    assert!(world.condition("a").is_none());
 }
 
 /// The claim has its node already, and its volume cannot be used there: known at once.

@@ -3,7 +3,8 @@
 #![allow(dead_code, reason = "each test binary uses its own part of it")]
 
 use muster_engine::{
-    BindOutcome, Effect, EffectKind, Engine, Input, Object, ObjectKey, Observation, Outcome, PodState, Settings, Time,
+    BindOutcome, Effect, EffectKind, Engine, Input, Object, ObjectKey, Observation, Outcome, PodRead, PodState,
+    Settings, Time,
 };
 use muster_framework::Text;
 use muster_framework::group::{GroupLink, GroupPolicy};
@@ -273,7 +274,12 @@ impl World {
                     resource_version: claim_version + 1,
                 },
             ),
-            EffectKind::AskExtender { .. } | EffectKind::ReadPod { .. } | EffectKind::Event { .. } => {}
+            EffectKind::ReadPod { pod } => {
+                let found = self.pods.get(&*pod.name).filter(|found| found.uid == pod.uid);
+                let read = found.map_or(PodRead::Gone, |found| PodRead::Found(Box::new(found.clone())));
+                self.done(effect.id, Outcome::PodRead(read));
+            }
+            EffectKind::AskExtender { .. } | EffectKind::Event { .. } => {}
         }
     }
 

@@ -1,0 +1,179 @@
+//! Gangs that run below their `minCount`: some members are bound, and too few have places.
+//!
+//! A replacement has a while to come and find a place (`GangSettings::broken_grace`). Then the group's policy decides about
+//! those that are bound: they stay, or they are evicted, so that the gang starts anew as a whole. Evictions that are refused
+//! (a disruption budget) are tried again, ever more rarely, and end when the gang is whole. Members that succeeded or are
+//! being deleted are left alone.
+
+use crate::deadlines::RETRY_AFTER;
+use crate::effect::{EffectKind, Regarding, Severity};
+use crate::engine::{Awaited, Engine, Timer};
+use crate::groups::{Group, GroupId};
+use crate::outbox::Lane;
+use crate::pods::{Pod, PodId, Role};
+use crate::time::Time;
+use muster_framework::group::WhenBroken;
+use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// The longest rest between two rounds of evictions.
+const LONGEST_REST: Duration = Duration::from_secs(60);
+
+/// A gang that is broken.
+#[derive(Debug)]
+struct Broken {
+    /// When its members are looked at next.
+    due: Time,
+    /// How long they rest after that.
+    rest: Duration,
+    /// The world has been told what becomes of them.
+    told: bool,
+    /// Members whose eviction has not been answered.
+    evicting: BTreeSet<PodId>,
+}
+
+/// The gangs that are broken now.
+#[derive(Debug, Default)]
+pub(crate) struct BrokenGangs(FxHashMap<GroupId, Broken>);
+
+impl Engine {
+    /// A group has changed: is it broken, or whole again?
+    pub(crate) fn look_at_broken(&mut self, now: Time, id: GroupId) {
+        if !self.is_broken(id) {
+            return self.gang_is_whole(id);
+        }
+        if !self.broken.0.contains_key(&id) {
+            self.broken_since(now, id);
+        }
+    }
+
+    /// A group is broken since now.
+    pub(crate) fn broken_since(&mut self, now: Time, id: GroupId) {
+        self.gang_is_whole(id);
+        let due = now + self.gangs.broken_grace;
+        let broken = Broken {
+            due,
+            rest: RETRY_AFTER,
+            told: false,
+            evicting: BTreeSet::new(),
+        };
+        self.broken.0.insert(id, broken);
+        self.timers.insert((due, Timer::BrokenOverdue(id)));
+    }
+
+    /// A group is not broken any more, or it is gone: nothing more is done about it.
+    pub(crate) fn gang_is_whole(&mut self, id: GroupId) {
+        if let Some(broken) = self.broken.0.remove(&id) {
+            self.timers.remove(&(broken.due, Timer::BrokenOverdue(id)));
+        }
+    }
+
+    /// Whether some members are placed, and too few are.
+    pub(crate) fn is_broken(&self, id: GroupId) -> bool {
+        let is_broken = |group: &Group| self.groups.quorum(group).is_some_and(|quorum| group.is_broken(quorum));
+        self.groups.get(id).is_some_and(is_broken)
+    }
+
+    /// The grace is over, or the rest after a round of evictions.
+    pub(crate) fn broken_overdue(&mut self, now: Time, id: GroupId) {
+        let is_synced = self.is_synced();
+        let grace = self.gangs.broken_grace;
+        let Some(broken) = self.broken.0.get_mut(&id) else {
+            return;
+        };
+        // What seems to be missing may just not have been listed.
+        let rest = if is_synced { broken.rest } else { grace };
+        broken.rest = (rest * 2).min(LONGEST_REST);
+        broken.due = now + rest;
+        self.timers.insert((broken.due, Timer::BrokenOverdue(id)));
+        if !is_synced {
+            return;
+        }
+        let told = broken.told;
+        let members = self.bound_members(id);
+        if !members.is_empty() && !told {
+            self.tell_broken(id, &members);
+        }
+        if self.when_broken(id) == WhenBroken::Evict {
+            members.into_iter().for_each(|member| self.evict(id, member));
+        }
+    }
+
+    /// The members that are on nodes and would stay there.
+    fn bound_members(&self, id: GroupId) -> Vec<PodId> {
+        let members = self.groups.get(id).into_iter().flat_map(|group| &group.members);
+        let stays = |pod: &Pod| {
+            let placed = pod.group.is_some_and(|(_, role)| role == Role::Placed);
+            placed && pod.is_bound() && !pod.record.terminating && self.is_ours(pod)
+        };
+        let members = members.filter(|member| self.cluster.pods.get(**member).is_some_and(stays));
+        members.copied().collect()
+    }
+
+    fn evict(&mut self, group: GroupId, id: PodId) {
+        let broken = self.broken.0.get_mut(&group);
+        if !broken.is_some_and(|broken| broken.evicting.insert(id)) {
+            return;
+        }
+        let Some(pod) = self.cluster.pods.get(id).map(Pod::reference) else {
+            return;
+        };
+        let uid = pod.uid.clone();
+        let effect = self.emit(Lane::Questions, EffectKind::Evict { pod });
+        self.awaited.insert(effect, Awaited::Evict(uid));
+    }
+
+    /// An eviction has been answered. Whether it was refused or not shows: who is not being deleted at the next look is
+    /// evicted again.
+    pub(crate) fn eviction_done(&mut self, id: PodId) {
+        let group = self.cluster.pods.get(id).and_then(|pod| pod.group);
+        if let Some(broken) = group.and_then(|(group, _)| self.broken.0.get_mut(&group)) {
+            broken.evicting.remove(&id);
+        }
+    }
+
+    /// Whoever does not lead forgets how long gangs have been broken.
+    pub(crate) fn forget_broken(&mut self) {
+        let all: Vec<GroupId> = self.broken.0.keys().copied().collect();
+        all.into_iter().for_each(|id| self.gang_is_whole(id));
+    }
+
+    fn when_broken(&self, id: GroupId) -> WhenBroken {
+        let said = self.groups.get(id).and_then(|group| self.groups.when_broken(group));
+        said.unwrap_or(self.gangs.when_broken)
+    }
+
+    /// Says what becomes of the members that are bound: once, at the first of them.
+    fn tell_broken(&mut self, id: GroupId, members: &[PodId]) {
+        let Some(group) = self.groups.get(id) else { return };
+        let Some(pod) = members.first().and_then(|first| self.cluster.pods.get(*first)) else {
+            return;
+        };
+        let (have, quorum) = (group.satisfied_by(), self.groups.quorum(group).unwrap_or(0));
+        let (reason, what) = match self.when_broken(id) {
+            WhenBroken::Keep => ("GangBroken", "they stay, and wait for the others"),
+            WhenBroken::Evict => (
+                "GangEvicted",
+                "they are evicted, so that the group starts anew as a whole",
+            ),
+        };
+        let note = format!(
+            "pod group {} has places for {have} of the {quorum} members that it needs; {} are bound: {what}",
+            group.key,
+            members.len()
+        );
+        let event = EffectKind::Event {
+            regarding: Regarding::Pod(pod.reference()),
+            reporting_controller: pod.record.scheduler_name.clone(),
+            severity: Severity::Warning,
+            reason,
+            action: "Scheduling",
+            note: note.into(),
+        };
+        self.emit(Lane::Events, event);
+        if let Some(broken) = self.broken.0.get_mut(&id) {
+            broken.told = true;
+        }
+    }
+}

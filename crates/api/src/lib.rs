@@ -2,6 +2,7 @@
 //!
 //! * [`decode()`] makes the engine's records of objects as the API server writes them;
 //! * [`mod@write`] builds bindings, conditions and events as values that somebody else sends;
+//! * [`lease_request`] and [`decode_lease`] write and read the Lease that leaders are elected by;
 //! * [`paths`] says where the objects are found;
 //! * [`group_names`] says how pod groups are spelled;
 //! * [`codec`] writes inputs of the engine down, and reads them again;
@@ -15,8 +16,10 @@ pub mod codec;
 mod decode;
 pub mod group_names;
 pub mod http_status;
+mod lease;
 pub mod paths;
 pub mod write;
 
 pub use decode::{DecodeError, decode, decode_for, object_key};
 pub use http_status::{StatusMessage, status_message};
+pub use lease::{LeaseName, decode_lease, lease_request};

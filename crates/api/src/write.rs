@@ -45,9 +45,9 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
-const JSON: &str = "application/json";
+pub(crate) const JSON: &str = "application/json";
 const STRATEGIC_MERGE_PATCH: &str = "application/strategic-merge-patch+json";
-const MERGE_PATCH: &str = "application/merge-patch+json";
+pub(crate) const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// On a volume: whoever bound it was a machine. Its value does not matter; upstream writes this one.
 const BOUND_BY_CONTROLLER: (&str, &str) = ("pv.kubernetes.io/bound-by-controller", "yes");
@@ -554,7 +554,7 @@ struct ObjectReference<'a> {
     uid: Option<&'a str>,
 }
 
-fn body_of(value: &impl Serialize) -> Vec<u8> {
+pub(crate) fn body_of(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("structs of strings and numbers always serialize")
 }
 
@@ -568,7 +568,7 @@ fn pod_path(pod: &PodRef) -> String {
 
 /// A name as a segment of a path. Names that the API server has let in pass unchanged; whatever else a name may hold
 /// cannot lead to another path.
-fn segment(name: &str) -> String {
+pub(crate) fn segment(name: &str) -> String {
     let mut segment = String::with_capacity(name.len());
     for byte in name.bytes() {
         let plain = byte.is_ascii_alphanumeric()

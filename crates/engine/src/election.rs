@@ -116,7 +116,10 @@ impl Timing {
 
     /// What the lease states, in whole seconds. Rounded up: others had better wait too long.
     fn lease_seconds(&self) -> u32 {
-        u32::try_from(self.lease_duration.as_micros().div_ceil(1_000_000)).unwrap_or(u32::MAX)
+        // The API has an int32 for it.
+        let longest = i32::MAX.unsigned_abs();
+        u32::try_from(self.lease_duration.as_micros().div_ceil(1_000_000))
+            .map_or(longest, |seconds| seconds.min(longest))
     }
 }
 

@@ -7,14 +7,18 @@ use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use std::path::{Path, PathBuf};
 
-/// Whom is spoken with. Two clients of the API server with connections of their own: hundreds of binds must not keep a
-/// watch from being opened, or the reverse.
+/// Whom is spoken with. Clients of the API server with connections of their own: hundreds of binds must not keep a
+/// watch from being opened or a lease from being renewed, or the reverse.
 #[derive(Clone)]
 pub struct Clients {
     /// For lists and watches.
     pub watches: Client,
     /// For everything that the engine asks for.
     pub writes: Client,
+    /// For the lease.
+    pub lease: Client,
+    /// The namespace of the pod that this runs in, if it runs in one.
+    pub own_namespace: Option<String>,
     /// For the extenders: none, until somebody puts them here.
     pub extenders: Extenders,
 }
@@ -63,6 +67,8 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, ConnectError>
     Ok(Clients {
         watches: client(&config)?,
         writes: client(&config)?,
+        lease: client(&config)?,
+        own_namespace: kubeconfig.is_none().then_some(config.default_namespace),
         extenders: Extenders::default(),
     })
 }

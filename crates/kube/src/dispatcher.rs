@@ -8,6 +8,7 @@ use crate::answer;
 use crate::events::{self, Event, EventQueue, EventSettings, EventWorkers};
 use crate::exchange::{Answer, Lost, exchange};
 use crate::extender::{Extenders, without_managed_fields};
+use crate::fence::Fence;
 use crate::observer::Observer;
 use crate::rate_limit::{Rate, RateLimit};
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use kube::Client;
 use kube::client::Body;
 use muster_api::write::{self, AsSeen, Method};
 use muster_engine::{
-    Effect, EffectId, EffectKind, ExtenderAnswer, ExtenderVerb, GroupRef, Input, Outcome, PodRead, PodRef,
+    BindOutcome, Effect, EffectId, EffectKind, ExtenderAnswer, ExtenderVerb, GroupRef, Input, Outcome, PodRead, PodRef,
 };
 use muster_framework::Text;
 use muster_framework::group::GroupStatus;
@@ -29,12 +30,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// The wait after a 429 that does not say how long.
 const UNSTATED_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The shortest wait after a 429, whatever it says.
 const MIN_RETRY_AFTER: Duration = Duration::from_millis(100);
+/// What becomes of a write when this process does not lead any more.
+const NOT_SENT: &str = "not sent: this process does not lead any more";
 /// How long the pod of a question may be read: less than the engine's patience beyond an extender's own time-out.
 const POD_READ_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -98,6 +101,8 @@ struct Desk {
     inputs: mpsc::Sender<Input>,
     observer: Arc<dyn Observer>,
     limit: Option<RateLimit>,
+    /// Whether a write may leave, and how long it may take.
+    fence: Fence,
     request_timeout: Duration,
     /// By whose rules a pod that is read back is read.
     minor: KubeMinor,
@@ -151,6 +156,7 @@ impl Dispatcher {
         observer: Arc<dyn Observer>,
         settings: DispatcherSettings,
         minor: KubeMinor,
+        fence: Fence,
     ) -> (Dispatcher, EventWorkers) {
         let event_settings = EventSettings {
             queue: settings.events_waiting,
@@ -158,6 +164,7 @@ impl Dispatcher {
             timeout: settings.event_timeout,
             reporting_instance: settings.reporting_instance,
             limit: settings.rate.and_then(RateLimit::new),
+            fence: fence.clone(),
         };
         let (events, workers) = events::start(&runtime, client.clone(), Arc::clone(&observer), event_settings);
         let writes_at_once = settings.status_writes_in_flight.max(1);
@@ -167,6 +174,7 @@ impl Dispatcher {
             inputs,
             observer,
             limit: settings.rate.and_then(RateLimit::new),
+            fence,
             request_timeout: settings.request_timeout,
             minor,
             status_writes_at_once: Semaphore::new(writes_at_once),
@@ -345,11 +353,29 @@ impl Desk {
     /// pod after all, the second bind would be refused, and the pod read.
     async fn bind(&self, pod: &PodRef, node: &str, by: Option<u32>) -> Outcome {
         if let Some(extender) = by
-            && let Some(outcome) = self.extenders.bind(extender, pod, node).await
+            && let Some(outcome) = self.bind_by(extender, pod, node).await
         {
             return Outcome::Bind(outcome);
         }
         Outcome::Bind(answer::of_bind(pod, self.ask(&write::bind(pod, node)).await))
+    }
+
+    /// Has an extender bind a pod. None: it could not, and it may be done without.
+    async fn bind_by(&self, extender: u32, pod: &PodRef, node: &str) -> Option<BindOutcome> {
+        let unknown = |message: String| {
+            Some(BindOutcome::Unknown {
+                message: message.into(),
+            })
+        };
+        let Some(longest) = self.fence.write_timeout() else {
+            return unknown(NOT_SENT.to_owned());
+        };
+        let outcome = timeout(longest, self.extenders.bind(extender, pod, node)).await;
+        let outcome = outcome.unwrap_or_else(|_| unknown(format!("no answer within {}s", longest.as_secs_f32())));
+        if matches!(outcome, Some(BindOutcome::Unknown { .. })) {
+            self.fence.unanswered();
+        }
+        outcome
     }
 
     async fn question(&self, extender: u32, verb: ExtenderVerb, pod: &PodRef, nodes: &[Text]) -> Outcome {
@@ -406,7 +432,8 @@ impl Desk {
     }
 
     /// Sends a request; sends it again while the server says that it is too busy and there is time left. Nothing else
-    /// is sent again: after a 429 alone it is certain that nothing was done.
+    /// is sent again: after a 429 alone it is certain that nothing was done. A write is not sent, not even again, when this
+    /// process does not lead any more; and the server, too, is told how long it may take.
     async fn ask(&self, request: &write::Request) -> Result<Answer, Lost> {
         self.ask_within(request, self.request_timeout).await
     }
@@ -440,13 +467,24 @@ impl Desk {
         }
     }
 
+    /// Sends a request once.
     async fn send(&self, request: &write::Request, within: Duration) -> Result<Answer, Lost> {
-        exchange(&self.client, &*self.observer, http_request(request), within).await
+        if request.method == Method::Get {
+            return exchange(&self.client, &*self.observer, http_request(request, within), within).await;
+        }
+        let longest = self.fence.write_timeout().ok_or_else(|| Lost(NOT_SENT.to_owned()))?;
+        let within = within.min(longest);
+        let answer = exchange(&self.client, &*self.observer, http_request(request, within), within).await;
+        if answer.is_err() {
+            self.fence.unanswered();
+        }
+        answer
     }
 }
 
-/// A request as the HTTP client takes it.
-pub(crate) fn http_request(request: &write::Request) -> Request<Body> {
+/// A request as the HTTP client takes it. A write that the server has not carried out within the time is not to be
+/// carried out at all. Source: `WithRequestDeadline` of `k8s.io/apiserver`.
+pub(crate) fn http_request(request: &write::Request, within: Duration) -> Request<Body> {
     let mut http = Request::new(Body::from(request.body.clone()));
     *http.method_mut() = match request.method {
         Method::Get => http::Method::GET,
@@ -454,7 +492,12 @@ pub(crate) fn http_request(request: &write::Request) -> Request<Body> {
         Method::Patch => http::Method::PATCH,
     };
     // Paths are built from escaped names; were one ill-formed, the server would say so.
-    *http.uri_mut() = request.path.parse().unwrap_or_default();
+    let uri = match request.method {
+        Method::Get => request.path.parse(),
+        // Zero would be no limit.
+        Method::Post | Method::Patch => format!("{}?timeout={}ms", request.path, within.as_millis().max(1)).parse(),
+    };
+    *http.uri_mut() = uri.unwrap_or_default();
     let headers = http.headers_mut();
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
     if !request.content_type.is_empty() {

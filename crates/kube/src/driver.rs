@@ -10,6 +10,7 @@
 
 use crate::dispatcher::Dispatcher;
 use crate::health::Health;
+use crate::lease::Leadership;
 use crate::observer::Observer;
 use crate::recording::Recording;
 use muster_engine::{Engine, Input, Observation, Time};
@@ -57,6 +58,8 @@ pub(crate) enum Ended {
     GraceUsedUp,
     /// An effect will never be answered: only a new start gets the state right again.
     EffectLost,
+    /// The lease is lost, and all that was under way is answered or has had its time.
+    LeaseLost,
 }
 
 /// The loop and what it needs.
@@ -72,6 +75,22 @@ pub(crate) struct Driver {
     pub(crate) stop: watch::Receiver<bool>,
     pub(crate) grace: Duration,
     pub(crate) clock: Clock,
+    pub(crate) leadership: Leadership,
+    /// What the engine knows of it.
+    pub(crate) leads: Leads,
+}
+
+/// What the engine has been told of its leadership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leads {
+    /// That it leads since it was made.
+    Always,
+    /// Nothing: it waits to be told.
+    NotYet,
+    /// That it leads.
+    Yes,
+    /// That it does not lead any more; since when.
+    NoMore(Instant),
 }
 
 /// Monotonic time as the engine counts it.
@@ -123,6 +142,11 @@ impl Driver {
             if self.dispatcher.has_lost_one() {
                 return Ended::EffectLost;
             }
+            if let Leads::NoMore(since) = self.leads
+                && (idle || since.elapsed() >= self.leadership.fence.longest_write())
+            {
+                return Ended::LeaseLost;
+            }
             if let Some(stop_by) = stop_by {
                 if idle && turn.inputs < INPUTS_PER_TURN && turn.effects == 0 && turn.work == Work::Done {
                     return Ended::InOrder;
@@ -137,12 +161,38 @@ impl Driver {
 
     fn turn(&mut self) -> Turn {
         let inputs = self.fold();
+        self.follow_leadership();
         let (work, effects) = self.work();
         if self.engine.is_synced() {
             self.health.set_engine_synced();
+            self.leadership
+                .ready
+                .send_if_modified(|ready| !std::mem::replace(ready, true));
         }
         self.observer.stats(&self.engine.stats());
         Turn { inputs, effects, work }
+    }
+
+    /// Tells the engine when this process begins to lead, and when it does so no more. The clock says the latter, whether
+    /// or not the candidate for the lease has come to know it.
+    fn follow_leadership(&mut self) {
+        let stands = self.leadership.fence.stands();
+        match self.leads {
+            // Whoever is about to end takes nothing over.
+            Leads::NotYet if stands && !*self.stop.borrow() => {
+                self.leads = Leads::Yes;
+                self.tell(Input::Leadership { leads: true });
+                // Only now: a list counts if it begins after the engine leads.
+                self.leadership.relist.send_modify(|times| *times += 1);
+            }
+            Leads::Yes if !stands => {
+                self.leads = Leads::NoMore(Instant::now());
+                self.health.set_stopping();
+                tracing::error!("leader election lost: nothing more is bound, and this process ends");
+                self.tell(Input::Leadership { leads: false });
+            }
+            _ => {}
+        }
     }
 
     /// Tells the engine what has arrived.
@@ -174,6 +224,10 @@ impl Driver {
         // A decision may take several polls: it is measured from the first one.
         let mut deciding = Duration::ZERO;
         while self.dispatcher.has_room() {
+            if !self.leadership.fence.stands() && self.leads == Leads::Yes {
+                // The next turn tells the engine.
+                return (Work::More, effects);
+            }
             let poll = Instant::now();
             let effect = self.engine.poll(self.clock.now());
             deciding += poll.elapsed();
@@ -215,12 +269,14 @@ impl Driver {
             recording.pause();
         }
         let (inputs, dispatcher, stop) = (&mut self.inputs, &self.dispatcher, &mut self.stop);
+        let leadership = &mut self.leadership;
         let stopping = *stop.borrow();
         let next = self.runtime.block_on(async {
             tokio::select! {
                 // Whoever could still send has gone only when everything ends: then time alone wakes.
                 Some(input) = inputs.recv() => Some(input),
                 () = dispatcher.freed() => None,
+                () = leadership.changed() => None,
                 Ok(()) = stop.changed(), if !stopping => None,
                 () = tokio::time::sleep(longest) => None,
             }

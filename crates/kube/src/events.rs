@@ -4,6 +4,7 @@
 //! waits for also stands in its condition, which is written again until it stands.
 
 use crate::exchange::exchange;
+use crate::fence::Fence;
 use crate::observer::{Notice, Observer};
 use crate::rate_limit::RateLimit;
 use jiff::Timestamp;
@@ -44,6 +45,7 @@ struct Desk {
     client: Client,
     observer: Arc<dyn Observer>,
     limit: Option<RateLimit>,
+    fence: Fence,
     timeout: Duration,
     reporting_instance: String,
     /// Makes names unique: begins at the time of the start, so that two runs do not meet.
@@ -58,6 +60,7 @@ pub(crate) struct EventSettings {
     pub(crate) timeout: Duration,
     pub(crate) reporting_instance: String,
     pub(crate) limit: Option<RateLimit>,
+    pub(crate) fence: Fence,
 }
 
 /// Starts the workers.
@@ -74,6 +77,7 @@ pub(crate) fn start(
         client,
         observer: Arc::clone(&observer),
         limit: settings.limit,
+        fence: settings.fence,
         timeout: settings.timeout,
         reporting_instance: settings.reporting_instance,
         serial: AtomicU64::new(begun),
@@ -125,6 +129,11 @@ impl Desk {
         if let Some(limit) = &self.limit {
             limit.take().await;
         }
+        let Some(longest) = self.fence.write_timeout() else {
+            self.observer.notice(Notice::EventNotTaken);
+            return;
+        };
+        let within = self.timeout.min(longest);
         let suffix = format!("{:x}", self.serial.fetch_add(1, Ordering::Relaxed));
         let text = EventText {
             reporting_controller: &event.reporting_controller,
@@ -134,8 +143,8 @@ impl Desk {
             note: &event.note,
         };
         let request = write::event(&event.regarding, text, &self.reporting_instance, &suffix, at);
-        let request = crate::dispatcher::http_request(&request);
-        let problem = match exchange(&self.client, &*self.observer, request, self.timeout).await {
+        let request = crate::dispatcher::http_request(&request, within);
+        let problem = match exchange(&self.client, &*self.observer, request, within).await {
             Ok(answer) if answer.status.is_success() => return,
             Ok(answer) => crate::answer::said(&answer).to_string(),
             Err(lost) => lost.to_string(),

@@ -1,10 +1,10 @@
-//! What probes ask: does the engine's thread still turn, and is everything listed.
+//! What probes ask: does the engine's thread still turn, is everything listed, is the lease renewed.
 
 use muster_framework::record::Kind;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Written by the driver and the informers, read by anybody.
+/// Written by the driver, the informers and the candidate for the lease, read by anybody.
 #[derive(Debug)]
 pub struct Health {
     started: Instant,
@@ -14,6 +14,8 @@ pub struct Health {
     listed: [AtomicBool; Kind::ALL.len()],
     engine_synced: AtomicBool,
     stopping: AtomicBool,
+    /// Milliseconds from the start to when our lease ends, or ended; [`u64::MAX`] if there was none.
+    lease_expires_ms: AtomicU64,
 }
 
 impl Default for Health {
@@ -25,6 +27,7 @@ impl Default for Health {
             listed: Default::default(),
             engine_synced: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            lease_expires_ms: AtomicU64::new(u64::MAX),
         }
     }
 }
@@ -52,9 +55,19 @@ impl Health {
         self.stopping.load(Ordering::Relaxed)
     }
 
+    /// How long ago our lease ended; zero while it lasts, and for a process that has never led.
+    pub fn lease_expired_ago(&self) -> Duration {
+        let expires = Duration::from_millis(self.lease_expires_ms.load(Ordering::Relaxed));
+        self.started.elapsed().saturating_sub(expires)
+    }
+
     pub(crate) fn tick(&self) {
-        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last_tick_ms.store(elapsed, Ordering::Relaxed);
+        self.last_tick_ms.store(self.millis(Duration::ZERO), Ordering::Relaxed);
+    }
+
+    /// Our lease lasts so long from now on, unless it is renewed.
+    pub(crate) fn set_lease_expiry(&self, after: Duration) {
+        self.lease_expires_ms.store(self.millis(after), Ordering::Relaxed);
     }
 
     pub(crate) fn set_listed(&self, kind: Kind) {
@@ -71,6 +84,11 @@ impl Health {
 
     pub(crate) fn set_stopping(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Milliseconds from the start to so long from now.
+    fn millis(&self, from_now: Duration) -> u64 {
+        u64::try_from((self.started.elapsed() + from_now).as_millis()).unwrap_or(u64::MAX)
     }
 
     fn slot(&self, kind: Kind) -> Option<&AtomicBool> {

@@ -8,6 +8,7 @@ use crate::backoff::Backoff;
 use crate::error_text::error_text;
 use crate::exchange::{Answer, Lost, exchange, head};
 use crate::health::Health;
+use crate::lease::is_listed_by_new_leaders;
 use crate::observer::{Notice, Observer};
 use crate::standing_complaint::StandingComplaint;
 use crate::whole_nodes::WholeNodes;
@@ -27,7 +28,7 @@ use std::fmt::Write as _;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 /// A watch that lasted this long was a good one, even if it said nothing.
@@ -79,6 +80,9 @@ pub(crate) struct Surroundings {
     pub(crate) minor: KubeMinor,
     /// Where nodes are kept as they are, if somebody needs that.
     pub(crate) whole_nodes: Option<Arc<WholeNodes>>,
+    /// Changes when this process has begun to lead: what a list begun before says may be older than what the last leader
+    /// has written.
+    pub(crate) relist: watch::Receiver<u64>,
 }
 
 /// Follows one kind.
@@ -171,9 +175,19 @@ impl<E: Encoding> Informer<E> {
 
     /// Follows the kind until nobody listens.
     pub(crate) async fn run(mut self) {
+        let mut relist = self.around.relist.clone();
         let mut step = self.first_step();
         loop {
-            step = match self.step(step).await {
+            let next = tokio::select! {
+                biased;
+                // Whatever it is at, it drops: the new list tells all that the rest would have told.
+                Ok(()) = relist.changed(), if is_listed_by_new_leaders(self.kind) => {
+                    self.told_not_served = false;
+                    Some(self.first_step())
+                }
+                next = self.step(step) => next,
+            };
+            step = match next {
                 Some(next) => next,
                 None => return,
             }

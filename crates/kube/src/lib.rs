@@ -11,6 +11,7 @@
 //! ```
 //!
 //! * [`connect()`] makes the clients, [`start()`] everything else.
+//! * `lease` takes part in the election of a leader; `fence` says whether a write may leave.
 //! * `wire` splits lists and watches into objects, one at a time: no whole object is ever kept.
 //! * `answer` says what an answer of the server means; all such knowledge is there.
 //! * `extender` speaks with extenders; `whole_nodes` is there only for those that want whole objects.
@@ -27,8 +28,10 @@ mod error_text;
 mod events;
 mod exchange;
 mod extender;
+mod fence;
 mod health;
 mod informer;
+mod lease;
 mod observer;
 mod rate_limit;
 mod recording;
@@ -46,6 +49,7 @@ pub use driver::DriverSettings;
 pub use extender::{ExtenderError, Extenders};
 pub use health::Health;
 pub use informer::InformerSettings;
+pub use lease::LeaseSettings;
 pub use observer::{Notice, Observer};
 pub use rate_limit::Rate;
 pub use recording::{RecordError, Recording};

@@ -32,6 +32,12 @@ pub enum Notice {
     EventWithoutRoom,
     /// An event was dropped because the server did not take it.
     EventNotTaken,
+    /// This process leads from now on, or does not lead any more.
+    Leads(bool),
+    /// It leads, and may write for so long unless the lease is renewed.
+    LeaseMargin(Duration),
+    /// The lease had to be read before it could be renewed.
+    LeaseSlowPath,
     /// A request was answered, or not.
     Request {
         /// The HTTP method.

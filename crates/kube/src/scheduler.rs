@@ -2,14 +2,16 @@
 
 use crate::connect::Clients;
 use crate::dispatcher::{Dispatcher, DispatcherSettings};
-use crate::driver::{Clock, Driver, DriverSettings, Ended};
+use crate::driver::{Clock, Driver, DriverSettings, Ended, Leads};
 use crate::events::EventWorkers;
 use crate::health::Health;
 use crate::informer::{Informer, InformerSettings, Surroundings};
+use crate::lease::{self, Campaign, Leadership, LeaseSettings};
 use crate::observer::Observer;
 use crate::recording::Recording;
 use crate::wire::Json;
 use muster_engine::Engine;
+use muster_engine::election::Loss;
 use muster_framework::record::Kind;
 use muster_framework::rules::KubeMinor;
 use std::sync::Arc;
@@ -29,6 +31,9 @@ pub struct Settings {
     pub driver: DriverSettings,
     /// By the rules of which Kubernetes minor objects are read: that of the server.
     pub minor: KubeMinor,
+    /// The lease that this process must hold to do anything; none: it leads always. The engine must have been made to
+    /// match ([`leads`](muster_engine::Settings::leads)).
+    pub lease: Option<LeaseSettings>,
 }
 
 /// Why a scheduler ended although nobody asked it to. A new process is the way on: it takes the state from the API.
@@ -46,6 +51,21 @@ pub enum RunError {
     /// The code that carried out an effect has panicked.
     #[error("the outcome of an effect is lost; this is a bug in Muster")]
     EffectLost,
+    /// The candidate for the lease is gone: it has panicked.
+    #[error("the candidate for the lease has failed; this is a bug in Muster")]
+    Candidate,
+    /// Another process may lead by now.
+    #[error("leader election lost: {}", why_lost(.0))]
+    LeaseLost(Loss),
+}
+
+fn why_lost(loss: &Loss) -> String {
+    match loss {
+        Loss::NotRenewed => "the lease could not be renewed in time".to_owned(),
+        Loss::HeldBy(holder) if holder.is_empty() => "the lease was taken from us; nobody holds it".to_owned(),
+        Loss::HeldBy(holder) => format!("{holder} holds the lease"),
+        Loss::Gone => "the lease was deleted".to_owned(),
+    }
 }
 
 /// A scheduler at work. Dropping it does not end it in order; [`Running::stop`] does.
@@ -55,6 +75,8 @@ pub struct Running {
     informers: JoinSet<()>,
     event_workers: EventWorkers,
     event_grace: Duration,
+    /// None where nothing is elected, and when the lease has been given back.
+    campaign: Option<Campaign>,
 }
 
 /// Starts everything; `health` is kept up to date. Must be called within a multi-threaded tokio runtime, which the network parts use.
@@ -68,6 +90,7 @@ pub fn start(
 ) -> Result<Running, RunError> {
     let runtime = Handle::current();
     let (inputs_sender, inputs) = mpsc::channel(settings.driver.inputs_waiting.max(1));
+    let relist = watch::Sender::new(0);
     let around = Surroundings {
         client: clients.watches,
         inputs: inputs_sender.clone(),
@@ -76,11 +99,25 @@ pub fn start(
         settings: settings.informers,
         minor: settings.minor,
         whole_nodes: clients.extenders.whole_nodes().cloned(),
+        relist: relist.subscribe(),
     };
     let mut informers = JoinSet::new();
     for kind in Kind::ALL {
         informers.spawn(Informer::<Json>::new(kind, around.clone()).run());
     }
+    let leads = if settings.lease.is_some() {
+        Leads::NotYet
+    } else {
+        Leads::Always
+    };
+    let (leadership, campaign) = match settings.lease {
+        None => (Leadership::always(relist), None),
+        Some(lease) => {
+            let (leadership, campaign) =
+                lease::start(clients.lease, lease, Arc::clone(&observer), Arc::clone(health), relist);
+            (leadership, Some(campaign))
+        }
+    };
     let (dispatcher, event_workers) = Dispatcher::start(
         runtime.clone(),
         (clients.writes, clients.extenders),
@@ -88,6 +125,7 @@ pub fn start(
         Arc::clone(&observer),
         settings.dispatcher,
         settings.minor,
+        leadership.fence.clone(),
     );
     let (stop, stop_seen) = watch::channel(false);
     let driver = Driver {
@@ -101,6 +139,8 @@ pub fn start(
         stop: stop_seen,
         grace: settings.driver.grace,
         clock: Clock::start(),
+        leadership,
+        leads,
     };
     let (tell_end, ended) = oneshot::channel();
     std::thread::Builder::new()
@@ -114,6 +154,7 @@ pub fn start(
         informers,
         event_workers,
         event_grace: settings.driver.event_grace,
+        campaign,
     })
 }
 
@@ -123,32 +164,55 @@ impl Running {
         self.stop.send_replace(true);
     }
 
-    /// Waits for the end, and writes the events that still wait. Until it is called again it may be dropped and lose
-    /// nothing.
+    /// Waits for the end, writes the events that still wait, and gives the lease back if nothing is under way any more.
+    /// Until it is called again it may be dropped and lose nothing.
     pub async fn ended(&mut self) -> Result<(), RunError> {
         let ended = tokio::select! {
             ended = &mut self.ended => ended.map_err(|_| RunError::Engine)?,
             // They go on for as long as the driver listens; only a panic ends one before.
-            Some(_) = self.informers.join_next() => self.informer_ended().await?,
+            Some(_) = self.informers.join_next() => self.part_ended(RunError::Informer).await?,
+            () = candidate_failed(&mut self.campaign) => self.part_ended(RunError::Candidate).await?,
         };
         self.informers.abort_all();
         match ended {
             Ended::EffectLost => return Err(RunError::EffectLost),
-            Ended::GraceUsedUp => tracing::warn!("the end came before everything decided was carried out"),
+            Ended::LeaseLost => {
+                let loss = self.campaign.as_ref().map_or(Loss::NotRenewed, Campaign::loss);
+                return Err(RunError::LeaseLost(loss));
+            }
+            Ended::GraceUsedUp => {
+                tracing::warn!("the end came before everything decided was carried out");
+                // What is under way is under way in its name: it is left to expire.
+                self.campaign = None;
+            }
             Ended::InOrder => {}
         }
         self.event_workers.finish(self.event_grace).await;
+        if let Some(campaign) = self.campaign.take() {
+            campaign.release().await;
+        }
         Ok(())
     }
 
-    /// An informer is gone: because the driver is, or because of a bug.
-    async fn informer_ended(&mut self) -> Result<Ended, RunError> {
+    /// A part is gone: because the driver is, or because of a bug.
+    async fn part_ended(&mut self, bug: RunError) -> Result<Ended, RunError> {
         let soon = Duration::from_secs(1);
         match tokio::time::timeout(soon, &mut self.ended).await {
             Ok(ended) => ended.map_err(|_| RunError::Engine),
-            Err(_) => Err(RunError::Informer),
+            Err(_) => Err(bug),
         }
     }
+}
+
+/// Waits until the candidate has failed; for ever where there is none, or where it has ended because the lease is lost: then
+/// the driver comes to its end.
+async fn candidate_failed(campaign: &mut Option<Campaign>) {
+    if let Some(campaign) = campaign
+        && campaign.failed().await
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 #[cfg(test)]

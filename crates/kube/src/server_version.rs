@@ -144,6 +144,8 @@ mod tests {
         let clients = Clients {
             watches: server.client.clone(),
             writes: server.client.clone(),
+            lease: server.client.clone(),
+            own_namespace: None,
             extenders: Extenders::default(),
         };
         let minor = server_minor(&clients, &Notes::default(), &Health::default()).await;
@@ -157,6 +159,8 @@ mod tests {
         let clients = Clients {
             watches: server.client.clone(),
             writes: server.client.clone(),
+            lease: server.client.clone(),
+            own_namespace: None,
             extenders: Extenders::default(),
         };
         let minor = server_minor(&clients, &Notes::default(), &Health::default()).await;

@@ -23,6 +23,15 @@ async fn setup_with(
     settings: DispatcherSettings,
     script: impl FnMut(&Asked) -> Reply + Send + 'static,
 ) -> Setup {
+    setup_behind(Fence::none(), extenders, settings, script).await
+}
+
+async fn setup_behind(
+    fence: Fence,
+    extenders: Extenders,
+    settings: DispatcherSettings,
+    script: impl FnMut(&Asked) -> Reply + Send + 'static,
+) -> Setup {
     let server = FakeServer::start(script).await;
     let (sender, inputs) = mpsc::channel(64);
     let notes = Arc::new(Notes::default());
@@ -34,6 +43,7 @@ async fn setup_with(
         observer,
         settings,
         KubeMinor::default(),
+        fence,
     );
     Setup {
         server,
@@ -545,4 +555,76 @@ async fn an_eviction_is_asked_for_once_with_the_uid() {
         ("POST", "/api/v1/namespaces/shop/pods/a/eviction")
     );
     assert!(asked[0].body.contains("uid-a"), "{}", asked[0].body);
+}
+
+/// A fence that falls after so many milliseconds; a write may take 900 ms.
+fn fence(ms: u64) -> Fence {
+    let second = Duration::from_secs(1);
+    let timing = muster_engine::election::Timing::new(second * 2, second, second / 10).unwrap();
+    let fence = Fence::of(&timing);
+    fence.set(Some(Instant::now() + Duration::from_millis(ms)));
+    fence
+}
+
+#[tokio::test]
+async fn the_server_is_told_how_long_a_write_may_take() {
+    let mut setup = setup_behind(
+        fence(5_000),
+        Extenders::default(),
+        DispatcherSettings::default(),
+        |_| created(),
+    )
+    .await;
+    setup.dispatcher.carry_out(bind(1, "a"));
+    assert_eq!(next_words(&mut setup.inputs, 1).await, ["effect 1: Bound"]);
+    assert_eq!(setup.server.asked()[0].query, "timeout=900ms");
+    // Where nothing is elected, as long as we wait ourselves.
+    let mut setup = self::setup(short(), |_| created()).await;
+    setup.dispatcher.carry_out(bind(1, "a"));
+    next_words(&mut setup.inputs, 1).await;
+    assert!(
+        setup.server.asked()[0].query.starts_with("timeout="),
+        "{:?}",
+        setup.server.asked()[0].query
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_written_when_the_fence_has_fallen() {
+    let mut setup = setup_behind(fence(0), Extenders::default(), short(), |_| created()).await;
+    setup.dispatcher.carry_out(bind(1, "a"));
+    setup.dispatcher.carry_out(condition(2, "a"));
+    setup.dispatcher.carry_out(event(3, "a"));
+    let mut told = next_words(&mut setup.inputs, 2).await;
+    told.sort();
+    assert_eq!(
+        told,
+        [
+            format!("effect 1: Unknown {{ message: {NOT_SENT:?} }}"),
+            format!("effect 2: WriteFailed {{ message: {NOT_SENT:?} }}"),
+        ]
+    );
+    drop(setup.dispatcher);
+    setup.workers.finish(PATIENCE).await;
+    assert_eq!(setup.notes.count(Notice::EventNotTaken), 1);
+    assert!(setup.server.asked().is_empty(), "{:?}", setup.server.asked());
+}
+
+#[tokio::test]
+async fn a_write_that_was_put_off_is_not_sent_again_when_the_fence_has_fallen() {
+    let settings = DispatcherSettings::default();
+    let mut setup = setup_behind(fence(300), Extenders::default(), settings, |_| Reply::Busy("1")).await;
+    setup.dispatcher.carry_out(bind(1, "a"));
+    let told = next_words(&mut setup.inputs, 1).await.remove(0);
+    assert!(told.contains(NOT_SENT), "{told}");
+    assert_eq!(setup.server.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_write_without_an_answer_is_remembered() {
+    let fence = fence(60_000);
+    let mut setup = setup_behind(fence.clone(), Extenders::default(), short(), |_| Reply::Silence).await;
+    setup.dispatcher.carry_out(bind(1, "a"));
+    next_words(&mut setup.inputs, 1).await;
+    assert!(!fence.all_settled());
 }

@@ -11,6 +11,7 @@ struct Followed {
     inputs: mpsc::Receiver<Input>,
     notes: Arc<Notes>,
     health: Arc<Health>,
+    relist: watch::Sender<u64>,
 }
 
 impl Followed {
@@ -34,6 +35,7 @@ async fn follow(kind: Kind, script: impl FnMut(&Asked) -> Reply + Send + 'static
     let server = FakeServer::start(script).await;
     let (sender, inputs) = mpsc::channel(64);
     let (notes, health) = (Arc::new(Notes::default()), Arc::new(Health::default()));
+    let relist = watch::Sender::new(0);
     let around = Surroundings {
         client: server.client.clone(),
         inputs: sender,
@@ -47,6 +49,7 @@ async fn follow(kind: Kind, script: impl FnMut(&Asked) -> Reply + Send + 'static
         },
         minor: KubeMinor::default(),
         whole_nodes: None,
+        relist: relist.subscribe(),
     };
     tokio::spawn(Informer::<Json>::new(kind, around).run());
     Followed {
@@ -54,6 +57,7 @@ async fn follow(kind: Kind, script: impl FnMut(&Asked) -> Reply + Send + 'static
         inputs,
         notes,
         health,
+        relist,
     }
 }
 
@@ -214,6 +218,7 @@ async fn a_silent_watch_is_taken_for_dead() {
         },
         minor: KubeMinor::default(),
         whole_nodes: None,
+        relist: watch::Sender::new(0).subscribe(),
     };
     tokio::spawn(Informer::<Json>::new(Kind::Namespace, around).run());
     assert_eq!(next_words(&mut inputs, 3).await[2], "applied a@8");
@@ -411,4 +416,48 @@ async fn a_kind_that_every_cluster_has_is_asked_for_until_it_is_there() {
             "list of Namespace done"
         ]
     );
+}
+
+#[tokio::test]
+async fn a_new_leader_lists_anew_what_decides_whatever_the_informer_is_at() {
+    let mut pods = follow(Kind::Pod, |asked| match asked.is_watch() {
+        true => Reply::Silence,
+        false => page(5, "", &[]),
+    })
+    .await;
+    assert_eq!(pods.next(2).await, ["list of Pod begun", "list of Pod done"]);
+    pods.relist.send_replace(1);
+    assert_eq!(pods.next(2).await, ["list of Pod begun", "list of Pod done"]);
+
+    // In the midst of a list, too: the old one is given up.
+    let mut lists = 0;
+    let mut nodes = follow(Kind::Node, move |asked| {
+        lists += usize::from(!asked.is_watch());
+        if lists == 1 || asked.is_watch() {
+            Reply::Silence
+        } else {
+            page(5, "", &[])
+        }
+    })
+    .await;
+    assert_eq!(nodes.next(1).await, ["list of Node begun"]);
+    while nodes.server.asked().is_empty() {
+        tokio::time::sleep(QUICK).await;
+    }
+    nodes.relist.send_replace(1);
+    assert_eq!(nodes.next(2).await, ["list of Node begun", "list of Node done"]);
+
+    // And a kind that is not served is said to be so once more.
+    let mut workloads = follow(Kind::Workload, |_| Reply::Say(404, "404 page not found".to_owned())).await;
+    assert_eq!(workloads.next(1).await, ["Workload not served"]);
+    workloads.relist.send_replace(1);
+    assert_eq!(workloads.next(1).await, ["Workload not served"]);
+}
+
+#[tokio::test]
+async fn what_does_not_decide_is_not_listed_anew() {
+    let mut followed = follow_namespaces(vec![page(5, "", &[]), page(6, "", &[])], vec![]).await;
+    followed.next(2).await;
+    followed.relist.send_replace(1);
+    assert!(tokio::time::timeout(QUICK * 10, followed.inputs.recv()).await.is_err());
 }

@@ -14,14 +14,15 @@ const POD: &str = r#"{"metadata":{"name":"a","namespace":"default","uid":"u-a","
     "status":{"phase":"Pending"}}"#;
 
 /// Answers like an API server of Kubernetes 1.34 with one node and one pod; binds are answered with `bind`.
-fn one_pod(bind: Reply) -> impl FnMut(&Asked) -> Reply + Send {
+fn one_pod(bind: Reply, mut lease: impl FnMut(&Asked) -> Reply + Send) -> impl FnMut(&Asked) -> Reply + Send {
     move |asked| match (&*asked.method, &*asked.path) {
         _ if asked.is_watch() => Reply::Stream(vec![], End::Stay),
         ("GET", "/api/v1/nodes") => page(5, "", &[NODE.to_owned()]),
         ("GET", "/api/v1/pods") => page(5, "", &[POD.to_owned()]),
-        ("GET", "/apis/scheduling.k8s.io/v1alpha1") => Reply::Say(404, "404 page not found".to_owned()),
         // Of everything else that is listed there is nothing.
         ("GET", path) if Kind::ALL.into_iter().any(|kind| list_path(kind) == path) => page(5, "", &[]),
+        ("GET", path) if path.starts_with("/apis/scheduling.") => Reply::Say(404, "404 page not found".to_owned()),
+        (_, path) if path.contains("/leases") => lease(asked),
         ("POST", path) if path.ends_with("/binding") => bind.clone(),
         ("POST", path) if path.ends_with("/events") => Reply::Say(201, "{}".to_owned()),
         _ => Reply::Silence,
@@ -35,10 +36,21 @@ struct Setup {
 }
 
 async fn setup(bind: Reply, settings: Settings, recording: Option<Recording>) -> Setup {
-    let server = FakeServer::start(one_pod(bind)).await;
+    setup_with(|_| Reply::Silence, bind, settings, recording).await
+}
+
+async fn setup_with(
+    lease: impl FnMut(&Asked) -> Reply + Send + 'static,
+    bind: Reply,
+    settings: Settings,
+    recording: Option<Recording>,
+) -> Setup {
+    let server = FakeServer::start(one_pod(bind, lease)).await;
     let clients = Clients {
         watches: server.client.clone(),
         writes: server.client.clone(),
+        lease: server.client.clone(),
+        own_namespace: None,
         extenders: Default::default(),
     };
     let engine = Engine::new(&EngineSettings {
@@ -49,7 +61,7 @@ async fn setup(bind: Reply, settings: Settings, recording: Option<Recording>) ->
         pod_initial_backoff: Duration::from_secs(1),
         pod_max_backoff: Duration::from_secs(10),
         pod_max_in_unschedulable: Duration::from_secs(300),
-        leads: true,
+        leads: settings.lease.is_none(),
         gangs: muster_engine::GangSettings::default(),
     });
     let health = Arc::new(Health::default());
@@ -154,5 +166,81 @@ async fn the_end_does_not_wait_for_ever() {
     assert!(
         waited >= Duration::from_millis(100) && waited < Duration::from_secs(10),
         "{waited:?}"
+    );
+}
+
+fn elected() -> Settings {
+    let millis = Duration::from_millis;
+    let lease = LeaseSettings {
+        lease: muster_api::LeaseName {
+            namespace: "muster-system".into(),
+            name: "muster".into(),
+        },
+        identity: "me_1".into(),
+        timing: muster_engine::election::Timing::new(millis(1_000), millis(600), millis(100)).unwrap(),
+    };
+    Settings {
+        lease: Some(lease),
+        ..Settings::default()
+    }
+}
+
+fn lease_of(holder: &str) -> Reply {
+    let spec = format!(r#"{{"holderIdentity":"{holder}","leaseDurationSeconds":1}}"#);
+    Reply::Say(
+        200,
+        format!(r#"{{"kind":"Lease","metadata":{{"resourceVersion":"1"}},"spec":{spec}}}"#),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_binds_nothing_and_a_leader_does_so_after_it_has_listed_anew() {
+    let created = Reply::Say(201, r#"{"kind":"Status","status":"Success"}"#.to_owned());
+    let lease = |asked: &Asked| lease_of(if asked.method == "GET" { "other" } else { "me_1" });
+    let begun = Instant::now();
+    let mut setup = setup_with(lease, created, elected(), None).await;
+    setup.wait_for_bind().await;
+    assert!(
+        begun.elapsed() >= Duration::from_secs(1),
+        "the other's lease had to expire"
+    );
+    let asked = setup.server.asked();
+    let at = |wanted: &dyn Fn(&Asked) -> bool| asked.iter().rposition(wanted).unwrap();
+    let taken = asked.iter().position(|asked| asked.method == "PATCH").unwrap();
+    let bound = at(&|asked| asked.path.ends_with("/binding"));
+    for path in ["/api/v1/pods", "/api/v1/nodes"] {
+        let listed = at(&|asked| asked.path == path && !asked.is_watch());
+        assert!(taken < listed && listed < bound, "{path}: {taken} {listed} {bound}");
+    }
+    setup.end().await;
+    let last = setup.server.asked().pop().unwrap();
+    assert!(
+        last.path.ends_with("/leases/muster") && last.body.contains(r#""holderIdentity":"""#),
+        "{last:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whose_lease_is_lost_ends_with_an_error() {
+    let mut renewals = 0;
+    let lease = move |asked: &Asked| match &*asked.method {
+        "GET" => lease_of(if renewals < 2 { "" } else { "other" }),
+        _ => {
+            renewals += 1;
+            if renewals < 2 {
+                lease_of("me_1")
+            } else {
+                Reply::Say(409, "{}".to_owned())
+            }
+        }
+    };
+    let created = Reply::Say(201, r#"{"kind":"Status","status":"Success"}"#.to_owned());
+    let mut setup = setup_with(lease, created, elected(), None).await;
+    let ended = tokio::time::timeout(PATIENCE, setup.running.ended())
+        .await
+        .expect("it ends");
+    assert_eq!(
+        ended.unwrap_err().to_string(),
+        "leader election lost: other holds the lease"
     );
 }

@@ -132,6 +132,10 @@ impl Cluster {
             "--bind-address=127.0.0.1".into(),
             format!("--secure-port={port}"),
         ];
+        // It is alone, unless a test says otherwise: it need not wait for a lease.
+        if !more_flags.iter().any(|flag| flag.starts_with("--leader-elect")) {
+            args.push("--leader-elect=false".into());
+        }
         args.extend(more_flags.iter().map(|flag| (*flag).to_owned()));
         let name = format!("muster-{}-{port}", self.name);
         let launch = Launch {

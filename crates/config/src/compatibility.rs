@@ -83,10 +83,16 @@ const FIELDS: &[Row] = &[
         "podInitialBackoffSeconds: 2",
     ),
     (
-        "`leaderElection.leaderElect`",
-        State::Refused,
-        "not there yet: run one replica; false unless it is set",
-        "leaderElection: {leaderElect: true}",
+        "`leaderElection`",
+        State::Same,
+        "",
+        "leaderElection: {leaderElect: true, leaseDuration: 30s, renewDeadline: 20s, retryPeriod: 4s}",
+    ),
+    (
+        "`leaderElection.resourceName`, `resourceNamespace`",
+        State::Differs,
+        "without them the lease is called `muster`, and is kept in the namespace that Muster runs in",
+        "leaderElection: {resourceName: muster, resourceNamespace: kube-system}",
     ),
     (
         "`clientConnection.qps`, `burst`",
@@ -109,7 +115,7 @@ const FIELDS: &[Row] = &[
     (
         "`delayCacheUntilActive`",
         State::NoEffect,
-        "without leader election Muster is always active",
+        "a standby keeps its caches up to date",
         "delayCacheUntilActive: true",
     ),
     (

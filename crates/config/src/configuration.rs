@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use muster_engine::GangSettings;
+use muster_engine::election::{Timing, TimingError};
 use muster_framework::rules::KubeMinor;
 use muster_plugins::profile::ProfileSpec;
 
@@ -27,6 +29,10 @@ pub struct Configuration {
     pub seed: u64,
     /// How to reach the API server.
     pub client: ClientConnection,
+    /// Who of several Musters schedules.
+    pub leader_election: LeaderElection,
+    /// How gangs are treated, where neither the API nor their objects say.
+    pub gangs: GangSettings,
     /// How many bindings may be on their way at once; at least one.
     pub binds_in_flight: usize,
     /// How many writes of conditions and events may be on their way at once; at least one.
@@ -46,6 +52,47 @@ pub struct ClientConnection {
     pub burst: Option<u32>,
 }
 
+/// Who of several Musters schedules: `leaderElection`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaderElection {
+    /// Whether only the holder of a lease does.
+    pub elect: bool,
+    /// How long others wait for a change of the lease before one of them takes it.
+    pub lease_duration: Duration,
+    /// How long the leader acts on a renewal.
+    pub renew_deadline: Duration,
+    /// The pause between tries.
+    pub retry_period: Duration,
+    /// The lease's name.
+    pub name: String,
+    /// The lease's namespace; None: the one that Muster runs in, else `kube-system`.
+    pub namespace: Option<String>,
+}
+
+impl Default for LeaderElection {
+    fn default() -> LeaderElection {
+        let timing = Timing::default();
+        LeaderElection {
+            elect: true,
+            lease_duration: timing.lease_duration(),
+            renew_deadline: timing.renew_deadline(),
+            retry_period: timing.retry_period(),
+            name: defaults::LEASE_NAME.to_owned(),
+            namespace: None,
+        }
+    }
+}
+
+impl LeaderElection {
+    /// The periods, as an election needs them.
+    ///
+    /// # Errors
+    /// Which of upstream's conditions they do not meet.
+    pub fn timing(&self) -> Result<Timing, TimingError> {
+        Timing::new(self.lease_duration, self.renew_deadline, self.retry_period)
+    }
+}
+
 impl Default for Configuration {
     fn default() -> Self {
         Configuration {
@@ -56,6 +103,8 @@ impl Default for Configuration {
             pod_max_in_unschedulable: defaults::POD_MAX_IN_UNSCHEDULABLE,
             seed: defaults::SEED,
             client: ClientConnection::default(),
+            leader_election: LeaderElection::default(),
+            gangs: GangSettings::default(),
             binds_in_flight: defaults::BINDS_IN_FLIGHT,
             status_writes_in_flight: defaults::STATUS_WRITES_IN_FLIGHT,
             warnings: Vec::new(),
@@ -91,7 +140,8 @@ impl Configuration {
         Ok(())
     }
 
-    /// The part that the engine is told, with the rules and words of this minor.
+    /// The part that the engine is told, with the rules and words of this minor. The engine leads; whoever holds an election
+    /// says otherwise.
     pub fn engine_settings(&self, kube: KubeMinor) -> muster_engine::Settings {
         muster_engine::Settings {
             profiles: self.profiles(kube),
@@ -102,7 +152,7 @@ impl Configuration {
             pod_max_backoff: self.pod_max_backoff,
             pod_max_in_unschedulable: self.pod_max_in_unschedulable,
             leads: true,
-            gangs: muster_engine::GangSettings::default(),
+            gangs: self.gangs,
         }
     }
 }
@@ -112,8 +162,6 @@ impl Configuration {
 pub(crate) struct Allowances {
     /// A profile may be called as kube-scheduler's own.
     pub(crate) default_scheduler_name: bool,
-    /// `leaderElect` may be true.
-    pub(crate) leader_election: bool,
     /// The name of the only profile, when it has none.
     pub(crate) unnamed: &'static str,
 }
@@ -125,7 +173,6 @@ pub(crate) struct Allowances {
 pub fn load(text: &str) -> Result<Configuration, Error> {
     let allowances = Allowances {
         default_scheduler_name: false,
-        leader_election: false,
         unnamed: defaults::SCHEDULER_NAME,
     };
     read(text, allowances)
@@ -133,12 +180,10 @@ pub fn load(text: &str) -> Result<Configuration, Error> {
 
 /// Reads a configuration of a scheduler whose answers are to be foreseen, where nothing is scheduled.
 ///
-/// Other than with [`load`], a profile may have kube-scheduler's name, and has it when it has none; and leader election
-/// is overlooked.
+/// Other than with [`load`], a profile may have kube-scheduler's name, and has it when it has none.
 pub fn load_for_evaluation(text: &str) -> Result<Configuration, Error> {
     let allowances = Allowances {
         default_scheduler_name: true,
-        leader_election: true,
         unnamed: DEFAULT_SCHEDULER,
     };
     read(text, allowances)

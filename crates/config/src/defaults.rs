@@ -5,6 +5,9 @@ use std::time::Duration;
 /// The name that Muster answers to. Upstream: `default-scheduler`.
 pub(crate) const SCHEDULER_NAME: &str = "muster";
 
+/// The name of the lease. Upstream: `kube-scheduler`.
+pub(crate) const LEASE_NAME: &str = "muster";
+
 /// The first wait after a failed attempt, as upstream.
 pub(crate) const POD_INITIAL_BACKOFF: Duration = Duration::from_secs(1);
 

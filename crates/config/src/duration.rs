@@ -6,7 +6,7 @@ use std::time::Duration;
 pub(crate) const MAX: Duration = Duration::from_nanos(i64::MAX as u64);
 
 /// Parses a duration that is not negative; the error says what is wrong.
-pub(crate) fn parse(text: &str) -> Result<Duration, &'static str> {
+pub fn parse(text: &str) -> Result<Duration, &'static str> {
     const SYNTAX: &str = "must be a duration such as 15s or 1m30s";
     if text == "0" {
         return Ok(Duration::ZERO);

@@ -20,8 +20,8 @@
 //! The default profile depends on the Kubernetes minor, which is known only when the server is. So a file is checked for
 //! all supported minors, and [`Configuration::profiles`] says what it comes to with one of them.
 //!
-//! Two defaults differ from upstream: without a file Muster answers to `muster`, not to `default-scheduler`, and
-//! `leaderElection.leaderElect` is false.
+//! Two defaults differ from upstream: without a file Muster answers to `muster`, not to `default-scheduler`, and its lease
+//! is called so, too, and is kept in the namespace that Muster runs in.
 //!
 //! **Architecture invariant:** nothing here reads a file, an environment variable or a clock: text comes in, a value or
 //! a list of problems goes out.
@@ -45,7 +45,8 @@ mod problem;
 mod profile;
 mod scheduler;
 
-pub use configuration::{ClientConnection, Configuration, load, load_for_evaluation};
+pub use configuration::{ClientConnection, Configuration, LeaderElection, load, load_for_evaluation};
+pub use duration::parse as parse_duration;
 pub use extender::{ExtenderSpec, ExtenderTls, Pem};
 pub use problem::{Error, Problem};
 pub use profile::Profile;

@@ -2,6 +2,8 @@
 
 use crate::configuration::{Allowances, Configuration};
 use crate::field::{Field, Section};
+use muster_engine::GangSettings;
+use muster_framework::group::WhenBroken;
 
 /// Applies the document to `configuration`.
 pub(crate) fn apply(document: Field<'_>, configuration: &mut Configuration, allowances: &mut Allowances) {
@@ -28,11 +30,33 @@ pub(crate) fn apply(document: Field<'_>, configuration: &mut Configuration, allo
     if let Some(n) = positive(&section, "statusWritesInFlight") {
         configuration.status_writes_in_flight = n;
     }
+    if let Some(field) = section.get("gangs") {
+        gangs(&field, &mut configuration.gangs);
+    }
     if let Some(true) = section
         .get("allowDefaultSchedulerName")
         .and_then(|field| field.boolean())
     {
         allowances.default_scheduler_name = true;
+    }
+}
+
+fn gangs(field: &Field<'_>, gangs: &mut GangSettings) {
+    let Some(section) = field.section() else { return };
+    if let Some(field) = section.get("whenBroken")
+        && let Some(text) = field.string()
+    {
+        match text {
+            "keep" => gangs.when_broken = WhenBroken::Keep,
+            "evict" => gangs.when_broken = WhenBroken::Evict,
+            other => field.problem(format!("must be keep or evict, not {other:?}")),
+        }
+    }
+    if let Some(grace) = section.get("brokenGrace").and_then(|field| field.duration()) {
+        gangs.broken_grace = grace;
+    }
+    if let Some(count) = section.get("succeededCount").and_then(|field| field.boolean()) {
+        gangs.succeeded_count = count;
     }
 }
 

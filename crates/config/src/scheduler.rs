@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use crate::configuration::{Allowances, ClientConnection, Configuration};
+use crate::configuration::{Allowances, ClientConnection, Configuration, LeaderElection};
+use muster_engine::election::TimingError;
 use muster_framework::Text;
 
 use crate::duration;
@@ -23,7 +24,7 @@ pub(crate) fn apply(document: Field<'_>, allowances: &Allowances, configuration:
     let Some(section) = document.section() else { return };
     type_meta(&section);
     if let Some(field) = section.get("leaderElection") {
-        leader_election(&field, allowances);
+        configuration.leader_election = leader_election(&field);
     }
     if let Some(field) = section.get("clientConnection") {
         configuration.client = client_connection(&field);
@@ -86,53 +87,69 @@ fn type_meta(section: &Section<'_>) {
     }
 }
 
-/// There is no election yet. A file that asks for one is refused, since two replicas would both schedule.
-fn leader_election(field: &Field<'_>, allowances: &Allowances) {
-    let Some(section) = field.section() else { return };
-    let elect_field = section.get("leaderElect");
-    let elect = elect_field.as_ref().and_then(Field::boolean).unwrap_or(false);
-    if elect
-        && !allowances.leader_election
-        && let Some(elect_field) = &elect_field
-    {
-        elect_field.problem("leader election is not supported yet: run one replica");
+/// The lease that kube-scheduler itself is elected by.
+const UPSTREAM_LEASE: &str = "kube-scheduler";
+
+/// Upstream checks periods and names only when it elects, and takes zero and empty for its defaults. Source:
+/// `ValidateLeaderElectionConfiguration` and `RecommendedDefaultLeaderElectionConfiguration` of `k8s.io/component-base`.
+fn leader_election(field: &Field<'_>) -> LeaderElection {
+    let mut election = LeaderElection::default();
+    let Some(section) = field.section() else {
+        return election;
+    };
+    if let Some(elect) = section.get("leaderElect").and_then(|field| field.boolean()) {
+        election.elect = elect;
     }
-    let mut given = elect_field.is_some();
-    let periods = ["leaseDuration", "renewDeadline", "retryPeriod"].map(|key| {
-        let field = section.get(key)?;
-        given = true;
-        let value = field.duration()?;
-        Some((field, value))
-    });
-    for key in ["resourceLock", "resourceName", "resourceNamespace"] {
-        let Some(field) = section.get(key) else { continue };
-        given = true;
-        let text = field.string();
-        if elect && key == "resourceLock" && text.is_some_and(|text| !text.is_empty() && text != "leases") {
-            field.problem("must be leases");
-        }
+    let periods = ["leaseDuration", "renewDeadline", "retryPeriod"].map(|key| section.get(key));
+    let targets = [
+        &mut election.lease_duration,
+        &mut election.renew_deadline,
+        &mut election.retry_period,
+    ];
+    for (field, target) in periods.iter().zip(targets) {
+        let given = field.as_ref().and_then(Field::duration);
+        *target = given.filter(|period| !period.is_zero()).unwrap_or(*target);
     }
-    if elect {
-        check_periods(&periods);
-    } else if given && elect_field.is_none() {
-        field.warning("has no effect: leaderElect is false unless it is set, other than upstream");
+    let lock = section.get("resourceLock");
+    let text = |field: &Field<'_>| field.string().filter(|text| !text.is_empty()).map(str::to_owned);
+    let not_leases = lock.as_ref().and_then(text).is_some_and(|lock| lock != "leases");
+    if let Some(lock) = lock.filter(|_| election.elect && not_leases) {
+        lock.problem("must be leases");
     }
+    let name = section.get("resourceName");
+    if let Some(text) = name.as_ref().and_then(text) {
+        election.name = text;
+    }
+    if let Some(name) = name.filter(|_| election.elect && election.name == UPSTREAM_LEASE) {
+        name.warning("this is kube-scheduler's own lease: Muster does nothing while kube-scheduler holds it");
+    }
+    election.namespace = section.get("resourceNamespace").as_ref().and_then(text);
+    if election.elect {
+        check_periods(&election, &periods);
+    }
+    election
 }
 
-/// Upstream checks these only when it elects; zero means its defaults of 15 s, 10 s and 2 s.
-fn check_periods(periods: &[Option<(Field<'_>, Duration)>; 3]) {
-    let [lease, renew, _retry] = periods;
-    let or = |period: &Option<(Field<'_>, Duration)>, default| {
-        period
-            .as_ref()
-            .map(|(_, value)| *value)
-            .filter(|value| !value.is_zero())
-            .unwrap_or(Duration::from_secs(default))
+fn check_periods(election: &LeaderElection, periods: &[Option<Field<'_>>; 3]) {
+    let (one, longer, other, shorter) = match election.timing() {
+        // Zero stands for the default.
+        Ok(_) | Err(TimingError::NoRetryPeriod) => return,
+        Err(TimingError::LeaseNotLonger) => (
+            &periods[0],
+            "must be longer than renewDeadline",
+            &periods[1],
+            "must be shorter than leaseDuration",
+        ),
+        Err(TimingError::DeadlineNotLonger) => (
+            &periods[1],
+            "must be longer than 1.2 times retryPeriod",
+            &periods[2],
+            "must be shorter than renewDeadline divided by 1.2",
+        ),
     };
-    match (lease, renew) {
-        _ if or(renew, 10) < or(lease, 15) => {}
-        (Some((lease, _)), _) => lease.problem("must be longer than renewDeadline"),
-        (None, Some((renew, _))) => renew.problem("must be shorter than leaseDuration"),
+    match (one, other) {
+        (Some(field), _) => field.problem(longer),
+        (None, Some(field)) => field.problem(shorter),
         (None, None) => {}
     }
 }
@@ -237,7 +254,7 @@ fn without_effect(section: &Section<'_>) {
     if let Some(field) = section.get("delayCacheUntilActive")
         && field.boolean() == Some(true)
     {
-        field.warning("has no effect: without leader election Muster is always active");
+        field.warning("has no effect: a standby keeps its caches up to date, so that it can take over at once");
     }
 }
 

@@ -134,7 +134,8 @@ fn accepted_without_effect() {
             "clientConnection: {contentType: application/vnd.kubernetes.protobuf, acceptContentTypes: \"\"}\n",
             "clientConnection: {contentType: application/json, burst: 100}\n",
             "clientConnection: {qps: -1, burst: 0}\n",
-            "leaderElection: {resourceName: muster}\n",
+            "leaderElection: {resourceName: kube-scheduler}\n",
+            "leaderElection: {leaderElect: false, resourceName: kube-scheduler, resourceLock: x, leaseDuration: 1s}\n",
             "leaderElection: {leaderElect: false, resourceName: muster, resourceLock: leases, leaseDuration: 15s}\n",
         ]),
     );
@@ -148,6 +149,9 @@ fn not_supported_yet() {
             "leaderElection: {leaderElect: true}\n",
             "leaderElection: {leaderElect: true, resourceLock: endpoints, leaseDuration: 10s, retryPeriod: 2s}\n",
             "leaderElection: {leaderElect: true, renewDeadline: 20s}\n",
+            "leaderElection: {retryPeriod: 9s}\n",
+            "leaderElection: {renewDeadline: 2s}\n",
+            "leaderElection: {leaseDuration: 0s, resourceLock: \"\", resourceName: \"\", resourceNamespace: \"\"}\n",
             "extenders: []\n",
         ]),
     );

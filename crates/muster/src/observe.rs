@@ -7,31 +7,43 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Counts and logs.
-pub(crate) struct Observe(pub(crate) Arc<Metrics>);
+pub(crate) struct Observe {
+    pub(crate) metrics: Arc<Metrics>,
+    /// The name of the lease, as metrics have it.
+    pub(crate) lease: String,
+}
 
 impl Observer for Observe {
     fn observation(&self, observation: &Observation, took: Duration) {
-        self.0.observation(observation, took);
+        self.metrics.observation(observation, took);
         log(observation);
     }
 
     fn stats(&self, stats: &Stats) {
-        self.0.stats(stats);
+        self.metrics.stats(stats);
     }
 
     fn input(&self, input: &Input) {
         let (kind, what) = labels(input);
-        self.0.input(kind, what);
+        self.metrics.input(kind, what);
     }
 
     fn notice(&self, notice: Notice) {
         match notice {
-            Notice::Relist(kind) => self.0.relist(kind),
-            Notice::WatchRestart(kind) => self.0.watch_restart(kind),
-            Notice::Undecodable(kind) => self.0.undecodable(kind),
-            Notice::EventWithoutRoom => self.0.event_without_room(),
-            Notice::EventNotTaken => self.0.event_not_taken(),
-            Notice::Request { method, status, took } => self.0.request(method, status, took),
+            Notice::Relist(kind) => self.metrics.relist(kind),
+            Notice::WatchRestart(kind) => self.metrics.watch_restart(kind),
+            Notice::Undecodable(kind) => self.metrics.undecodable(kind),
+            Notice::EventWithoutRoom => self.metrics.event_without_room(),
+            Notice::EventNotTaken => self.metrics.event_not_taken(),
+            Notice::Leads(leads) => {
+                self.metrics.leads(&self.lease, leads);
+                if !leads {
+                    self.metrics.lease_margin(Duration::ZERO);
+                }
+            }
+            Notice::LeaseMargin(margin) => self.metrics.lease_margin(margin),
+            Notice::LeaseSlowPath => self.metrics.lease_slow_path(&self.lease),
+            Notice::Request { method, status, took } => self.metrics.request(method, status, took),
         }
     }
 }

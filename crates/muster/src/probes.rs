@@ -9,6 +9,10 @@ use std::time::Duration;
 /// An engine that has not turned for so long is taken for dead; upstream's watchdog has the same patience.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(20);
 
+/// A leader that could not renew its lease has ended long before it has been over for so long. Source:
+/// `NewLeaderHealthzAdaptor` in `cmd/kube-scheduler/app/options/options.go`.
+const LEASE_PATIENCE: Duration = Duration::from_secs(20);
+
 /// Answers probes from what the driver and the informers note down.
 pub(crate) struct Probes(pub(crate) Arc<Health>);
 
@@ -16,7 +20,18 @@ impl muster_telemetry::Health for Probes {
     fn live(&self) -> Vec<Check> {
         let silent = self.0.last_tick_ago();
         let stuck = (silent >= ENGINE_PATIENCE).then(|| format!("the engine has not turned for {}s", silent.as_secs()));
-        vec![Check::new("ping", None), Check::new("engine-turns", stuck)]
+        let over = self.0.lease_expired_ago();
+        let leaderless = (over > LEASE_PATIENCE).then(|| {
+            format!(
+                "the lease has been over for {}s, and this process has not ended",
+                over.as_secs()
+            )
+        });
+        vec![
+            Check::new("ping", None),
+            Check::new("engine-turns", stuck),
+            Check::new("leaderElection", leaderless),
+        ]
     }
 
     fn ready(&self) -> Vec<Check> {

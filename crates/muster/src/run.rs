@@ -4,10 +4,14 @@ use crate::WrongUsage;
 use crate::observe::Observe;
 use crate::probes::Probes;
 use anyhow::{Context, anyhow, bail};
-use muster_config::Configuration;
+use muster_api::LeaseName;
+use muster_config::{Configuration, LeaderElection};
 use muster_engine::Engine;
+use muster_engine::election::TimingError;
 use muster_framework::rules::KubeMinor;
-use muster_kube::{ConnectError, DispatcherSettings, Extenders, Health, Rate, Recording, Running, Settings};
+use muster_kube::{
+    ConnectError, DispatcherSettings, Extenders, Health, LeaseSettings, Rate, Recording, Running, Settings,
+};
 use muster_telemetry::{AlwaysAllow, Certificate, Format, Limits, Metrics, Server, ServerError, start_logging};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -25,7 +29,8 @@ const DEFAULT_SCHEDULER: &str = "default-scheduler";
 /// kube-scheduler. Flags win over the configuration file.
 ///
 /// SIGTERM and SIGINT end it in order: what was decided is carried out, within 20 seconds. A second signal ends it at
-/// once. Exit codes: 0 ended in order; 1 failed while running; 2 wrong usage or configuration.
+/// once. Of several that run, only the one that holds the lease schedules; one that loses it ends. Exit codes: 0 ended in
+/// order; 1 failed while running, or lost the lease; 2 wrong usage or configuration.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The configuration: a KubeSchedulerConfiguration, and perhaps a MusterConfiguration as second document
@@ -56,6 +61,9 @@ pub(crate) struct Args {
     /// --kube-api-qps]
     #[arg(long, value_name = "NUMBER")]
     kube_api_burst: Option<u32>,
+
+    #[command(flatten)]
+    leader_election: LeaderElectionArgs,
 
     /// The address to serve /livez, /readyz, /healthz and /metrics on, over TLS
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
@@ -96,6 +104,59 @@ pub(crate) struct Args {
     /// How log lines look: text, or json with the keys that Kubernetes uses
     #[arg(long, value_name = "FORMAT", default_value_t = Format::Text)]
     logging_format: Format,
+}
+
+/// Flags of kube-scheduler for its `leaderElection`.
+#[derive(clap::Args, Debug)]
+struct LeaderElectionArgs {
+    /// Whether to schedule only while this process holds the lease; without it, nothing else may run with the same
+    /// scheduler names [default: that of the configuration, else true]
+    #[arg(long, value_name = "BOOLEAN", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    leader_elect: Option<bool>,
+
+    /// How long a standby waits for a change of the lease before it takes it [default: that of the configuration, else
+    /// 15s]
+    #[arg(long, value_name = "DURATION", value_parser = muster_config::parse_duration)]
+    leader_elect_lease_duration: Option<Duration>,
+
+    /// How long a leader that cannot renew the lease goes on [default: that of the configuration, else 10s]
+    #[arg(long, value_name = "DURATION", value_parser = muster_config::parse_duration)]
+    leader_elect_renew_deadline: Option<Duration>,
+
+    /// The pause between tries to renew the lease or to take it [default: that of the configuration, else 2s]
+    #[arg(long, value_name = "DURATION", value_parser = muster_config::parse_duration)]
+    leader_elect_retry_period: Option<Duration>,
+
+    /// What is held: there is nothing but leases
+    #[arg(long, value_name = "TYPE", value_parser = ["leases"])]
+    leader_elect_resource_lock: Option<String>,
+
+    /// The name of the lease [default: that of the configuration, else muster]
+    #[arg(long, value_name = "NAME")]
+    leader_elect_resource_name: Option<String>,
+
+    /// The namespace of the lease [default: that of the configuration, else the one that this runs in, else kube-system]
+    #[arg(long, value_name = "NAMESPACE")]
+    leader_elect_resource_namespace: Option<String>,
+}
+
+impl LeaderElectionArgs {
+    /// Sets what is given.
+    fn apply(&self, election: &mut LeaderElection) {
+        fn set<T: Clone>(given: &Option<T>, value: &mut T) {
+            if let Some(given) = given {
+                value.clone_from(given);
+            }
+        }
+        set(&self.leader_elect, &mut election.elect);
+        set(&self.leader_elect_lease_duration, &mut election.lease_duration);
+        set(&self.leader_elect_renew_deadline, &mut election.renew_deadline);
+        set(&self.leader_elect_retry_period, &mut election.retry_period);
+        set(&self.leader_elect_resource_name, &mut election.name);
+        if self.leader_elect_resource_namespace.is_some() {
+            election.namespace.clone_from(&self.leader_elect_resource_namespace);
+        }
+    }
 }
 
 /// Runs the scheduler until it is asked to end.
@@ -147,7 +208,14 @@ async fn schedule(args: &Args, configuration: &Configuration) -> anyhow::Result<
         tracing::info!(address = %server.address()?, "serving health and metrics");
         tokio::spawn(server.run());
     }
-    let observer = Arc::new(Observe(metrics));
+    let lease = lease(configuration, clients.own_namespace.as_deref())?;
+    if let Some(lease) = &lease {
+        metrics.leads(&lease.lease.name, false);
+    }
+    let observer = Arc::new(Observe {
+        metrics,
+        lease: configuration.leader_election.name.clone(),
+    });
     let minor = tokio::select! {
         minor = muster_kube::server_minor(&clients, &*observer, &health) => minor,
         name = signals.next() => {
@@ -155,8 +223,14 @@ async fn schedule(args: &Args, configuration: &Configuration) -> anyhow::Result<
             return Ok(());
         }
     };
-    let engine = Engine::new(&configuration.engine_settings(minor));
-    let settings = settings(configuration, minor);
+    let engine = Engine::new(&muster_engine::Settings {
+        leads: lease.is_none(),
+        ..configuration.engine_settings(minor)
+    });
+    let settings = Settings {
+        lease,
+        ..settings(configuration, minor)
+    };
     let mut running = muster_kube::start(engine, clients, settings, observer, &health, recording)?;
     until_ended(&mut running, &mut signals).await
 }
@@ -235,7 +309,57 @@ fn configuration(args: &Args) -> anyhow::Result<Configuration> {
         }
         configuration.client.burst = Some(burst);
     }
+    args.leader_election.apply(&mut configuration.leader_election);
+    check_leader_election(&configuration.leader_election)?;
     Ok(configuration)
+}
+
+/// Checks what file and flags come to.
+fn check_leader_election(election: &LeaderElection) -> anyhow::Result<()> {
+    if !election.elect {
+        return Ok(());
+    }
+    if election.name.is_empty() {
+        bail!("--leader-elect-resource-name: must not be empty");
+    }
+    match election.timing() {
+        Ok(_) => Ok(()),
+        Err(TimingError::LeaseNotLonger) => {
+            bail!("--leader-elect-lease-duration: must be longer than --leader-elect-renew-deadline")
+        }
+        Err(TimingError::DeadlineNotLonger) => {
+            bail!("--leader-elect-renew-deadline: must be longer than 1.2 times --leader-elect-retry-period")
+        }
+        Err(TimingError::NoRetryPeriod) => bail!("--leader-elect-retry-period: must be greater than zero"),
+    }
+}
+
+/// How this process takes part in the election; none if nothing is elected.
+fn lease(configuration: &Configuration, own_namespace: Option<&str>) -> anyhow::Result<Option<LeaseSettings>> {
+    let election = &configuration.leader_election;
+    if !election.elect {
+        return Ok(None);
+    }
+    // Checked with the rest of the configuration.
+    let Ok(timing) = election.timing() else {
+        bail!("the periods of the leader election do not fit together");
+    };
+    let namespace = election.namespace.as_deref().or(own_namespace).unwrap_or("kube-system");
+    Ok(Some(LeaseSettings {
+        lease: LeaseName {
+            namespace: namespace.to_owned(),
+            name: election.name.clone(),
+        },
+        identity: format!("{}_{}", host_name(), random_uuid()?),
+        timing,
+    }))
+}
+
+/// A name that no other process has had.
+fn random_uuid() -> anyhow::Result<String> {
+    let uuid =
+        std::fs::read_to_string("/proc/sys/kernel/random/uuid").context("cannot make a name for this process")?;
+    Ok(uuid.trim().to_owned())
 }
 
 /// Checks names from the flags as the configuration checks its own.
@@ -369,6 +493,37 @@ mod tests {
         assert_eq!(flagged.scheduler_names().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!((flagged.seed, flagged.client.kubeconfig.as_deref()), (5, Some("/here")));
         assert!(settings(&flagged, KubeMinor::default()).dispatcher.rate.is_none());
+    }
+
+    #[test]
+    fn leader_election_is_on_and_flags_win() {
+        let plain = configuration(&parse(&[])).unwrap().leader_election;
+        assert!(plain.elect && plain.name == "muster" && plain.namespace.is_none());
+        assert!(
+            !configuration(&parse(&["--leader-elect=false"]))
+                .unwrap()
+                .leader_election
+                .elect
+        );
+
+        let (_directory, path) = file(
+            "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n\
+             leaderElection: {leaderElect: false, resourceName: filed, renewDeadline: 9s}\n",
+        );
+        let flags = ["--config", &path, "--leader-elect", "--leader-elect-lease-duration=12s"];
+        let flagged = configuration(&parse(&flags)).unwrap();
+        let settings = lease(&flagged, Some("here")).unwrap().expect("an election");
+        assert_eq!(settings.lease.to_string(), "here/filed");
+        assert_eq!(settings.timing.write_timeout(), Duration::from_millis(2_700));
+        assert_ne!(
+            lease(&flagged, None).unwrap().expect("an election").identity,
+            settings.identity
+        );
+        let error = configuration(&parse(&[&flags[..], &["--leader-elect-renew-deadline=12s"]].concat()));
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "--leader-elect-lease-duration: must be longer than --leader-elect-renew-deadline"
+        );
     }
 
     #[test]

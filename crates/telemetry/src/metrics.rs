@@ -8,7 +8,7 @@ use muster_engine::{AttemptResult, Observation, Section, Stats};
 use muster_framework::record::Kind;
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder, exponential_buckets,
 };
 use std::time::Duration;
@@ -40,6 +40,9 @@ pub struct Metrics {
     events_dropped: IntCounterVec,
     effects_in_flight: IntGauge,
     inputs: IntCounterVec,
+    leads: IntGaugeVec,
+    lease_slow_paths: IntCounterVec,
+    lease_margin: Gauge,
 }
 
 /// Makes collectors and registers each.
@@ -156,6 +159,22 @@ impl Metrics {
                 "Number of lists begun, the first one included.",
                 &["kind"],
             )?,
+            leads: make.gauges(
+                "leader_election_master_status",
+                "Gauge of if the reporting system is master of the relevant lease, 0 indicates backup, 1 indicates \
+                 master. 'name' is the string used to identify the lease. Please make sure to group by name.",
+                &["name"],
+            )?,
+            lease_slow_paths: make.counters(
+                "leader_election_slowpath_total",
+                "Total number of slow path exercised in renewing leader leases. 'name' is the string used to identify \
+                 the lease. Please make sure to group by name.",
+                &["name"],
+            )?,
+            lease_margin: make.keep(Gauge::new(
+                "muster_lease_margin_seconds",
+                "How long the leader could still write when it last tried to renew its lease; 0 where none is held.",
+            )?)?,
             watch_restarts: make.counters(
                 "muster_watch_restarts_total",
                 "Number of watches that ended and were begun again where they had ended.",
@@ -294,6 +313,21 @@ impl Metrics {
     /// Counts a watch that is begun again.
     pub fn watch_restart(&self, kind: Kind) {
         self.watch_restarts.with_label_values(&[kind.name()]).inc();
+    }
+
+    /// Whether this process leads, by the lease of this name. It appears with the first call.
+    pub fn leads(&self, lease: &str, leads: bool) {
+        self.leads.with_label_values(&[lease]).set(leads.into());
+    }
+
+    /// Counts a renewal of the lease of this name that needed a read before.
+    pub fn lease_slow_path(&self, lease: &str) {
+        self.lease_slow_paths.with_label_values(&[lease]).inc();
+    }
+
+    /// How long this process may still act on the last renewal of its lease.
+    pub fn lease_margin(&self, margin: Duration) {
+        self.lease_margin.set(margin.as_secs_f64());
     }
 
     /// Counts an event that had no room in the queue.

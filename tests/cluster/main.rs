@@ -6,6 +6,7 @@
 
 mod extenders;
 mod gangs;
+mod leader;
 mod mixed;
 mod plain_pods;
 mod restarts;

@@ -274,6 +274,11 @@ impl Muster {
         if !sent.success() {
             bail!("kill -TERM {pid} failed");
         }
+        self.wait_until_ended()
+    }
+
+    /// Waits until it has ended; gives its exit code.
+    pub fn wait_until_ended(&mut self) -> Result<Option<i32>> {
         let started = Instant::now();
         while started.elapsed() < PATIENCE {
             if let Some(status) = self.process.ended()? {
@@ -282,6 +287,11 @@ impl Muster {
             std::thread::sleep(Duration::from_millis(20));
         }
         bail!("Muster did not end within {PATIENCE:?}:\n{}", self.process.log());
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// Everything that it has logged.

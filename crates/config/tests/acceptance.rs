@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use muster_config::{ClientConnection, Configuration, Profile, load};
+use muster_config::{ClientConnection, Configuration, LeaderElection, Profile, load};
+use muster_engine::GangSettings;
+use muster_framework::group::WhenBroken;
 use muster_framework::rules::KubeMinor;
 use proptest::prelude::*;
 
@@ -34,6 +36,12 @@ fn the_default_file_of_upstream_is_accepted() {
             qps: Some(50.0),
             burst: Some(100),
         },
+        leader_election: LeaderElection {
+            elect: false,
+            name: "kube-scheduler".to_owned(),
+            namespace: Some("kube-system".to_owned()),
+            ..LeaderElection::default()
+        },
         ..Configuration::default()
     };
     assert_eq!(
@@ -54,9 +62,11 @@ fn the_default_file_of_upstream_is_accepted() {
 fn everything_that_is_applied() {
     let text = format!(
         "{HEADER}podInitialBackoffSeconds: 2\npodMaxBackoffSeconds: 20\nclientConnection: {{kubeconfig: /etc/k, qps: 7.5, \
-         burst: 9}}\nprofiles: [{{schedulerName: a}}, {{schedulerName: default-scheduler}}]\n--- # Muster's own\napiVersion: \
+         burst: 9}}\nprofiles: [{{schedulerName: a}}, {{schedulerName: default-scheduler}}]\nleaderElection: {{leaderElect: \
+         true, leaseDuration: 30s, renewDeadline: 20s, retryPeriod: 4s, resourceName: x, resourceNamespace: y}}\n--- # Muster's own\napiVersion: \
          muster.dev/v1alpha1\nkind: MusterConfiguration\nseed: 42\npodMaxInUnschedulable: 1m30s\nbindsInFlight: 3\n\
-         statusWritesInFlight: 2\nallowDefaultSchedulerName: true\n"
+         statusWritesInFlight: 2\nallowDefaultSchedulerName: true\ngangs: {{whenBroken: evict, brokenGrace: 5s, \
+         succeededCount: false}}\n"
     );
     let configuration = accepted(&text);
     let expected = Configuration {
@@ -70,6 +80,19 @@ fn everything_that_is_applied() {
             kubeconfig: Some("/etc/k".to_owned()),
             qps: Some(7.5),
             burst: Some(9),
+        },
+        leader_election: LeaderElection {
+            elect: true,
+            lease_duration: Duration::from_secs(30),
+            renew_deadline: Duration::from_secs(20),
+            retry_period: Duration::from_secs(4),
+            name: "x".to_owned(),
+            namespace: Some("y".to_owned()),
+        },
+        gangs: GangSettings {
+            when_broken: WhenBroken::Evict,
+            broken_grace: Duration::from_secs(5),
+            succeeded_count: false,
         },
         binds_in_flight: 3,
         status_writes_in_flight: 2,

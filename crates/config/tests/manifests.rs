@@ -143,6 +143,18 @@ fn the_role_is_least_privilege() {
 }
 
 #[test]
+fn the_lease_and_no_other_may_be_read_and_renewed() {
+    let lease = Configuration::default().leader_election.name;
+    let rule = |verbs: Value| json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": verbs});
+    let mut named = rule(json!(["get", "patch"]));
+    named["resourceNames"] = json!([lease]);
+    assert_eq!(object("Role")["rules"], json!([rule(json!(["create"])), named]));
+    let binding = object("RoleBinding");
+    assert_eq!(binding["roleRef"]["name"], "muster");
+    assert_eq!(binding["subjects"], object("ClusterRoleBinding")["subjects"]);
+}
+
+#[test]
 fn role_and_priority_are_given_to_the_service_account_and_nobody_else() {
     let account = json!({"name": "muster", "namespace": "muster-system"});
     let binding = object("ClusterRoleBinding");
@@ -164,12 +176,12 @@ fn role_and_priority_are_given_to_the_service_account_and_nobody_else() {
 }
 
 #[test]
-fn the_deployment_runs_one_replica_of_an_unprivileged_muster() {
+fn the_deployment_runs_two_replicas_of_an_unprivileged_muster() {
     let deployment = object("Deployment");
     let spec = &deployment["spec"];
     assert_eq!(
         (&spec["replicas"], &spec["strategy"]),
-        (&json!(1), &json!({"type": "Recreate"}))
+        (&json!(2), &json!({"type": "RollingUpdate"}))
     );
     assert_eq!(spec["selector"]["matchLabels"], spec["template"]["metadata"]["labels"]);
     let pod = &spec["template"]["spec"];

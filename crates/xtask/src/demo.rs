@@ -110,6 +110,8 @@ fn start_muster(control_plane: &ControlPlane, binary: PathBuf) -> Result<Process
             "run".to_owned(),
             "--kubeconfig".to_owned(),
             kubeconfig.display().to_string(),
+            // It is alone.
+            "--leader-elect=false".to_owned(),
         ],
         ..Launch::default()
     };

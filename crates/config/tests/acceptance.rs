@@ -63,7 +63,7 @@ fn everything_that_is_applied() {
     let text = format!(
         "{HEADER}podInitialBackoffSeconds: 2\npodMaxBackoffSeconds: 20\nclientConnection: {{kubeconfig: /etc/k, qps: 7.5, \
          burst: 9}}\nprofiles: [{{schedulerName: a}}, {{schedulerName: default-scheduler}}]\nleaderElection: {{leaderElect: \
-         true, leaseDuration: 30s, renewDeadline: 20s, retryPeriod: 4s, resourceName: x, resourceNamespace: y}}\n--- # Muster's own\napiVersion: \
+         true, leaseDuration: 30s, renewDeadline: 20s, retryPeriod: 4s, resourceName: x, resourceNamespace: here}}\n--- # Muster's own\napiVersion: \
          muster.dev/v1alpha1\nkind: MusterConfiguration\nseed: 42\npodMaxInUnschedulable: 1m30s\nbindsInFlight: 3\n\
          statusWritesInFlight: 2\nallowDefaultSchedulerName: true\ngangs: {{whenBroken: evict, brokenGrace: 5s, \
          succeededCount: false}}\n"
@@ -87,7 +87,7 @@ fn everything_that_is_applied() {
             renew_deadline: Duration::from_secs(20),
             retry_period: Duration::from_secs(4),
             name: "x".to_owned(),
-            namespace: Some("y".to_owned()),
+            namespace: Some("here".to_owned()),
         },
         gangs: GangSettings {
             when_broken: WhenBroken::Evict,

@@ -65,7 +65,7 @@ fn every_object_has_a_name_and_its_namespace() {
     {
         let in_namespace = matches!(
             object["kind"].as_str(),
-            Some("ServiceAccount" | "ConfigMap" | "Deployment")
+            Some("ServiceAccount" | "ConfigMap" | "Deployment" | "PodDisruptionBudget" | "Role" | "RoleBinding")
         );
         let (name, namespace) = if object["kind"] == "Namespace" {
             ("muster-system", "")

@@ -111,6 +111,13 @@ pub fn pod(n: usize, milli_cpu: i64) -> PodRecord {
 
 /// Tells the engine of a gang: its Workload, then its members.
 pub fn add_gang(engine: &mut Engine, n_members: usize, milli_cpu: i64) {
+    for input in gang_inputs(n_members, milli_cpu) {
+        engine.handle(Time::ZERO, input);
+    }
+}
+
+/// What tells of a gang: its Workload, then its members.
+pub fn gang_inputs(n_members: usize, milli_cpu: i64) -> Vec<Input> {
     let workload = WorkloadRecord {
         namespace: "default".into(),
         name: "train".into(),
@@ -124,19 +131,19 @@ pub fn add_gang(engine: &mut Engine, n_members: usize, milli_cpu: i64) {
         )],
         when_broken: None,
     };
-    engine.handle(Time::ZERO, Input::Applied(Object::Workload(workload)));
     let link = GroupLink::Workload {
         workload: "train".into(),
         pod_group: "workers".into(),
         replica_key: "".into(),
     };
-    for n in 0..n_members {
-        let member = PodRecord {
-            group: Some(link.clone()),
-            ..pod(n, milli_cpu)
-        };
-        engine.handle(Time::ZERO, Input::Applied(Object::Pod(Box::new(member))));
-    }
+    let members = (0..n_members).map(|n| PodRecord {
+        group: Some(link.clone()),
+        ..pod(n, milli_cpu)
+    });
+    let members = members.map(|member| Input::Applied(Object::Pod(Box::new(member))));
+    std::iter::once(Input::Applied(Object::Workload(workload)))
+        .chain(members)
+        .collect()
 }
 
 /// Lets the engine work until it has nothing to do; gives how many effects came out.

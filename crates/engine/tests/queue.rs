@@ -1,5 +1,5 @@
 //! Who is woken by what. The proof that no flush is needed: after any history, once the queue has come to rest, trying
-//! everything again places nobody. And the other side: how many wake-ups were of no use, where that is known.
+//! everything again places nobody.
 
 mod world;
 

@@ -4,11 +4,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod coexistence;
 mod extenders;
 mod gangs;
+mod kills;
 mod leader;
 mod mixed;
 mod plain_pods;
+mod proxy;
 mod restarts;
 mod scale;
 mod volumes;

@@ -7,12 +7,13 @@
 pub mod extender;
 pub mod metrics;
 pub mod objects;
+pub mod proxy;
 pub mod shapes;
 pub mod storage;
 pub mod upstream;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use muster_xtask::nest::{Launch, Process};
 pub use muster_xtask::pod_group::gang;
 use muster_xtask::{ControlPlane, KubeMinor, MINOR_VARIABLE, Options, SimulatedNode};
 use objects::pod;
+use proxy::Proxy;
 use serde_json::Value;
 
 /// How long anything may take that is expected to happen.
@@ -124,10 +126,30 @@ impl Cluster {
 
     /// Starts Muster, as it is deployed: under its own service account, with the permissions of `deploy/`.
     pub fn start_muster(&self, more_flags: &[&str]) -> Result<Muster> {
+        self.start_muster_at(&self.kubeconfig, more_flags)
+    }
+
+    /// Likewise, with the proxy between it and the API server.
+    pub fn start_muster_behind(&self, proxy: &Proxy, more_flags: &[&str]) -> Result<Muster> {
+        self.start_muster_at(&proxy.kubeconfig(&self.kubeconfig)?, more_flags)
+    }
+
+    /// Starts Muster, and does not wait for anything.
+    pub fn launch_muster(&self, more_flags: &[&str]) -> Result<Muster> {
+        self.launch_muster_at(&self.kubeconfig, more_flags)
+    }
+
+    fn start_muster_at(&self, kubeconfig: &Path, more_flags: &[&str]) -> Result<Muster> {
+        let mut muster = self.launch_muster_at(kubeconfig, more_flags)?;
+        muster.wait_until_ready()?;
+        Ok(muster)
+    }
+
+    fn launch_muster_at(&self, kubeconfig: &Path, more_flags: &[&str]) -> Result<Muster> {
         let port = free_port()?;
         let mut args: Vec<String> = vec![
             "run".into(),
-            format!("--kubeconfig={}", self.kubeconfig.display()),
+            format!("--kubeconfig={}", kubeconfig.display()),
             format!("--scheduler-name={}", self.scheduler_name()),
             "--bind-address=127.0.0.1".into(),
             format!("--secure-port={port}"),
@@ -145,9 +167,7 @@ impl Cluster {
             ..Launch::default()
         };
         let process = self.plane.launch(&launch)?;
-        let mut muster = Muster { process, port };
-        muster.wait_until_ready()?;
-        Ok(muster)
+        Ok(Muster { process, port })
     }
 
     /// Writes a KubeSchedulerConfiguration with these fields; gives the flag that names it.

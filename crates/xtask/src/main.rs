@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use muster_xtask::{demo, lint, oracle, test, up_down};
+use muster_xtask::{bench, demo, lint, oracle, test, up_down};
 
 /// Developer commands of Muster.
 #[derive(Debug, Parser)]
@@ -22,6 +22,9 @@ enum Command {
     Lint(lint::Args),
     /// Ask upstream's own scheduler plugins and Muster about random clusters, and compare what they say.
     Oracle(oracle::Args),
+    /// Measure schedulers against a real control plane.
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Run everything: lint, all tests, and the tests against a real control plane.
     Test(test::Args),
     /// Show a gang that waits for room and then starts as a whole.
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         Command::ControlPlane(command) => up_down::run(command),
         Command::Lint(args) => lint::run(&args),
         Command::Oracle(args) => oracle::run(&args),
+        Command::Bench(command) => bench::run(&command),
         Command::Test(args) => test::run(&args),
         Command::Demo(args) => demo::run(&args),
     };

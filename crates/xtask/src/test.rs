@@ -124,20 +124,26 @@ pub fn build_muster() -> Result<PathBuf> {
 
 /// Builds one binary with a cargo command, and tells where it is.
 pub(crate) fn build_binary(name: &str, mut command: Command) -> Result<PathBuf> {
+    executable(&built(&mut command)?, name)
+}
+
+/// Builds with a cargo command; gives cargo's messages, as JSON, one a line.
+pub(crate) fn built(command: &mut Command) -> Result<String> {
     command
         .args(["--message-format", "json-render-diagnostics"])
         .stderr(std::process::Stdio::inherit());
-    let messages = output(&mut command)?;
-    executable(&messages, name).with_context(|| format!("{command:?} told of no binary {name}"))
+    output(command)
 }
 
-/// Where a binary is, by the messages that cargo gives as JSON, one a line.
-fn executable(messages: &str, name: &str) -> Option<PathBuf> {
+/// Where a binary is, by the messages of cargo.
+pub(crate) fn executable(messages: &str, name: &str) -> Result<PathBuf> {
     let mut messages = messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let binary = messages.find(|message| message["target"]["name"] == name && message["executable"].is_string())?;
-    text(&binary, "/executable").map(PathBuf::from).ok()
+    let binary = messages
+        .find(|message| message["target"]["name"] == name && message["executable"].is_string())
+        .with_context(|| format!("cargo told of no binary {name}"))?;
+    text(&binary, "/executable").map(PathBuf::from)
 }
 
 #[cfg(test)]
@@ -166,7 +172,7 @@ mod tests {
 {"reason": "compiler-artifact", "target": {"name": "muster"}, "executable": "/t/muster"}
 {"reason": "build-finished", "success": true}
 "#;
-        assert_eq!(executable(messages, "muster"), Some("/t/muster".into()));
-        assert_eq!(executable(messages, "absent"), None);
+        assert_eq!(executable(messages, "muster").unwrap(), PathBuf::from("/t/muster"));
+        assert!(executable(messages, "absent").is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: the one command that runs everything, up to the tests against a real control plane.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread::{self, JoinHandle};
@@ -24,6 +25,11 @@ const BINARY_VARIABLE: &str = "MUSTER_TEST_BINARY";
 
 /// The oldest and the newest: what changed in between differs in one of them.
 const ORACLE_MINORS: [KubeMinor; 2] = [KubeMinor::V1_35, KubeMinor::V1_37];
+
+/// The newest minor, against which a part of the cluster tests runs as well: what speaks of pod groups and of faults. The
+/// rest asks the same of every minor, and costs minutes.
+const ALSO: KubeMinor = KubeMinor::V1_37;
+const TESTS_OF_ALSO: [&str; 4] = ["dialects::", "gangs::", "restarts::", "proxy::"];
 
 /// What to leave out, and against which Kubernetes to test.
 #[derive(Debug, clap::Args)]
@@ -65,19 +71,32 @@ pub fn run(args: &Args) -> Result<()> {
             || oracle::run(&oracle::Args::random_cases(kube)),
         )?;
     }
-    let against_cluster = |package: &str, test: &str| {
+    let against_cluster = |kube: KubeMinor, package: &str, test: &str, only: &[&str]| {
         let mut command = cargo(&["test", "--package", package, "--test", test]);
         command
             .args(&args.cargo_args)
-            .env(MINOR_VARIABLE, args.kube.to_string())
+            .env(MINOR_VARIABLE, kube.to_string())
             .env(BINARY_VARIABLE, &binary);
+        if !only.is_empty() {
+            // Our own filters come after those that were given, and any of them chooses a test.
+            if !args.cargo_args.iter().any(|arg| arg == "--") {
+                command.arg("--");
+            }
+            command.args(only);
+        }
         run_command(&mut command)
     };
     step("tests of the control plane itself", || {
-        against_cluster("muster-xtask", "control_plane")
+        against_cluster(args.kube, "muster-xtask", "control_plane", &[])
     })?;
-    step("tests against a real control plane", || {
-        against_cluster(TESTS_PACKAGE, CLUSTER_TESTS)
+    step(&format!("tests against a real control plane of {}", args.kube), || {
+        against_cluster(args.kube, TESTS_PACKAGE, CLUSTER_TESTS, &[])
+    })?;
+    if args.kube == ALSO {
+        return Ok(());
+    }
+    step(&format!("tests of pod groups and faults against {ALSO}"), || {
+        against_cluster(ALSO, TESTS_PACKAGE, CLUSTER_TESTS, &TESTS_OF_ALSO)
     })
 }
 
@@ -88,9 +107,12 @@ fn build_go_programs(kube: KubeMinor) -> JoinHandle<Result<()>> {
         for minor in ORACLE_MINORS.into_iter().chain([kube]) {
             binaries::ensure_oracle(minor)?;
         }
-        programs
-            .into_iter()
-            .try_for_each(|program| binaries::ensure(program, kube).map(drop))
+        for minor in BTreeSet::from([kube, ALSO]) {
+            for program in &programs {
+                binaries::ensure(*program, minor)?;
+            }
+        }
+        Ok(())
     })
 }
 

@@ -122,6 +122,15 @@ pub struct Seen {
     pub status: Option<StatusCode>,
 }
 
+impl Seen {
+    /// Its path without the query, which says how long the API server may take.
+    #[must_use]
+    pub fn path(&self) -> String {
+        let (path, _) = self.target.split_once('?').unwrap_or((&self.target, ""));
+        path.to_owned()
+    }
+}
+
 /// The proxy; it ends when it is dropped.
 pub struct Proxy {
     port: u16,

@@ -62,6 +62,8 @@ impl Programs {
                     format!("--kubeconfig={kubeconfig}"),
                     format!("--scheduler-name={SCHEDULER_NAME}"),
                     "--secure-port=0".to_owned(),
+                    // It runs alone, and the other one asks for no lease either.
+                    "--leader-elect=false".to_owned(),
                 ],
             ),
             Contestant::Null => (&self.null, vec![kubeconfig.to_string(), SCHEDULER_NAME.to_owned()]),

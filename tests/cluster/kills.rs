@@ -27,7 +27,7 @@ impl Dice {
             Ok(seed) => seed.parse().unwrap(),
             Err(_) => now(),
         };
-        println!("the same moments again, as far as the machine is the same: {SEED_VARIABLE}={seed}");
+        eprintln!("the same moments again, as far as the machine is the same: {SEED_VARIABLE}={seed}");
         Dice(seed.max(1))
     }
 
@@ -81,7 +81,7 @@ fn killed_fifty_times_at_random_every_gang_is_whole_or_waits_whole() {
         seen_broken += usize::from(bound_by_gang(&cluster).values().any(|n| *n < N_MEMBERS));
     }
     assert_eq!(gangs.next(), None);
-    println!("after {seen_broken} of {N_KILLS} kills a gang was bound in part");
+    eprintln!("after {seen_broken} of {N_KILLS} kills a gang was bound in part");
     assert!(seen_broken > 0, "no kill was at an interesting moment");
 
     let _muster = cluster.start_muster(&[]).unwrap();

@@ -77,6 +77,11 @@ impl Engine {
 
     /// The grace is over, or the rest after a round of evictions.
     pub(crate) fn broken_overdue(&mut self, now: Time, id: GroupId) {
+        if !self.is_broken(id) {
+            // A member found a place meanwhile. Should its bind fail, the wait begins anew.
+            self.broken.0.remove(&id);
+            return;
+        }
         let is_synced = self.is_synced();
         let grace = self.gangs.broken_grace;
         let Some(broken) = self.broken.0.get_mut(&id) else {

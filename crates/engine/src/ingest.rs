@@ -479,6 +479,7 @@ impl Engine {
             return;
         };
         pod.report.end();
+        let unsent = pod.stage().is_some_and(BindStage::is_unsent);
         self.retries.forget(id);
         let Some(pod) = self.cluster.pods.get(id) else { return };
         match pod.place.as_ref().map(|place| place.node_name == *node) {
@@ -503,6 +504,11 @@ impl Engine {
                 self.cluster.place(id, node, None);
                 self.wake_for_company(now, id);
             }
+        }
+        // It was not ready, and is bound: that may make the others of its gang enough.
+        if unsent && let Some((group, _)) = self.cluster.pods.get(id).and_then(|pod| pod.group) {
+            self.set_role(id, Role::Placed);
+            self.look_at_departures(now, group);
         }
     }
 

@@ -86,6 +86,13 @@ pub(crate) enum BindStage {
     Confirmed { lists_begun: u32 },
 }
 
+impl BindStage {
+    /// Whether nothing of the bind has been told to anybody.
+    pub(crate) fn is_unsent(self) -> bool {
+        matches!(self, BindStage::Preparing | BindStage::Ready | BindStage::Leaving)
+    }
+}
+
 /// What the pod's status ought to say about waiting, and what it says.
 #[derive(Debug, Default)]
 pub(crate) struct Report {

@@ -198,7 +198,7 @@ impl Engine {
         let from = std::mem::replace(&mut bind.stage, to);
         bind.effect = effect;
         self.forget_unsent(id, from);
-        if matches!(to, BindStage::Preparing | BindStage::Ready | BindStage::Leaving) {
+        if to.is_unsent() {
             self.note_unsent(id, to);
         }
     }
@@ -246,13 +246,7 @@ impl Engine {
 
     /// A node is gone: nobody is sent there.
     pub(crate) fn node_is_gone(&mut self, now: Time, name: &Text) {
-        let unsent = |id: &PodId| {
-            let stage = self.stage(*id);
-            matches!(
-                stage,
-                Some(BindStage::Preparing | BindStage::Ready | BindStage::Leaving)
-            )
-        };
+        let unsent = |id: &PodId| self.stage(*id).is_some_and(BindStage::is_unsent);
         let lost: Vec<PodId> = self.cluster.pods_on(name).filter(unsent).collect();
         for id in lost {
             self.preparation_failed(now, id, "the node is gone".to_owned());
@@ -454,12 +448,8 @@ impl Engine {
 
     /// Nothing departs any more: gives back all places whose binds have not been handed out.
     pub(crate) fn cancel_departures(&mut self, now: Time) {
-        let unsent = |stage| matches!(stage, BindStage::Preparing | BindStage::Ready | BindStage::Leaving);
-        let placed = self
-            .cluster
-            .pods
-            .iter()
-            .filter(|(_, pod)| pod.stage().is_some_and(unsent));
+        let pods = self.cluster.pods.iter();
+        let placed = pods.filter(|(_, pod)| pod.stage().is_some_and(BindStage::is_unsent));
         let placed: Vec<PodId> = placed.map(|(id, _)| id).collect();
         self.leave_places(now, &placed);
         self.queue_again(now, &placed, "ScheduleAttemptFailure");

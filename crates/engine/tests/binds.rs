@@ -2,8 +2,11 @@
 
 mod world;
 
-use muster_engine::{BindOutcome, Effect, EffectId, EffectKind, Engine, Input, Object, Outcome, Settings};
-use muster_framework::record::{Kind, PodRecord};
+use muster_engine::{
+    BindOutcome, Effect, EffectId, EffectKind, Engine, GangSettings, Input, Object, Outcome, Settings,
+};
+use muster_framework::group::WhenBroken;
+use muster_framework::record::{Kind, PodPhase, PodRecord};
 use std::time::Duration;
 use world::{World, gang, member, node, pod, settings, workload};
 
@@ -260,4 +263,229 @@ fn leadership_may_come_and_go_at_every_effect() {
         assert_eq!(world.bound().len(), 3, "cut at {cut}: {:?}", world.bound());
         assert_eq!(world.engine.stats().in_flight, 0);
     }
+}
+
+// ---- outcomes ----------------------------------------------------------------------------------------------------
+
+fn refuse(world: &mut World, id: EffectId) {
+    let message = "admission says no".into();
+    world.done(id, Outcome::Bind(BindOutcome::Refused { message }));
+}
+
+#[test]
+fn a_member_whose_bind_is_refused_goes_elsewhere_at_once_and_the_others_keep_their_places() {
+    let mut world = World::new(&["n1", "n2", "n3"].map(|name| node(name, 1000)));
+    train(&mut world, 2, 2);
+    let effects = world.poll();
+    let both: Vec<_> = binds(&effects)
+        .into_iter()
+        .map(|(id, _, node)| (id, node.to_owned()))
+        .collect();
+    assert_eq!(both.len(), 2);
+    refuse(&mut world, both[0].0);
+    world.carry_out(effects.into_iter().find(|effect| effect.id == both[1].0).unwrap());
+    world.run();
+    assert_eq!(world.bound().len(), 2);
+    assert!(
+        !world.bound().values().any(|node| *node == both[0].1),
+        "{:?}",
+        world.bound()
+    );
+    assert_eq!(world.condition("w0"), None, "nobody had to wait");
+}
+
+#[test]
+fn a_confirmed_bind_that_no_watch_shows_is_read_back() {
+    let mut world = World::new(&[node("n1", 1000)]);
+    world.pod(pod("a", 1000));
+    let sent = world.engine.poll(world.now).unwrap();
+    world.done(sent.id, Outcome::Bind(BindOutcome::Bound));
+    let told = world.poll().len();
+    assert_eq!(told, 1, "the event");
+    let mut bound = world.pods["a"].clone();
+    (bound.node_name, bound.resource_version) = (Some("n1".into()), 99);
+    world.pods.insert("a".to_owned(), bound);
+    world.now = world.now + Duration::from_secs(29);
+    assert_eq!(world.poll(), []);
+    world.now = world.now + Duration::from_secs(1);
+    world.run();
+    assert_eq!(world.bound()["a"], "n1");
+    let events = world
+        .effects
+        .iter()
+        .filter(|effect| matches!(effect.kind, EffectKind::Event { .. }))
+        .count();
+    assert_eq!(events, 0, "it is not announced twice");
+    assert_eq!(world.engine.stats().assumed_pods, 0);
+}
+
+#[test]
+fn a_list_that_began_before_a_bind_was_confirmed_does_not_undo_it() {
+    let mut world = World::new(&[node("n1", 1000)]);
+    world.pod(pod("a", 1000));
+    let sent = world.engine.poll(world.now).unwrap();
+    world.input(Input::ListBegun(Kind::Pod));
+    world.done(sent.id, Outcome::Bind(BindOutcome::Bound));
+    world.apply(Object::Pod(Box::new(world.pods["a"].clone())));
+    world.input(Input::ListDone(Kind::Pod));
+    assert_eq!(world.engine.stats().assumed_pods, 1, "the list is older than the bind");
+    assert!(binds(&world.poll()).is_empty());
+}
+
+#[test]
+fn the_answer_to_an_older_question_does_not_speak_of_a_newer_bind() {
+    let mut world = World::new(&[node("n1", 1000)]);
+    world.pod(pod("a", 1000));
+    let unknown = || Outcome::Bind(BindOutcome::Unknown { message: "cut".into() });
+    let first = world.engine.poll(world.now).unwrap();
+    world.done(first.id, unknown());
+    let old_read = world.engine.poll(world.now).unwrap();
+    // A list is faster than the read, and the pod is bound again.
+    relist_pods(&mut world);
+    let second = world.engine.poll(world.now).unwrap();
+    assert!(bind_of(&second).is_some());
+    world.done(second.id, unknown());
+    let new_read = world.engine.poll(world.now).unwrap();
+    world.carry_out(old_read);
+    assert_eq!(world.engine.stats().assumed_pods, 1, "that was before the second bind");
+    let mut bound = world.pods["a"].clone();
+    (bound.node_name, bound.resource_version) = (Some("n1".into()), 99);
+    world.pods.insert("a".to_owned(), bound);
+    world.carry_out(new_read);
+    assert_eq!(world.bound()["a"], "n1");
+}
+
+#[test]
+fn nobody_is_sent_to_a_node_that_is_gone() {
+    let mut world = World::new(&["n1", "n2"].map(|name| node(name, 1000)));
+    train(&mut world, 2, 2);
+    let sent = world.engine.poll(world.now).unwrap();
+    let (_, _, first) = bind_of(&sent).unwrap();
+    let other = if first == "n1" { "n2" } else { "n1" };
+    world.delete(Kind::Node, other);
+    let rest = world.poll();
+    assert!(binds(&rest).is_empty(), "{rest:?}");
+    world.node(node("n3", 1000));
+    world.carry_out(sent);
+    world.advance(Duration::from_secs(20));
+    assert_eq!(world.bound().len(), 2);
+}
+
+// ---- broken gangs ------------------------------------------------------------------------------------------------
+
+/// A gang of two, of which one is bound and the other finds no room.
+fn broken(when_broken: WhenBroken) -> World {
+    let mut world = World::unsynced();
+    world.engine = Engine::new(&Settings {
+        gangs: GangSettings {
+            when_broken,
+            ..GangSettings::default()
+        },
+        ..settings()
+    });
+    world.node(node("n1", 1000));
+    world.sync();
+    world.workload(workload("train", &[("workers", gang(2))]));
+    world.pod(PodRecord {
+        node_name: Some("n1".into()),
+        ..member("w0", 1000, "train", "workers", "")
+    });
+    world.pod(member("w1", 1000, "train", "workers", ""));
+    world
+}
+
+fn evictions(effects: &[Effect]) -> Vec<(EffectId, &str)> {
+    let eviction = |effect: &Effect| matches!(&effect.kind, EffectKind::Evict { .. });
+    let evictions = effects.iter().filter(|effect| eviction(effect));
+    evictions
+        .filter_map(|effect| match &effect.kind {
+            EffectKind::Evict { pod } => Some((effect.id, &*pod.name)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn what_is_bound_of_a_broken_gang_stays_and_the_world_is_told() {
+    let mut world = broken(WhenBroken::Keep);
+    world.advance(Duration::from_secs(600));
+    assert!(evictions(&world.effects).is_empty());
+    let notes: Vec<&str> = world
+        .effects
+        .iter()
+        .filter_map(|effect| match &effect.kind {
+            EffectKind::Event {
+                reason: "GangBroken",
+                note,
+                ..
+            } => Some(&**note),
+            _ => None,
+        })
+        .collect();
+    insta::assert_debug_snapshot!(notes, @r#"
+    [
+        "pod group default/train/workers has places for 1 of the 2 members that it needs; 1 are bound: they stay, and wait for the others",
+    ]
+    "#);
+    world.node(node("n2", 1000));
+    world.run();
+    assert_eq!(world.bound().len(), 2);
+}
+
+#[test]
+fn members_of_a_broken_gang_are_evicted_when_the_grace_is_over_until_it_is_whole() {
+    let mut world = broken(WhenBroken::Evict);
+    world.advance(Duration::from_secs(59));
+    assert!(evictions(&world.effects).is_empty(), "replacements may still come");
+    world.now = world.now + Duration::from_secs(1);
+    let mut rounds = 0;
+    for _ in 0..200 {
+        let effects = world.poll();
+        let evicted: Vec<EffectId> = evictions(&effects).iter().map(|(id, _)| *id).collect();
+        for id in evicted {
+            rounds += 1;
+            let message = "429: it would violate the pod's disruption budget".into();
+            world.done(id, Outcome::WriteFailed { message });
+        }
+        world.now = world.now + Duration::from_secs(1);
+    }
+    assert!((5..10).contains(&rounds), "ever more rarely: {rounds}");
+    world.node(node("n2", 1000));
+    world.run();
+    assert_eq!(world.bound().len(), 2);
+    world.advance(Duration::from_secs(600));
+    assert!(evictions(&world.effects).is_empty(), "it is whole");
+}
+
+#[test]
+fn a_member_that_is_being_deleted_is_not_evicted() {
+    let mut world = broken(WhenBroken::Evict);
+    world.pod(PodRecord {
+        terminating: true,
+        ..world.pods["w0"].clone()
+    });
+    world.advance(Duration::from_secs(600));
+    assert!(evictions(&world.effects).is_empty());
+}
+
+#[test]
+fn a_replacement_does_not_go_where_a_kubelet_turned_its_gang_away() {
+    let mut world = World::new(&["n1", "n2"].map(|name| node(name, 1000)));
+    train(&mut world, 1, 1);
+    world.run();
+    let first = world.bound()["w0"].clone();
+    world.pod(PodRecord {
+        phase: PodPhase::Failed,
+        turned_away: Some("OutOfcpu".into()),
+        ..world.pods["w0"].clone()
+    });
+    world.pod(member("w1", 1000, "train", "workers", ""));
+    world.run();
+    assert_ne!(world.bound()["w1"], first);
+    world.delete(Kind::Pod, "w1");
+    world.advance(Duration::from_secs(61));
+    world.delete(Kind::Node, if first == "n1" { "n2" } else { "n1" });
+    world.pod(member("w2", 1000, "train", "workers", ""));
+    world.run();
+    assert_eq!(world.bound()["w2"], first, "it is a preference, and it passes");
 }

@@ -367,6 +367,8 @@ enum Step {
         node: u8,
     },
     Restart,
+    /// This process leads no more, or again: then everything is listed.
+    Lead(bool),
     Work(u8),
     Outcome {
         at: u8,
@@ -396,6 +398,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0u8..3).prop_map(Step::Provision),
         1 => (0u8..12, 0u8..8).prop_map(|(n, node)| Step::Promise { n, node }),
         1 => Just(Step::Restart),
+        2 => any::<bool>().prop_map(Step::Lead),
         6 => (0u8..10).prop_map(Step::Work),
         4 => (any::<u8>(), 0u8..5).prop_map(|(at, what)| Step::Outcome { at, what }),
         2 => (0u16..5000).prop_map(Step::Wait),
@@ -413,6 +416,7 @@ struct Api {
     all: Vec<Effect>,
     /// Something other than our own decisions may have left a gang in halves.
     excused: bool,
+    stands_by: bool,
 }
 
 /// Plays a history; gives every effect in order. Every input and every pause is followed by a check of the books.
@@ -431,10 +435,12 @@ fn play(steps: &[Step]) -> Vec<Effect> {
                 | Step::Workload { .. }
                 | Step::Relist { .. }
                 | Step::Restart
+                | Step::Lead(false)
                 | Step::Outcome { what: 1..=3, .. }
         ) && !world.pods.is_empty();
         api.play(&mut world, step);
     }
+    api.lead(&mut world, true);
     // A healthy end: everything is answered, and everything comes to rest, long before any flush.
     api.rest(&mut world);
     for _ in 0..60 {
@@ -531,8 +537,10 @@ impl Api {
             Step::Restart => {
                 world.engine = Engine::new(&with_extender());
                 self.open.clear();
+                self.stands_by = false;
                 Kind::ALL.into_iter().for_each(|kind| self.list(world, kind));
             }
+            Step::Lead(leads) => self.lead(world, *leads),
             Step::Work(polls) => {
                 let effects: Vec<Effect> = (0..*polls).filter_map(|_| world.engine.poll(world.now)).collect();
                 self.open.extend(effects.iter().cloned());
@@ -545,6 +553,17 @@ impl Api {
             }
             Step::Outcome { .. } => {}
             Step::Wait(millis) => world.now = world.now + Duration::from_millis(u64::from(*millis)),
+        }
+    }
+
+    fn lead(&mut self, world: &mut World, leads: bool) {
+        world.input(Input::Leadership { leads });
+        if leads && self.stands_by {
+            Kind::ALL.into_iter().for_each(|kind| self.list(world, kind));
+        }
+        self.stands_by = !leads;
+        if self.stands_by {
+            assert_eq!(world.engine.poll(world.now), None, "a standby wants nothing");
         }
     }
 

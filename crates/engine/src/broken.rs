@@ -107,7 +107,7 @@ impl Engine {
 
     /// The members that are on nodes and would stay there.
     fn bound_members(&self, id: GroupId) -> Vec<PodId> {
-        let members = self.groups.get(id).into_iter().flat_map(|group| &group.members);
+        let members = self.groups.get(id).into_iter().flat_map(|group| group.members.keys());
         let stays = |pod: &Pod| {
             let placed = pod.group.is_some_and(|(_, role)| role == Role::Placed);
             placed && pod.is_bound() && !pod.record.terminating && self.is_ours(pod)

@@ -3,6 +3,7 @@
 
 use crate::diagnosis::{self, Shortfall};
 use crate::engine::Engine;
+use crate::group_report::NoRoom;
 use crate::groups::GroupId;
 use crate::observation::{AttemptResult, Observation};
 use crate::pipeline::ALL_PLUGINS;
@@ -81,6 +82,8 @@ impl Engine {
         if let Some(Planned { pod, .. }) = plan.places.first() {
             self.observe_attempt(*pod, plan.places.len() as u32, true, true);
         }
+        let prepares = plan.places.iter().any(|planned| !planned.bindings.is_empty());
+        self.group_is_committed(now, id, plan.places.len() as u32, prepares);
         self.depart(now, &plan.places);
         let left = self.pending(id).len() as u32;
         if left == 0 || self.queue.section(Entity::Group(id)).is_some() {
@@ -115,20 +118,17 @@ impl Engine {
         let rejected = plan.failures.iter().map(|failure| failure.rejected);
         let (size, rejected) = (pending.len() as u32, rejected.chain(content).collect());
         self.park(now, Entity::Group(id), size, rejected);
-        let Some(failure) = plan.failures.first() else {
-            return self.gang_found_no_room(now, id);
-        };
-        let (Some(group), Some(culprit)) = (self.groups.get(id), self.cluster.pods.get(failure.rejected.pod)) else {
-            return self.gang_found_no_room(now, id);
-        };
-        let shortfall = Shortfall {
-            satisfied: group.satisfied_by(),
-            planned: plan.places.len() as u32,
-            min_count: self.groups.quorum(group).unwrap_or(0),
-        };
-        let message = diagnosis::gang_waits(&group.key, &culprit.record.name, &failure.message, shortfall);
-        for member in pending {
-            self.want(now, member, diagnosis::UNSCHEDULABLE, message.clone(), true);
+        if let Some((failure, group)) = plan.failures.first().zip(self.groups.get(id)) {
+            let no_room = NoRoom {
+                culprit: failure.rejected.pod,
+                no_node: failure.message.clone(),
+                shortfall: Shortfall {
+                    satisfied: group.satisfied_by(),
+                    planned: plan.places.len() as u32,
+                    min_count: self.groups.quorum(group).unwrap_or(0),
+                },
+            };
+            self.group_finds_no_room(now, id, no_room);
         }
         self.gang_found_no_room(now, id);
     }

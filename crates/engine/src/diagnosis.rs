@@ -1,6 +1,7 @@
 //! The words for why a pod waits: upstream's sentence first, word for word, then ours.
 
 use crate::groups::Hold;
+use muster_framework::Text;
 use muster_framework::group::{GroupKey, GroupLink};
 use muster_framework::record::Unsupported;
 use muster_framework::rejection::Rejections;
@@ -85,21 +86,17 @@ pub(crate) fn gang_waits(key: &GroupKey, member: &str, no_node: &str, shortfall:
     )
 }
 
-/// Why a group is not tried.
+/// Why a group is not tried, in full.
 pub(crate) fn held(key: &GroupKey, hold: &Hold) -> String {
     match hold {
-        Hold::KindNotServed => match &key.link {
-            GroupLink::Workload { workload, .. } => format!(
-                "pod group {key}: this cluster does not serve Workload objects of scheduling.k8s.io/v1alpha1, so workload \
-                 {workload:?} cannot be found"
-            ),
-            _ => format!("pod group {key}: this cluster does not serve the objects that it refers to"),
-        },
+        Hold::KindNotServed => not_served(key),
         Hold::PolicyMissing => match &key.link {
             GroupLink::Workload { workload, .. } => {
                 format!("waiting for pods's workload {workload:?} to appear in scheduling queue")
             }
-            _ => format!("waiting for pod's pod group {key} to appear in scheduling queue"),
+            GroupLink::PodGroup { name } | GroupLink::Coscheduling { name } | GroupLink::Labels { name } => {
+                format!("waiting for pods's pod group {name:?} to appear in scheduling queue")
+            }
         },
         Hold::PodGroupMissing => match &key.link {
             GroupLink::Workload {
@@ -113,32 +110,134 @@ pub(crate) fn held(key: &GroupKey, hold: &Hold) -> String {
             } => format!("pod group {pod_group:?} of workload {workload:?}: {problem}"),
             _ => format!("pod group {key}: {problem}"),
         },
+        Hold::Unsupported(unsupported) => format!(
+            "pod group {key} is not scheduled, since a part of its spec could not be honoured: {}",
+            problems(unsupported)
+        ),
+        Hold::MixedSchedulers(one, other) => format!(
+            "all pods in a single pod group should have the same .spec.schedulerName set, got: {one:?} and {other:?} \
+             (pod group {key})"
+        ),
+        Hold::MixedPriorities { member, group } => format!(
+            "all pods in a single pod group should have the same priority as the pod group's priority, got {member} and \
+             {group} (pod group {key})"
+        ),
+        Hold::MemberGated { gated, .. } => format!("pod group {key} waits for {gated} gated members"),
         Hold::Quorum {
             have,
             min_count,
-            held,
-            foreign,
+            gated,
+            unsupported,
         } => {
-            let mut text = format!(
-                "waiting for minCount pods from a gang to appear in scheduling queue: pod group {key} has {have} of \
-                 {min_count} members"
-            );
-            if *held > 0 {
-                text += &format!(", {held} more are gated or unsupported");
+            let mut text = format!("{FEW_MEMBERS}: pod group {key} has {have} of {min_count} members");
+            if *gated > 0 {
+                text += &format!(", {gated} more are gated");
             }
-            if *foreign > 0 {
-                text += &format!(", {foreign} more name another scheduler");
+            if *unsupported > 0 {
+                text += &format!(", {unsupported} more cannot be honoured");
             }
             text
         }
     }
 }
 
+/// Upstream's words for a gang that lacks members.
+const FEW_MEMBERS: &str = "waiting for minCount pods from a gang to appear in scheduling queue";
+
+/// Why a member is not tried: short, and the same for all members however many there are. The group says more.
+pub(crate) fn held_member(key: &GroupKey, hold: &Hold) -> String {
+    match hold {
+        Hold::Quorum { .. } => format!("{FEW_MEMBERS}: see pod group {key}"),
+        Hold::MemberGated { .. } => format!("pod group {key} waits for its gated members"),
+        Hold::MixedSchedulers(..) => format!("members of pod group {key} name different schedulers"),
+        Hold::MixedPriorities { .. } => format!("members of pod group {key} have other priorities than the group"),
+        _ => held(key, hold),
+    }
+}
+
+fn not_served(key: &GroupKey) -> String {
+    match &key.link {
+        GroupLink::Workload { workload, .. } => format!(
+            "pod group {key}: this cluster does not serve Workload objects of scheduling.k8s.io/v1alpha1, so workload \
+             {workload:?} cannot be found"
+        ),
+        GroupLink::PodGroup { .. } => format!(
+            "pod group {key}: this cluster does not serve PodGroup objects of scheduling.k8s.io/v1beta1 or v1alpha2, so it \
+             cannot be found"
+        ),
+        GroupLink::Coscheduling { .. } => format!(
+            "pod group {key}: this cluster does not serve PodGroup objects of scheduling.x-k8s.io/v1alpha1, so it cannot be \
+             found"
+        ),
+        GroupLink::Labels { .. } => format!("pod group {key}: no member states its policy"),
+    }
+}
+
+/// Members state different minima.
+pub(crate) fn members_disagree(one: i32, other: i32) -> Text {
+    format!("annotation muster.dev/min-count: all members must state the same, got {one} and {other}").into()
+}
+
+/// Why a group waits that a gated member holds.
+pub(crate) fn gated(key: &GroupKey, first: &str, gates: &[Text], gated: u32) -> String {
+    let gates: Vec<&str> = gates.iter().map(|gate| &**gate).collect();
+    let others = match gated {
+        0 | 1 => String::new(),
+        2 => " and for 1 more gated member".to_owned(),
+        n => format!(" and for {} more gated members", n - 1),
+    };
+    format!(
+        "pod group {key} waits for {first}, gated by {}{others}",
+        gates.join(", ")
+    )
+}
+
+/// Why a group waits whose members have places.
+pub(crate) fn prepares(key: &GroupKey, members: usize) -> String {
+    format!(
+        "pod group {key} has places for its members, and waits for volumes before any is bound: {members} are not bound yet"
+    )
+}
+
+/// Why a group waits for another attempt.
+pub(crate) fn failed(key: &GroupKey, message: &str) -> String {
+    format!("pod group {key}: {message}")
+}
+
+/// When it is tried again.
+pub(crate) fn tried_again(text: String, rest: std::time::Duration) -> String {
+    let stop = if text.ends_with('.') { "" } else { "." };
+    format!("{text}{stop} Tried again in {} s.", rest.as_millis().div_ceil(1000))
+}
+
+/// Ahead of why a group waits that has fallen below its minimum.
+pub(crate) fn broken(key: &GroupKey, have: u32, min_count: u32, text: &str) -> String {
+    format!("pod group {key} is broken: {have} of {min_count} members have a node; {text}")
+}
+
+/// A group that waits no more.
+pub(crate) fn scheduled(key: &GroupKey, bound: u32, min_count: u32) -> String {
+    format!("pod group {key} is scheduled: members bound {bound}, needed {min_count}")
+}
+
+/// A kubelet turned away a member.
+pub(crate) fn turned_away(key: &GroupKey, member: &str, node: &str, reason: &str) -> String {
+    format!("pod group {key}: the kubelet of {node} turned away {member}: {reason}")
+}
+
+/// All that Muster cannot honour of an object.
+pub(crate) fn problems(unsupported: &[Unsupported]) -> String {
+    let problems: Vec<String> = unsupported
+        .iter()
+        .map(|u| format!("{}: {}", u.field, u.problem))
+        .collect();
+    problems.join("; ")
+}
+
 /// Why a pod is not tried: all that Muster cannot honour.
-pub(crate) fn unsupported(problems: &[Unsupported]) -> String {
-    let problems: Vec<String> = problems.iter().map(|u| format!("{}: {}", u.field, u.problem)).collect();
+pub(crate) fn unsupported(unsupported: &[Unsupported]) -> String {
     format!(
         "this pod is not placed, since a part of its spec could not be honoured: {}",
-        problems.join("; ")
+        problems(unsupported)
     )
 }

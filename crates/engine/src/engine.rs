@@ -11,7 +11,7 @@ use crate::deadlines::Deadlines;
 use crate::effect::{Effect, EffectId, EffectKind, ExtenderVerb, PodRef};
 use crate::groups::{GroupId, Groups};
 use crate::input::Input;
-use crate::observation::{Observation, Section};
+use crate::observation::{Observation, Section, WaitReason};
 use crate::outbox::{Lane, Outbox};
 use crate::pipeline::Pipeline;
 use crate::planning::Planning;
@@ -39,12 +39,14 @@ pub(crate) struct ListState {
     pub(crate) absent: bool,
 }
 
-/// An effect whose outcome is still to come, by the uid of its pod.
+/// An effect whose outcome is still to come, by the uid of its object.
 #[derive(Debug, Clone)]
 pub(crate) enum Awaited {
     Bind(Text),
     Read(Text),
     Condition(Text),
+    /// Of a status write to the object of a group, with that object's uid.
+    GroupStatus(GroupId, Text),
     Patch(Text, Patched),
     Evict(Text),
     Answer {
@@ -55,10 +57,11 @@ pub(crate) enum Awaited {
 }
 
 impl Awaited {
-    /// The uid of the pod that it is about.
+    /// The uid of the object that it is about.
     pub(crate) fn uid(&self) -> &Text {
         match self {
-            Awaited::Bind(uid) | Awaited::Read(uid) | Awaited::Condition(uid) | Awaited::Evict(uid) => uid,
+            Awaited::Bind(uid) | Awaited::Read(uid) | Awaited::Condition(uid) => uid,
+            Awaited::Evict(uid) | Awaited::GroupStatus(_, uid) => uid,
             Awaited::Patch(uid, _) | Awaited::Answer { uid, .. } => uid,
         }
     }
@@ -67,8 +70,10 @@ impl Awaited {
 /// Something that only the passing of time brings about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
-    /// Tell the members of a held group why they wait.
+    /// Tell why a group waits.
     TellGroup(GroupId),
+    /// Write the status of a group's object, again or for the first time.
+    WriteGroupAgain(GroupId),
     /// Try a failed status write again.
     WriteAgain(PodId),
     /// A pod has held its place without being bound for as long as it may.
@@ -106,6 +111,8 @@ pub struct Engine {
     pub(crate) awaited: FxHashMap<EffectId, Awaited>,
     /// Pods whose status says something else than it ought to.
     pub(crate) unreported: BTreeSet<PodId>,
+    /// Groups whose object's status is to be written.
+    pub(crate) unreported_groups: BTreeSet<GroupId>,
     pub(crate) timers: BTreeSet<(Time, Timer)>,
     pub(crate) observations: Vec<Observation>,
     last_effect: u64,
@@ -164,6 +171,8 @@ pub struct Stats {
     pub pending: [usize; 4],
     /// Effects without an outcome yet.
     pub in_flight: usize,
+    /// Pod groups that wait, in the order of [`WaitReason::ALL`].
+    pub waiting_groups: [usize; WaitReason::ALL.len()],
 }
 
 // ---- the surface for drivers -------------------------------------------------------------------------------------
@@ -176,7 +185,7 @@ impl Engine {
         let pipeline = Pipeline::new(&settings.profiles, settings.kube, settings.seed, &mut cluster.table);
         Engine {
             cluster,
-            groups: Groups::default(),
+            groups: Groups::new(settings.gangs.succeeded_count),
             queue: SchedulingQueue::new(settings),
             pipeline,
             planning: None,
@@ -191,6 +200,7 @@ impl Engine {
             outbox: Outbox::default(),
             awaited: FxHashMap::default(),
             unreported: BTreeSet::new(),
+            unreported_groups: BTreeSet::new(),
             timers: BTreeSet::new(),
             observations: Vec::new(),
             last_effect: 0,
@@ -244,7 +254,7 @@ impl Engine {
         if !self.leads {
             return None;
         }
-        if !self.outbox.is_empty() || !self.unreported.is_empty() {
+        if !self.outbox.is_empty() || !self.unreported.is_empty() || !self.unreported_groups.is_empty() {
             return Some(Time::ZERO);
         }
         let tries = if !self.may_decide() {
@@ -296,6 +306,7 @@ impl Engine {
             assumed_pods: self.cluster.n_assumed(),
             pending: self.queue.pods_in(),
             in_flight: self.awaited.len(),
+            waiting_groups: self.groups.waiting(),
         }
     }
 
@@ -402,7 +413,7 @@ impl Engine {
         let quorum = group.and_then(|group| self.groups.quorum(group));
         let urgency = Urgency {
             recovering: group.is_some_and(|group| group.recovering),
-            priority: group.and_then(|group| group.priority).unwrap_or(0),
+            priority: group.map_or(0, |group| self.groups.priority(group)),
             broken: group.zip(quorum).is_some_and(|(group, quorum)| group.is_broken(quorum)),
         };
         (urgency, group.map_or(1, |group| group.pending.len() as u32))
@@ -428,8 +439,8 @@ impl Engine {
         if let Some((group, role)) = &mut pod.group
             && *role != to
         {
-            let from = std::mem::replace(role, to);
-            self.groups.change(*group, id, from, to);
+            *role = to;
+            self.groups.change(*group, id, |member| member.role = to);
         }
     }
 
@@ -440,7 +451,8 @@ impl Engine {
             }
             self.timers.pop_first();
             match timer {
-                Timer::TellGroup(group) => self.tell_group(now, group),
+                Timer::TellGroup(group) => self.group_is_due(now, group),
+                Timer::WriteGroupAgain(group) => self.write_group_again(now, group),
                 Timer::WriteAgain(pod) => self.write_again(now, pod),
                 Timer::PlaceOverdue(pod) => self.place_overdue(now, pod),
                 Timer::BrokenOverdue(group) => self.broken_overdue(now, group),

@@ -1,16 +1,22 @@
 //! Pod groups: who belongs to which, what its policy is, and whether it may be tried.
 //!
-//! Counts are kept as members come, change and go, so that the question "is there a quorum" costs nothing however large
-//! the group is.
+//! Every dialect comes down to one model: a group has members, each with its role, and a policy, which an object holds or,
+//! in the dialect of labels, the members state themselves. What is asked of a group is counted as members come, change and
+//! go, so that no question costs more for a large group than for a small one.
 
 use crate::cluster::is_stale;
+use crate::diagnosis;
+use crate::effect::GroupRef;
+use crate::group_report::GroupReport;
+use crate::observation::WaitReason;
 use crate::pods::{PodId, Role};
-use crate::time::Time;
 use muster_framework::Text;
-use muster_framework::group::{GroupKey, GroupLink, GroupPolicy, WhenBroken};
-use muster_framework::record::{Kind, PodGroupRecord, ResourceVersion, WorkloadRecord};
+use muster_framework::group::{
+    CoschedulingPhase, GroupKey, GroupLink, GroupPolicy, GroupStatus, GroupTerms, WhenBroken,
+};
+use muster_framework::record::{Kind, PodGroupRecord, ResourceVersion, Unsupported, WorkloadRecord};
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A group as its ordinal. Ordinals of groups without members are used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,64 +33,277 @@ pub(crate) enum Hold {
     PodGroupMissing,
     /// The policy makes no sense.
     PolicyInvalid(Text),
+    /// The object asks for something that Muster cannot honour.
+    Unsupported(Box<[Unsupported]>),
+    /// Members name different schedulers: these two, and perhaps others.
+    MixedSchedulers(Text, Text),
+    /// A member's priority is not that of the group's object.
+    MixedPriorities {
+        /// Of the member.
+        member: i32,
+        /// Of the object.
+        group: i32,
+    },
+    /// A member is gated, and the API says that this holds the whole group.
+    MemberGated {
+        /// The first such member.
+        first: PodId,
+        /// How many there are.
+        gated: u32,
+    },
     /// Fewer members than a gang needs.
     Quorum {
         /// Members that count.
         have: u32,
         /// Members that it takes.
         min_count: u32,
-        /// Members that would count, were they not gated or unsupported.
-        held: u32,
-        /// Members that name another scheduler and have no node.
-        foreign: u32,
+        /// Members that would count, were they not gated.
+        gated: u32,
+        /// Members that would count, could their spec be honoured.
+        unsupported: u32,
     },
 }
 
 impl Hold {
-    /// Whether two holds are of one kind: only a change of kind is told to every member at once.
-    pub(crate) fn same_class(&self, other: &Hold) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(other)
+    /// The hold in one word.
+    pub(crate) fn reason(&self) -> WaitReason {
+        match self {
+            Hold::KindNotServed => WaitReason::KindNotServed,
+            Hold::PolicyMissing | Hold::PodGroupMissing => WaitReason::PolicyMissing,
+            Hold::PolicyInvalid(_) => WaitReason::PolicyInvalid,
+            Hold::Unsupported(_) => WaitReason::Unsupported,
+            Hold::MixedSchedulers(..) => WaitReason::MixedSchedulers,
+            Hold::MixedPriorities { .. } => WaitReason::MixedPriorities,
+            Hold::MemberGated { .. } => WaitReason::MemberGated,
+            Hold::Quorum { .. } => WaitReason::MembersMissing,
+        }
     }
 }
 
-/// When members were last told why they wait.
+/// How the members of a group are queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stance {
+    /// Not at all: the group is held.
+    Held,
+    /// Each by itself.
+    OneByOne,
+    /// As one entity.
+    AsOne,
+}
+
+/// What a group counts of a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) role: Role,
+    /// It has a node in the API, as far as we know; only of those that have a place.
+    pub(crate) bound: bool,
+    pub(crate) running: bool,
+    pub(crate) failed: bool,
+    pub(crate) scheduler: Text,
+    pub(crate) priority: i32,
+    /// What it states of the policy, in the dialect of labels.
+    pub(crate) terms: Option<GroupTerms>,
+}
+
+impl Member {
+    /// Whether it has no node, and may still get one, be it from another scheduler.
+    fn is_waiting(&self) -> bool {
+        matches!(
+            self.role,
+            Role::Pending | Role::Gated | Role::Unsupported | Role::Foreign
+        )
+    }
+}
+
+/// How often each of some values occurs.
+#[derive(Debug)]
+struct Tally<K>(BTreeMap<K, u32>);
+
+impl<K> Default for Tally<K> {
+    fn default() -> Tally<K> {
+        Tally(BTreeMap::new())
+    }
+}
+
+impl<K: Ord + Clone> Tally<K> {
+    fn add(&mut self, value: &K) {
+        match self.0.get_mut(value) {
+            Some(count) => *count += 1,
+            None => {
+                self.0.insert(value.clone(), 1);
+            }
+        }
+    }
+
+    fn remove(&mut self, value: &K) {
+        if let Some(count) = self.0.get_mut(value) {
+            *count -= 1;
+            if *count == 0 {
+                self.0.remove(value);
+            }
+        }
+    }
+
+    fn values(&self) -> impl DoubleEndedIterator<Item = &K> {
+        self.0.keys()
+    }
+}
+
+/// What members state of the policy: a `minCount` (0: basic), or what is wrong.
+type Stated = Result<i32, Text>;
+
+/// What is asked of a group's members, counted as they come, change and go.
 #[derive(Debug, Default)]
-pub(crate) struct HoldReport {
-    pub(crate) told: Option<Hold>,
-    pub(crate) told_at: Option<Time>,
-    /// When they are to be told next.
-    pub(crate) due: Option<Time>,
+struct Counted {
+    roles: [u32; Role::COUNT],
+    bound: u32,
+    running: u32,
+    failed: u32,
+    /// `schedulerName` of members without a node.
+    waiting_schedulers: Tally<Text>,
+    /// And of those with one.
+    placed_schedulers: Tally<Text>,
+    pending_priorities: Tally<i32>,
+    placed_priorities: Tally<i32>,
+    stated: Tally<Stated>,
+    keep: u32,
+    evict: u32,
+}
+
+impl Counted {
+    fn count(&mut self, member: &Member, labels: bool, add: bool) {
+        let step = |count: &mut u32| if add { *count += 1 } else { *count -= 1 };
+        step(&mut self.roles[member.role as usize]);
+        if member.bound {
+            step(&mut self.bound);
+        }
+        if member.running {
+            step(&mut self.running);
+        }
+        if member.failed {
+            step(&mut self.failed);
+        }
+        if member.is_waiting() {
+            shift(&mut self.waiting_schedulers, &member.scheduler, add);
+        }
+        match member.role {
+            Role::Pending => shift(&mut self.pending_priorities, &member.priority, add),
+            Role::Placed => {
+                shift(&mut self.placed_schedulers, &member.scheduler, add);
+                shift(&mut self.placed_priorities, &member.priority, add);
+            }
+            _ => {}
+        }
+        if labels && member.role != Role::Lost {
+            shift(&mut self.stated, &stated(member.terms.as_ref()), add);
+            match member.terms.as_ref().and_then(|terms| terms.when_broken) {
+                Some(WhenBroken::Keep) => step(&mut self.keep),
+                Some(WhenBroken::Evict) => step(&mut self.evict),
+                None => {}
+            }
+        }
+    }
+}
+
+fn shift<K: Ord + Clone>(tally: &mut Tally<K>, value: &K, add: bool) {
+    if add { tally.add(value) } else { tally.remove(value) }
+}
+
+fn stated(terms: Option<&GroupTerms>) -> Stated {
+    match terms.map(|terms| &terms.policy) {
+        Some(Ok(GroupPolicy::Gang { min_count })) => Ok((*min_count).max(1)),
+        Some(Ok(GroupPolicy::Basic)) => Ok(0),
+        Some(Err(problem)) => Err(problem.clone()),
+        None => Err("annotation muster.dev/min-count: is missing".into()),
+    }
 }
 
 /// A group.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) key: GroupKey,
-    counts: [u32; Role::COUNT],
+    counted: Counted,
+    succeeded_count: bool,
     /// Members in the order of their ordinals.
-    pub(crate) members: BTreeSet<PodId>,
+    pub(crate) members: BTreeMap<PodId, Member>,
     /// Members that can be planned.
     pub(crate) pending: BTreeSet<PodId>,
-    /// The highest priority among its pending members, once they have been looked at.
-    pub(crate) priority: Option<i32>,
+    gated: BTreeSet<PodId>,
+    /// How its members are queued since it was last looked at.
+    pub(crate) stance: Option<Stance>,
     /// A restart found it half bound, and it has not been tried since.
     pub(crate) recovering: bool,
-    pub(crate) report: HoldReport,
+    /// Its `minCount` was raised above what it has while it was whole: no member was lost, so it is not broken.
+    outgrown: bool,
+    pub(crate) report: GroupReport,
 }
 
 impl Group {
     pub(crate) fn count(&self, role: Role) -> u32 {
-        self.counts[role as usize]
+        self.counted.roles[role as usize]
     }
 
     /// Members that count towards the quorum without being planned.
     pub(crate) fn satisfied_by(&self) -> u32 {
-        self.count(Role::Placed) + self.count(Role::Succeeded)
+        self.count(Role::Placed) + self.succeeded()
     }
 
-    /// Whether some members have a place but too few of them.
+    /// Members that the API shows on a node, and those that count for having succeeded.
+    pub(crate) fn bound_or_succeeded(&self) -> u32 {
+        self.counted.bound + self.succeeded()
+    }
+
+    fn succeeded(&self) -> u32 {
+        if self.succeeded_count {
+            self.count(Role::Succeeded)
+        } else {
+            0
+        }
+    }
+
+    /// Whether some members have a place but too few of them, because a member was lost. A group whose `minCount` was
+    /// raised while it ran is not broken.
     pub(crate) fn is_broken(&self, min_count: u32) -> bool {
-        self.count(Role::Placed) > 0 && self.satisfied_by() < min_count
+        !self.outgrown && self.count(Role::Placed) > 0 && self.satisfied_by() < min_count
+    }
+
+    fn count_member(&mut self, pod: PodId, member: &Member, add: bool) {
+        let labels = matches!(self.key.link, GroupLink::Labels { .. });
+        self.counted.count(member, labels, add);
+        let set = match member.role {
+            Role::Pending => &mut self.pending,
+            Role::Gated => &mut self.gated,
+            _ => return,
+        };
+        if add {
+            set.insert(pod);
+        } else {
+            set.remove(&pod);
+        }
+    }
+
+    /// What the coscheduling CRD's controller says of a group that needs so many members, so that two writers agree.
+    ///
+    /// Source: `pkg/controllers.PodGroupReconciler` of scheduler-plugins.
+    pub(crate) fn phase(&self, min_member: u32) -> GroupStatus {
+        let (running, succeeded, failed) = (self.counted.running, self.count(Role::Succeeded), self.counted.failed);
+        let phase = if (self.members.len() as u32) < min_member {
+            CoschedulingPhase::Pending
+        } else if succeeded >= min_member {
+            CoschedulingPhase::Finished
+        } else if failed > 0 && failed + running + succeeded >= min_member {
+            CoschedulingPhase::Failed
+        } else if running + succeeded >= min_member {
+            CoschedulingPhase::Running
+        } else {
+            CoschedulingPhase::Scheduling
+        };
+        GroupStatus::Phase {
+            phase,
+            running,
+            succeeded,
+            failed,
+        }
     }
 }
 
@@ -109,6 +328,44 @@ impl PolicyObject {
             PolicyObject::PodGroup(record) => record.resource_version,
         }
     }
+
+    /// It, for effects.
+    pub(crate) fn reference(&self) -> GroupRef {
+        let (kind, namespace, name) = self.key();
+        let uid = match self {
+            PolicyObject::Workload(record) => record.uid.clone(),
+            PolicyObject::PodGroup(record) => record.uid.clone(),
+        };
+        GroupRef {
+            kind,
+            namespace,
+            name,
+            uid,
+        }
+    }
+
+    /// Whether both say the same of how groups are to be scheduled: what a status says is no reason to try anything again.
+    fn asks_the_same(&self, other: &PolicyObject) -> bool {
+        match (self, other) {
+            (PolicyObject::Workload(old), PolicyObject::Workload(new)) => {
+                (&old.uid, &old.pod_groups, &old.when_broken) == (&new.uid, &new.pod_groups, &new.when_broken)
+            }
+            (PolicyObject::PodGroup(old), PolicyObject::PodGroup(new)) => {
+                (&old.uid, &old.policy, &old.when_broken, old.priority, &old.unsupported)
+                    == (&new.uid, &new.policy, &new.when_broken, new.priority, &new.unsupported)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// What an object that was taken in means for the groups whose policy it may hold, all in order.
+#[derive(Debug, Default)]
+pub(crate) struct PolicyNews {
+    /// Groups of which it says something else than before.
+    pub(crate) to_evaluate: Vec<GroupId>,
+    /// Groups of which only its status may have changed.
+    pub(crate) to_compare: Vec<GroupId>,
 }
 
 /// Kind, namespace and name of an object that holds policies.
@@ -125,9 +382,39 @@ pub(crate) struct Groups {
     policies: FxHashMap<PolicyKey, (PolicyObject, u32)>,
     /// Kinds of policy objects that the cluster serves.
     served: FxHashSet<Kind>,
+    /// Whether members that have succeeded count.
+    succeeded_count: bool,
+    waiting: [usize; WaitReason::ALL.len()],
 }
 
 impl Groups {
+    /// None yet.
+    pub(crate) fn new(succeeded_count: bool) -> Groups {
+        Groups {
+            succeeded_count,
+            ..Groups::default()
+        }
+    }
+
+    /// How many groups wait, in the order of [`WaitReason::ALL`].
+    pub(crate) fn waiting(&self) -> [usize; WaitReason::ALL.len()] {
+        self.waiting
+    }
+
+    /// Counts a group among those that wait for a reason, or for none any more.
+    pub(crate) fn set_reason(&mut self, id: GroupId, reason: Option<WaitReason>) {
+        let Some(group) = self.slots.get_mut(id.0 as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        let before = std::mem::replace(&mut group.report.reason, reason);
+        if let Some(before) = before {
+            self.waiting[before as usize] -= 1;
+        }
+        if let Some(reason) = reason {
+            self.waiting[reason as usize] += 1;
+        }
+    }
+
     pub(crate) fn get(&self, id: GroupId) -> Option<&Group> {
         self.slots.get(id.0 as usize)?.as_ref()
     }
@@ -143,43 +430,48 @@ impl Groups {
             .filter_map(|(at, group)| Some((GroupId(at as u32), group.as_ref()?)))
     }
 
-    /// Adds a member in its role.
-    pub(crate) fn join(&mut self, key: GroupKey, pod: PodId, role: Role) -> GroupId {
+    /// Adds a member.
+    pub(crate) fn join(&mut self, key: GroupKey, pod: PodId, member: Member) -> GroupId {
         let id = match self.by_key.get(&key) {
             Some(&id) => id,
             None => self.insert(key),
         };
         if let Some(group) = self.get_mut(id) {
-            group.members.insert(pod);
-            group.counts[role as usize] += 1;
-            if role == Role::Pending {
-                group.pending.insert(pod);
-            }
+            group.count_member(pod, &member, true);
+            group.members.insert(pod, member);
         }
         id
     }
 
-    /// Changes the role of a member.
-    pub(crate) fn change(&mut self, id: GroupId, pod: PodId, from: Role, to: Role) {
+    /// Changes what is counted of a member.
+    pub(crate) fn change(&mut self, id: GroupId, pod: PodId, change: impl FnOnce(&mut Member)) {
+        let quorum = self.get(id).and_then(|group| self.quorum(group));
         let Some(group) = self.get_mut(id) else { return };
-        group.counts[from as usize] -= 1;
-        group.counts[to as usize] += 1;
-        if to == Role::Pending {
-            group.pending.insert(pod);
-        } else {
-            group.pending.remove(&pod);
-        }
+        let Some(mut member) = group.members.remove(&pod) else {
+            return;
+        };
+        let before = group.satisfied_by();
+        group.count_member(pod, &member, false);
+        change(&mut member);
+        member.bound &= member.role == Role::Placed;
+        group.count_member(pod, &member, true);
+        group.members.insert(pod, member);
+        let now = group.satisfied_by();
+        group.outgrown &= now >= before && quorum.is_some_and(|quorum| now < quorum);
     }
 
     /// Takes a member out; true when it was the last one and the group is gone.
-    pub(crate) fn leave(&mut self, id: GroupId, pod: PodId, role: Role) -> bool {
+    pub(crate) fn leave(&mut self, id: GroupId, pod: PodId) -> bool {
         let Some(group) = self.get_mut(id) else { return false };
-        group.counts[role as usize] -= 1;
-        group.members.remove(&pod);
-        group.pending.remove(&pod);
+        let Some(member) = group.members.remove(&pod) else {
+            return false;
+        };
+        group.count_member(pod, &member, false);
+        group.outgrown &= member.role != Role::Placed;
         if !group.members.is_empty() {
             return false;
         }
+        self.set_reason(id, None);
         if let Some(group) = self.slots[id.0 as usize].take() {
             for policy in policy_keys(&group.key) {
                 if let Some(groups) = self.by_policy.get_mut(&policy) {
@@ -198,12 +490,15 @@ impl Groups {
     fn insert(&mut self, key: GroupKey) -> GroupId {
         let group = Some(Group {
             key: key.clone(),
-            counts: [0; Role::COUNT],
-            members: BTreeSet::new(),
+            counted: Counted::default(),
+            succeeded_count: self.succeeded_count,
+            members: BTreeMap::new(),
             pending: BTreeSet::new(),
-            priority: None,
+            gated: BTreeSet::new(),
+            stance: None,
             recovering: false,
-            report: HoldReport::default(),
+            outgrown: false,
+            report: GroupReport::default(),
         });
         let id = match self.free.pop() {
             Some(id) => {
@@ -236,8 +531,19 @@ impl Groups {
         found.map(|(object, _)| object)
     }
 
+    /// The object that holds a group's policy, if it is a `PodGroup`.
+    pub(crate) fn pod_group(&self, group: &Group) -> Option<&PodGroupRecord> {
+        match self.policy_object(group)? {
+            PolicyObject::PodGroup(record) => Some(record),
+            PolicyObject::Workload(_) => None,
+        }
+    }
+
     /// The policy of a group, or why there is none.
     pub(crate) fn policy(&self, group: &Group) -> Result<GroupPolicy, Hold> {
+        if matches!(group.key.link, GroupLink::Labels { .. }) {
+            return stated_policy(&group.counted.stated);
+        }
         let Some(object) = self.policy_object(group) else {
             let served = policy_keys(&group.key).any(|(kind, ..)| self.served.contains(&kind));
             return Err(if served {
@@ -246,39 +552,67 @@ impl Groups {
                 Hold::KindNotServed
             });
         };
-        let policy = match (object, &group.key.link) {
+        let (policy, when_broken) = match (object, &group.key.link) {
             (PolicyObject::Workload(workload), GroupLink::Workload { pod_group, .. }) => {
                 let found = workload.pod_groups.iter().find(|(name, _)| name == pod_group);
-                &found.ok_or(Hold::PodGroupMissing)?.1
+                (&found.ok_or(Hold::PodGroupMissing)?.1, &workload.when_broken)
             }
             (PolicyObject::Workload(_), _) => return Err(Hold::PodGroupMissing),
-            (PolicyObject::PodGroup(record), _) => &record.policy,
+            (PolicyObject::PodGroup(record), _) if !record.unsupported.is_empty() => {
+                return Err(Hold::Unsupported(record.unsupported.clone()));
+            }
+            (PolicyObject::PodGroup(record), _) => (&record.policy, &record.when_broken),
         };
+        if let Some(Err(problem)) = when_broken {
+            return Err(Hold::PolicyInvalid(problem.clone()));
+        }
         policy.clone().map_err(Hold::PolicyInvalid)
     }
 
-    /// What a group's object says about what becomes of it when it is broken.
+    /// What a group's object, or its members, say about what becomes of it when it is broken. Members that disagree are
+    /// kept: that can be taken back.
     pub(crate) fn when_broken(&self, group: &Group) -> Option<WhenBroken> {
-        let said = match self.policy_object(group)? {
-            PolicyObject::Workload(record) => &record.when_broken,
-            PolicyObject::PodGroup(record) => &record.when_broken,
+        let of_object = match self.policy_object(group) {
+            Some(PolicyObject::Workload(record)) => &record.when_broken,
+            Some(PolicyObject::PodGroup(record)) => &record.when_broken,
+            None => {
+                let Counted { keep, evict, .. } = group.counted;
+                return match (keep, evict) {
+                    (0, 0) => None,
+                    (0, _) => Some(WhenBroken::Evict),
+                    _ => Some(WhenBroken::Keep),
+                };
+            }
         };
-        said.as_ref().and_then(|said| said.as_ref().ok().copied())
+        of_object.as_ref().and_then(|said| said.as_ref().ok().copied())
+    }
+
+    /// How urgent a group is: as its object says, else as its most urgent pending member.
+    pub(crate) fn priority(&self, group: &Group) -> i32 {
+        let of_object = self.pod_group(group).and_then(|record| record.priority);
+        let of_members = || group.counted.pending_priorities.values().next_back().copied();
+        of_object.or_else(of_members).unwrap_or(0)
     }
 
     /// The policy of a group that may be tried, or why it may not.
     pub(crate) fn ready(&self, group: &Group) -> Result<GroupPolicy, Hold> {
         let policy = self.policy(group)?;
+        let kind = self.pod_group(group).map(|record| record.kind);
+        if policy != GroupPolicy::Basic || matches!(kind, Some(Kind::PodGroup | Kind::PodGroupV1Alpha2)) {
+            one_scheduler(&group.counted, kind)?;
+        }
+        if kind == Some(Kind::PodGroup) {
+            self.ready_for_1_37(group)?;
+        }
         if let GroupPolicy::Gang { min_count } = policy {
             let have = group.satisfied_by() + group.count(Role::Pending);
             let min_count = min_count.max(1) as u32;
             if have < min_count {
-                let (held, foreign) = (group.count(Role::Held), group.count(Role::Foreign));
                 return Err(Hold::Quorum {
                     have,
                     min_count,
-                    held,
-                    foreign,
+                    gated: group.count(Role::Gated),
+                    unsupported: group.count(Role::Unsupported),
                 });
             }
         }
@@ -299,6 +633,30 @@ impl Groups {
             .collect()
     }
 
+    /// What 1.37 asks of a group beside its policy: one priority, and no gated member.
+    ///
+    /// Sources: `pkg/scheduler.validatePodGroup`, and `runPreEnqueuePlugins` of the queue: one gated member gates the entity.
+    fn ready_for_1_37(&self, group: &Group) -> Result<(), Hold> {
+        let of_object = self.pod_group(group).and_then(|record| record.priority).unwrap_or(0);
+        for of_members in [&group.counted.pending_priorities, &group.counted.placed_priorities] {
+            // Of values in order, the first or the last is another one if any is.
+            let ends = [of_members.values().next(), of_members.values().next_back()];
+            if let Some(member) = ends.into_iter().flatten().find(|member| **member != of_object) {
+                return Err(Hold::MixedPriorities {
+                    member: *member,
+                    group: of_object,
+                });
+            }
+        }
+        match group.gated.first() {
+            Some(first) => Err(Hold::MemberGated {
+                first: *first,
+                gated: group.gated.len() as u32,
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// The cluster serves a kind of policy objects, or does not.
     pub(crate) fn set_served(&mut self, kind: Kind, served: bool) {
         if served {
@@ -308,18 +666,43 @@ impl Groups {
         }
     }
 
-    /// Takes in a policy object; gives the groups that it concerns, in order.
-    pub(crate) fn apply_policy(&mut self, object: PolicyObject, seen: u32) -> Vec<GroupId> {
+    /// Takes in a policy object.
+    pub(crate) fn apply_policy(&mut self, object: PolicyObject, seen: u32) -> PolicyNews {
         let key = object.key();
+        let mut same = false;
         if let Some((known, known_seen)) = self.policies.get_mut(&key) {
             *known_seen = seen;
             // A list says again what is known: that is no reason to try anything again.
             if is_stale(object.resource_version(), known.resource_version()) || *known == object {
-                return Vec::new();
+                return PolicyNews::default();
+            }
+            same = known.asks_the_same(&object);
+        }
+        let groups = self.groups_of(&key);
+        if same {
+            self.policies.insert(key, (object, seen));
+            return PolicyNews {
+                to_compare: groups,
+                ..PolicyNews::default()
+            };
+        }
+        let whole: Vec<bool> = groups.iter().map(|id| self.is_whole(*id)).collect();
+        self.policies.insert(key, (object, seen));
+        for (id, was_whole) in groups.iter().zip(whole) {
+            let lacks = !self.is_whole(*id);
+            if let Some(group) = self.get_mut(*id) {
+                group.outgrown = lacks && (was_whole || group.outgrown);
             }
         }
-        self.policies.insert(key.clone(), (object, seen));
-        self.groups_of(&key)
+        PolicyNews {
+            to_evaluate: groups,
+            ..PolicyNews::default()
+        }
+    }
+
+    fn is_whole(&self, id: GroupId) -> bool {
+        let group = self.get(id);
+        group.is_some_and(|group| self.quorum(group).is_some_and(|quorum| group.satisfied_by() >= quorum))
     }
 
     /// Forgets a policy object; gives the groups that it concerns, in order.
@@ -352,6 +735,36 @@ impl Groups {
         let mut groups: Vec<GroupId> = self.by_policy.get(policy).into_iter().flatten().copied().collect();
         groups.sort();
         groups
+    }
+}
+
+/// The policy that members state themselves: all the same.
+fn stated_policy(stated: &Tally<Stated>) -> Result<GroupPolicy, Hold> {
+    let mut values = stated.values();
+    let (Some(first), second) = (values.next(), values.next()) else {
+        return Err(Hold::PolicyMissing);
+    };
+    match (first, second) {
+        (Ok(0), None) => Ok(GroupPolicy::Basic),
+        (Ok(min_count), None) => Ok(GroupPolicy::Gang { min_count: *min_count }),
+        (Err(problem), None) => Err(Hold::PolicyInvalid(problem.clone())),
+        (Ok(one), Some(Ok(other))) => Err(Hold::PolicyInvalid(diagnosis::members_disagree(*one, *other))),
+        (_, Some(Err(problem))) | (Err(problem), _) => Err(Hold::PolicyInvalid(problem.clone())),
+    }
+}
+
+/// Members that wait must name one scheduler, whoever it is: nobody can place the members of two schedulers as a whole.
+/// 1.37 asks that of those that have a node as well.
+///
+/// Sources: `pkg/scheduler.frameworkForPodGroup` of 1.36, `validatePodGroup` of 1.37.
+fn one_scheduler(counted: &Counted, kind: Option<Kind>) -> Result<(), Hold> {
+    let placed = (kind == Some(Kind::PodGroup)).then_some(&counted.placed_schedulers);
+    let mut names = counted.waiting_schedulers.values();
+    let Some(first) = names.next() else { return Ok(()) };
+    let others = names.chain(placed.into_iter().flat_map(Tally::values));
+    match others.into_iter().find(|name| *name != first) {
+        Some(other) => Err(Hold::MixedSchedulers(first.clone(), other.clone())),
+        None => Ok(()),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::cluster::{Cluster, is_stale};
 use crate::diagnosis;
 use crate::engine::Engine;
 use crate::facts::PodFacts;
-use crate::groups::{Group, GroupId, Hold, PolicyObject};
+use crate::groups::{GroupId, Hold, Member, PolicyObject, Stance};
 use crate::input::{Object, ObjectKey};
 use crate::observation::Observation;
 use crate::pods::{BindStage, DefaultSelection, LazyReport, Pod, PodId, Role};
@@ -61,8 +61,12 @@ impl Engine {
         };
         self.groups.set_served(kind, true);
         let seen = self.lists[kind as usize].begun;
-        for group in self.groups.apply_policy(object, seen) {
+        let news = self.groups.apply_policy(object, seen);
+        for group in news.to_evaluate {
             self.evaluate_group(now, group, None, event);
+        }
+        for group in news.to_compare {
+            self.compare_group_status(now, group);
         }
     }
 
@@ -149,6 +153,7 @@ impl Engine {
         let list = &mut self.lists[kind as usize];
         let begun = list.begun;
         list.done |= begun >= list.needed;
+        let is_news = kind.holds_group_policies() && !self.groups.is_served(kind);
         let key = |namespace: &Text, name: &Text, uid: &Text| ObjectKey {
             kind,
             namespace: namespace.clone(),
@@ -181,6 +186,12 @@ impl Engine {
         for key in &gone {
             self.delete(now, key);
         }
+        if is_news {
+            // Groups wait for an object now, and no more for its kind.
+            for group in self.groups.that_may_refer_to(kind) {
+                self.evaluate_group(now, group, None, "PodGroupAdd");
+            }
+        }
     }
 
     pub(crate) fn kind_not_served(&mut self, now: Time, kind: Kind) {
@@ -199,21 +210,23 @@ impl Engine {
 
     /// Priority classes came, changed or went: pods whose priority nobody has filled in are queued anew.
     fn priorities_changed(&mut self, now: Time) {
+        let members = self.count_priorities_again();
         let waits = |pod: &Pod| pod.record.priority.is_none() && pod.place.is_none() && self.is_ours(pod);
         let pods = self.cluster.pods.iter().filter(|(_, pod)| waits(pod));
         let entities: BTreeSet<Entity> = pods.map(|(id, _)| self.entity_of(id)).collect();
         for entity in entities {
-            if let Entity::Group(id) = entity {
-                let priority = self.groups.get(id).and_then(|group| self.gang_priority(group, None));
-                if let Some(group) = self.groups.get_mut(id) {
-                    group.priority = priority;
-                }
-            }
             let (urgency, _) = self.urgency_and_size(entity);
             self.queue.reprioritize(entity, urgency);
             if self.cluster.has_promises() && self.queue.section(entity) == Some(crate::Section::Unschedulable) {
                 // Nodes that are promised to pods of its old priority stand open to it now.
                 self.queue.wake(now, entity, "UnschedulablePodUpdate");
+            }
+        }
+        for group in members {
+            let Some(known) = self.groups.get(group) else { continue };
+            let was_held = known.stance == Some(Stance::Held);
+            if self.groups.ready(known).is_err() != was_held {
+                self.evaluate_group(now, group, None, "UnschedulablePodUpdate");
             }
         }
     }
@@ -340,7 +353,11 @@ impl Engine {
             || old.labels != new.labels
             || old.scheduling_gates() != new.scheduling_gates()
             || old.priority != new.priority
-            || old.terminating != new.terminating;
+            || old.terminating != new.terminating
+            || old.group() != new.group()
+            || old.group_terms() != new.group_terms()
+            || old.scheduler_name != new.scheduler_name;
+        let is_turned_away = old.turned_away().is_none() && new.turned_away().is_some();
         if let Some(node) = charged.filter(|_| old.charge() != new.charge()) {
             let event = ClusterEvent::AssignedPodScaleDown(node);
             self.wake(now, &event, "AssignedPodUpdatePodScaleDown");
@@ -355,7 +372,15 @@ impl Engine {
                 self.wake(now, &event, "AssignedPodUpdatePodLabel");
             }
         }
+        self.follow_link(
+            now,
+            id,
+            old.group() != self.cluster.pods.get(id).and_then(|pod| pod.record.group()),
+        );
         self.settle(now, id, changed, "UnschedulablePodUpdate");
+        if is_turned_away {
+            self.turned_away(id);
+        }
         let place = self.cluster.pods.get(id).and_then(|pod| pod.place.as_ref());
         let promised = promised.filter(|node| place.is_none_or(|place| place.charged != Some(*node)));
         self.wake_for_room(now, id, promised);
@@ -365,10 +390,6 @@ impl Engine {
         let (mut facts, condition) = PodFacts::of(record);
         self.pipeline.drop_promise_of_held(&mut facts);
         let shape = self.cluster.acquire_shape(&mut facts);
-        let key = facts.group().cloned().map(|link| GroupKey {
-            namespace: facts.namespace.clone(),
-            link,
-        });
         let pod = Pod {
             record: facts,
             shape,
@@ -381,13 +402,101 @@ impl Engine {
         };
         let id = self.cluster.pods.insert(pod);
         self.cluster.index_nomination(id);
-        if let Some(key) = key {
-            let group = self.groups.join(key, id, Role::Lost);
-            if let Some(pod) = self.cluster.pods.get_mut(id) {
-                pod.group = Some((group, Role::Lost));
+        self.join_group(id);
+        id
+    }
+
+    /// Makes a pod a member of the group that it names, if it names one; what it is to it is found out later.
+    fn join_group(&mut self, id: PodId) {
+        let Some(pod) = self.cluster.pods.get(id) else { return };
+        let Some(link) = pod.record.group().cloned() else {
+            return;
+        };
+        let key = GroupKey {
+            namespace: pod.record.namespace.clone(),
+            link,
+        };
+        let member = Member {
+            role: Role::Lost,
+            bound: false,
+            running: pod.record.running,
+            failed: pod.record.phase == PodPhase::Failed,
+            scheduler: pod.record.scheduler_name.clone(),
+            priority: self.cluster.priority(&pod.record),
+            terms: pod.record.group_terms().cloned(),
+        };
+        let group = self.groups.join(key, id, member);
+        if let Some(pod) = self.cluster.pods.get_mut(id) {
+            pod.group = Some((group, Role::Lost));
+        }
+    }
+
+    fn leave_group(&mut self, now: Time, id: PodId) {
+        let Some((group, _)) = self.cluster.pods.get_mut(id).and_then(|pod| pod.group.take()) else {
+            return;
+        };
+        self.leave(now, group, id);
+    }
+
+    /// A pod is no member of a group any more.
+    fn leave(&mut self, now: Time, group: GroupId, id: PodId) {
+        if self.groups.leave(group, id) {
+            self.forget_planning(group);
+            self.retries.forget_group(group);
+            self.gang_is_whole(group);
+            self.queue.remove(Entity::Group(group));
+        } else {
+            self.evaluate_group(now, group, Some(id), "UnschedulablePodDelete");
+        }
+    }
+
+    /// A pod has changed: what its group counts of it does, too. A link that stands in labels may lead to another group now,
+    /// and a place that was found for a member of the old one is no place for a member of the new one.
+    fn follow_link(&mut self, now: Time, id: PodId, relinked: bool) {
+        if relinked {
+            let place = self.cluster.pods.get(id).and_then(|pod| pod.place.as_ref());
+            let stage = place.and_then(|place| place.bind).map(|bind| bind.stage);
+            if matches!(stage, Some(BindStage::Preparing | BindStage::Ready | BindStage::Leaving)) {
+                self.give_back(now, id);
+            }
+            self.queue.remove(Entity::Pod(id));
+            self.leave_group(now, id);
+            return self.join_group(id);
+        }
+        let Some(pod) = self.cluster.pods.get(id) else { return };
+        let Some((group, _)) = pod.group else { return };
+        let record = &pod.record;
+        let (running, failed) = (record.running, record.phase == PodPhase::Failed);
+        let (scheduler, terms) = (record.scheduler_name.clone(), record.group_terms().cloned());
+        let priority = self.cluster.priority(record);
+        self.groups.change(group, id, |member| {
+            member.running = running;
+            member.failed = failed;
+            member.scheduler = scheduler;
+            member.priority = priority;
+            member.terms = terms;
+        });
+    }
+
+    /// Counts the priorities of members that admission has not filled in; gives the groups for which they are others now.
+    fn count_priorities_again(&mut self) -> BTreeSet<GroupId> {
+        let without = self
+            .cluster
+            .pods
+            .iter()
+            .filter(|(_, pod)| pod.record.priority.is_none());
+        let members: Vec<(PodId, GroupId, i32)> = without
+            .filter_map(|(id, pod)| Some((id, pod.group?.0, self.cluster.priority(&pod.record))))
+            .collect();
+        let mut groups = BTreeSet::new();
+        for (id, group, priority) in members {
+            let member = self.groups.get(group).and_then(|group| group.members.get(&id));
+            if member.is_some_and(|member| member.priority != priority) {
+                self.groups.change(group, id, |member| member.priority = priority);
+                groups.insert(group);
             }
         }
-        id
+        groups
     }
 
     /// Brings a pod where its record says that it belongs: on a node, in the queue, or nowhere.
@@ -409,6 +518,9 @@ impl Engine {
             self.role_without_node(id)
         };
         self.set_role(id, role);
+        if self.cluster.pods.get(id).is_some_and(Pod::is_bound) {
+            self.member_is_bound(now, id);
+        }
         if changed || role != Role::Pending {
             // What extenders were asked about is not what it was.
             self.end_consultation(id);
@@ -416,10 +528,10 @@ impl Engine {
         let group = self.cluster.pods.get(id).and_then(|pod| pod.group);
         match group {
             Some((group, _)) if changed || old_role != Some(role) => self.evaluate_group(now, group, Some(id), event),
-            Some(_) => {}
+            Some((group, _)) => self.compare_group_status(now, group),
             None => self.requeue(now, id, role, changed, event),
         }
-        if role == Role::Held {
+        if matches!(role, Role::Gated | Role::Unsupported) {
             self.report_unsupported(now, id);
         } else if self.cluster.pods.get(id).is_some_and(Pod::is_bound) {
             self.queue.remove(Entity::Pod(id));
@@ -434,8 +546,10 @@ impl Engine {
             Role::Lost
         } else if !self.is_ours(pod) {
             Role::Foreign
-        } else if !pod.record.spec.unsupported.is_empty() || self.is_gated(&pod.record) {
-            Role::Held
+        } else if self.is_gated(&pod.record) {
+            Role::Gated
+        } else if !pod.record.spec.unsupported.is_empty() {
+            Role::Unsupported
         } else {
             Role::Pending
         }
@@ -558,15 +672,8 @@ impl Engine {
         self.unreported.remove(&id);
         let group = self.cluster.pods.get(id).and_then(|pod| pod.group);
         self.cluster.forget(id);
-        if let Some((group, role)) = group {
-            if self.groups.leave(group, id, role) {
-                self.forget_planning(group);
-                self.retries.forget_group(group);
-                self.gang_is_whole(group);
-                self.queue.remove(Entity::Group(group));
-            } else {
-                self.evaluate_group(now, group, Some(id), "UnschedulablePodDelete");
-            }
+        if let Some((group, _)) = group {
+            self.leave(now, group, id);
         }
     }
 
@@ -583,7 +690,7 @@ impl Engine {
                     self.queue.enqueue(now, entity, urgency, 1, event);
                 }
             }
-            Role::Held => self.queue.gate(now, entity, 1, event),
+            Role::Gated | Role::Unsupported => self.queue.gate(now, entity, 1, event),
             Role::Placed if !self.cluster.pods.get(id).is_some_and(Pod::is_bound) => {}
             _ => self.queue.remove(entity),
         }
@@ -597,10 +704,23 @@ impl Engine {
     /// or the membership did, and every member is looked at.
     pub(crate) fn evaluate_group(&mut self, now: Time, id: GroupId, trigger: Option<PodId>, event: &'static str) {
         let Some(group) = self.groups.get(id) else { return };
-        match self.groups.ready(group) {
-            Err(hold) => self.hold_group(now, id, trigger, hold, event),
-            Ok(GroupPolicy::Basic) => self.release_members(now, id, trigger, event),
-            Ok(GroupPolicy::Gang { .. }) => self.queue_gang(now, id, trigger, event),
+        let ready = self.groups.ready(group);
+        let stance = match &ready {
+            Err(_) => Stance::Held,
+            Ok(GroupPolicy::Basic) => Stance::OneByOne,
+            Ok(GroupPolicy::Gang { .. }) => Stance::AsOne,
+        };
+        let before = group.stance;
+        // Who was queued alone is looked at when that ends or begins; else only who changed.
+        let alone = before != Some(stance) && [before, Some(stance)].contains(&Some(Stance::OneByOne));
+        let looked_at = self.pending_of(id, trigger.filter(|_| !alone));
+        if let Some(group) = self.groups.get_mut(id) {
+            group.stance = Some(stance);
+        }
+        match ready {
+            Err(hold) => self.hold_group(now, id, &looked_at, (hold, before != Some(stance)), event),
+            Ok(GroupPolicy::Basic) => self.release_members(now, id, &looked_at, trigger, event),
+            Ok(GroupPolicy::Gang { .. }) => self.queue_gang(now, id, &looked_at, trigger, event),
         }
         self.look_at_departures(now, id);
         self.look_at_broken(now, id);
@@ -615,69 +735,75 @@ impl Engine {
                 .map_or(Role::Lost, |(_, role)| role);
             self.requeue(now, pod, role, false, event);
         }
+        self.compare_group_status(now, id);
     }
 
-    fn hold_group(&mut self, now: Time, id: GroupId, trigger: Option<PodId>, hold: Hold, event: &'static str) {
+    fn hold_group(
+        &mut self,
+        now: Time,
+        id: GroupId,
+        looked_at: &[PodId],
+        (hold, is_new): (Hold, bool),
+        event: &'static str,
+    ) {
         self.forget_planning(id);
-        let pending = self.pending_of(id, trigger);
-        for pod in pending {
-            self.queue.remove(Entity::Pod(pod));
+        for pod in looked_at {
+            self.queue.remove(Entity::Pod(*pod));
         }
-        if !self.consultations.is_empty() {
+        if is_new && !self.consultations.is_empty() {
             // Nobody knows how old their answers are when the group may be tried again.
             for pod in self.pending_of(id, None) {
                 self.end_consultation(pod);
             }
         }
-        let size = self.groups.get(id).map_or(0, |group| group.pending.len());
+        let Some(group) = self.groups.get(id) else { return };
+        let size = group.pending.len() as u32;
+        let is_broken = self.groups.quorum(group).is_some_and(|quorum| group.is_broken(quorum));
         if size == 0 {
             self.queue.remove(Entity::Group(id));
         } else {
-            self.queue.gate(now, Entity::Group(id), size as u32, event);
-            self.schedule_telling(now, id, &hold);
+            self.queue.gate(now, Entity::Group(id), size, event);
+        }
+        if size > 0 || is_broken {
+            self.group_is_held(now, id, hold, looked_at);
+        } else {
+            self.group_waits_no_more(id);
         }
     }
 
-    fn release_members(&mut self, now: Time, id: GroupId, trigger: Option<PodId>, event: &'static str) {
-        let was_held = self.queue.section(Entity::Group(id)).is_some() || self.is_planning(id);
+    fn release_members(
+        &mut self,
+        now: Time,
+        id: GroupId,
+        looked_at: &[PodId],
+        trigger: Option<PodId>,
+        event: &'static str,
+    ) {
         self.forget_planning(id);
+        self.group_waits_no_more(id);
         self.queue.remove(Entity::Group(id));
-        for pod in self.pending_of(id, trigger.filter(|_| !was_held)) {
-            self.requeue(now, pod, Role::Pending, trigger == Some(pod), event);
+        for pod in looked_at {
+            self.requeue(now, *pod, Role::Pending, trigger == Some(*pod), event);
         }
     }
 
-    fn queue_gang(&mut self, now: Time, id: GroupId, trigger: Option<PodId>, event: &'static str) {
-        for pod in self.pending_of(id, trigger) {
-            self.queue.remove(Entity::Pod(pod));
+    fn queue_gang(&mut self, now: Time, id: GroupId, looked_at: &[PodId], trigger: Option<PodId>, event: &'static str) {
+        for pod in looked_at {
+            self.queue.remove(Entity::Pod(*pod));
         }
         let Some(group) = self.groups.get(id) else { return };
         if group.pending.is_empty() {
             self.forget_planning(id);
             self.queue.remove(Entity::Group(id));
-            return;
+            return self.group_may_be_tried(id);
         }
-        let priority = self.gang_priority(group, trigger);
-        if let Some(group) = self.groups.get_mut(id) {
-            group.priority = priority;
-        }
+        self.group_may_be_tried(id);
         if self.is_planning(id) {
             // The plan goes on without the member; it is looked at when the plan is finished.
             return self.disturb_planning(trigger);
         }
         let (urgency, size) = self.urgency_and_size(Entity::Group(id));
         self.queue.enqueue(now, Entity::Group(id), urgency, size, event);
-    }
-
-    /// The highest priority among the pending members. What is known of the others spares a look at each.
-    fn gang_priority(&self, group: &Group, trigger: Option<PodId>) -> Option<i32> {
-        let priority = |pod: &PodId| self.urgency_of_pod(*pod).priority;
-        match (group.priority, trigger) {
-            (Some(known), Some(pod)) if group.pending.contains(&pod) => Some(known.max(priority(&pod))),
-            // A member is pending no more: perhaps the most urgent. Most often another is as urgent, and found at once.
-            (Some(known), Some(_)) if group.pending.iter().any(|pod| priority(pod) == known) => Some(known),
-            _ => group.pending.iter().map(priority).max(),
-        }
     }
 
     /// The members that are to be looked at: the one that changed if it is pending, or all that are.

@@ -41,6 +41,7 @@ impl Engine {
         for id in ours {
             self.write_again(now, id);
         }
+        self.tell_all_groups(now);
     }
 
     fn step_down(&mut self, now: Time) {
@@ -78,6 +79,9 @@ impl Engine {
             // Before the lists were done, nobody knew.
             self.broken_since(now, id);
             self.evaluate_group(now, id, None, "Recovery");
+        }
+        for id in self.groups.iter().map(|(id, _)| id).collect::<Vec<_>>() {
+            self.compare_group_status(now, id);
         }
     }
 }

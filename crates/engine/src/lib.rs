@@ -14,6 +14,7 @@ mod effect;
 pub mod election;
 mod engine;
 mod facts;
+mod group_report;
 mod groups;
 mod ingest;
 mod input;
@@ -40,7 +41,7 @@ pub use effect::{Effect, EffectId, EffectKind, ExtenderVerb, GroupRef, PodRef, R
 pub use engine::{Engine, PodState, PodStatus, Stats};
 pub use input::{BindOutcome, ExtenderAnswer, Input, Object, ObjectKey, Outcome, PodRead};
 pub use muster_framework::rejection::Code;
-pub use observation::{AttemptResult, Observation, Section};
+pub use observation::{AttemptResult, Observation, Section, WaitReason};
 pub use scene::{Evaluation, NodeScore, PluginScore, Scene, Verdict};
 pub use settings::{ExtenderSettings, GangSettings, Settings};
 pub use time::Time;

@@ -61,6 +61,75 @@ impl AttemptResult {
     }
 }
 
+/// Why a pod group waits, in one word: the same in events, logs and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum WaitReason {
+    /// The cluster does not serve the kind of object that holds its policy.
+    KindNotServed,
+    /// The object that holds its policy does not exist, or has no such pod group.
+    PolicyMissing,
+    /// Its policy makes no sense.
+    PolicyInvalid,
+    /// It asks for something that Muster cannot honour.
+    Unsupported,
+    /// Its members name different schedulers.
+    MixedSchedulers,
+    /// The priority of a member is not that of the group.
+    MixedPriorities,
+    /// Fewer than `minCount` members exist.
+    MembersMissing,
+    /// A member is gated, which holds all.
+    MemberGated,
+    /// Enough members exist, and there is no room for `minCount` of them.
+    NoRoom,
+    /// Its members have places, and wait for their volumes.
+    Preparing,
+    /// An attempt failed before any bind, and the next one is to come.
+    BackingOff,
+    /// Members have a node, but fewer than `minCount`, and it is not to be completed now.
+    Broken,
+    /// The API server refused binds, or did not answer.
+    ApiErrors,
+}
+
+impl WaitReason {
+    /// All of them.
+    pub const ALL: [WaitReason; 13] = [
+        WaitReason::KindNotServed,
+        WaitReason::PolicyMissing,
+        WaitReason::PolicyInvalid,
+        WaitReason::Unsupported,
+        WaitReason::MixedSchedulers,
+        WaitReason::MixedPriorities,
+        WaitReason::MembersMissing,
+        WaitReason::MemberGated,
+        WaitReason::NoRoom,
+        WaitReason::Preparing,
+        WaitReason::BackingOff,
+        WaitReason::Broken,
+        WaitReason::ApiErrors,
+    ];
+
+    /// The word: the reason of the event, and the label value of `muster_waiting_groups{reason}`.
+    pub fn name(self) -> &'static str {
+        match self {
+            WaitReason::KindNotServed => "KindNotServed",
+            WaitReason::PolicyMissing => "PolicyMissing",
+            WaitReason::PolicyInvalid => "PolicyInvalid",
+            WaitReason::Unsupported => "Unsupported",
+            WaitReason::MixedSchedulers => "MixedSchedulers",
+            WaitReason::MixedPriorities => "MixedPriorities",
+            WaitReason::MembersMissing => "MembersMissing",
+            WaitReason::MemberGated => "MemberGated",
+            WaitReason::NoRoom => "NoRoom",
+            WaitReason::Preparing => "Preparing",
+            WaitReason::BackingOff => "BackingOff",
+            WaitReason::Broken => "Broken",
+            WaitReason::ApiErrors => "ApiErrors",
+        }
+    }
+}
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Observation {
@@ -114,6 +183,33 @@ pub enum Observation {
         object: Text,
         /// What is wrong.
         error: Text,
+    },
+    /// A pod group has a new reason to wait.
+    GroupWaiting {
+        /// The group, as messages name it.
+        group: Text,
+        /// The reason in one word.
+        reason: WaitReason,
+        /// What a person reads.
+        message: Text,
+    },
+    /// Enough members of a pod group have places: it goes.
+    GroupCommitted {
+        /// The group, as messages name it.
+        group: Text,
+        /// Members that go now.
+        members: u32,
+        /// From the first time a member was known to now.
+        waited: Duration,
+    },
+    /// A kubelet turned away a pod that we had bound.
+    TurnedAway {
+        /// The pod.
+        pod: PodRef,
+        /// Its node.
+        node: Text,
+        /// What the kubelet says: `OutOfcpu`, `UnexpectedAdmissionError` …
+        reason: Text,
     },
     /// The pod has a new reason to wait.
     Waiting {

@@ -21,6 +21,9 @@ impl Engine {
         let Some(awaited) = self.awaited.remove(&id) else {
             return;
         };
+        if let Awaited::GroupStatus(group, uid) = &awaited {
+            return self.group_status_done(now, *group, uid, &outcome);
+        }
         let Some(pod) = self.cluster.pods.id(awaited.uid()) else {
             return;
         };
@@ -37,7 +40,7 @@ impl Engine {
                 };
                 self.answered(now, pod, id, (extender, verb), answer);
             }
-            (Awaited::Condition(_), outcome) => self.write_done(now, pod, &outcome),
+            (Awaited::Condition(_) | Awaited::GroupStatus(..), outcome) => self.write_done(now, pod, &outcome),
             (Awaited::Bind(_), _) => {
                 let message = "the driver gave no outcome of a bind".into();
                 self.bind_done(now, pod, id, BindOutcome::Unknown { message });
@@ -139,7 +142,8 @@ impl Engine {
                 if unbound && self.is_reading(id, effect) {
                     let message = format!("the pod could not be bound: {}", self.retries.message(id));
                     let again = self.retries.again(id);
-                    self.place_failed(now, id, again, message);
+                    self.place_failed(now, id, again, message.clone());
+                    self.group_fails(now, id, &message, true);
                 }
             }
         }
@@ -189,6 +193,7 @@ impl Engine {
 
     /// Tells the world that a pod of ours is bound: once, whichever says so first, the outcome or the watch.
     pub(crate) fn announce_bound(&mut self, now: Time, id: PodId) {
+        self.member_is_bound(now, id);
         let past = self.queue.take_past(id);
         let Some(pod) = self.cluster.pods.get(id) else { return };
         let Some(place) = &pod.place else { return };

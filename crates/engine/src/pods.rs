@@ -27,8 +27,10 @@ pub(crate) struct ShapeId(pub(crate) u32);
 pub(crate) enum Role {
     /// Ours, without a node, and ready to be planned.
     Pending,
-    /// Ours, without a node, but gated or unsupported.
-    Held,
+    /// Ours, without a node, but gated.
+    Gated,
+    /// Ours, without a node, but a part of its spec cannot be honoured.
+    Unsupported,
     /// Another scheduler's, without a node.
     Foreign,
     /// On a node, or about to be.
@@ -40,7 +42,7 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    pub(crate) const COUNT: usize = 6;
+    pub(crate) const COUNT: usize = 7;
 }
 
 /// Where a pod is, or is going.

@@ -424,6 +424,7 @@ impl Engine {
     pub(crate) fn preparation_failed(&mut self, now: Time, id: PodId, message: String) {
         let entity = self.entity_of(id);
         self.place_failed(now, id, Again::Later, message.clone());
+        self.group_fails(now, id, &message, false);
         if let Entity::Group(group) = entity
             && self.lacks_quorum(group)
         {

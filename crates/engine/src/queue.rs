@@ -363,6 +363,16 @@ impl SchedulingQueue {
         self.pasts.remove(&pod)
     }
 
+    /// When the backoff of an entity ends, or has ended.
+    pub(crate) fn backoff_until(&self, entity: Entity) -> Option<Time> {
+        Some(self.entries.get(&entity)?.backoff_until)
+    }
+
+    /// When an entity was first known, of what it waits for now.
+    pub(crate) fn first_enqueued(&self, entity: Entity) -> Option<Time> {
+        Some(self.entries.get(&entity)?.first_enqueued)
+    }
+
     /// Pods by section, in the order of [`Section::ALL`].
     pub(crate) fn pods_in(&self) -> [usize; 4] {
         self.pods_in

@@ -3,23 +3,13 @@
 //! Reports are states, not messages: each pod has what its status ought to say, and what it says. Whatever differs is
 //! written when nothing more urgent is to be done, the latest word only.
 
-use crate::diagnosis;
 use crate::effect::{Effect, EffectKind, Regarding, Severity};
-use crate::engine::{Awaited, Engine, Timer};
-use crate::groups::{GroupId, Hold};
+use crate::engine::{Awaited, Engine};
 use crate::observation::Observation;
 use crate::outbox::Lane;
 use crate::pods::PodId;
 use crate::time::Time;
 use muster_framework::record::PodScheduledCondition;
-use std::time::Duration;
-
-/// How long a group may be held before its members are told. Objects of different kinds arrive by different watches, and
-/// members arrive one by one: most holds end at once, and nobody should read of them.
-const TELL_AFTER: Duration = Duration::from_secs(1);
-/// Members of a held group are told again no sooner than this times their number: a large group that fills slowly must
-/// not flood the API server with its own progress.
-const TELL_AGAIN_PER_MEMBER: Duration = Duration::from_millis(50);
 
 impl Engine {
     /// Says why a pod waits; `tell` makes an event of it too. The same words twice are said once.
@@ -71,8 +61,11 @@ impl Engine {
         }
     }
 
-    /// The next status write, if one is due.
+    /// The next status write, if one is due: groups before pods, for there are fewer and they say more.
     pub(crate) fn next_report(&mut self) -> Option<Effect> {
+        if let Some(effect) = self.next_group_report() {
+            return Some(effect);
+        }
         loop {
             let id = self.unreported.pop_first()?;
             let Some(pod) = self.cluster.pods.get_mut(id) else {
@@ -96,55 +89,6 @@ impl Engine {
             });
             self.awaited.insert(effect.id, Awaited::Condition(uid));
             return Some(effect);
-        }
-    }
-
-    /// Sees to it that the members of a held group are told why, soon and not too often.
-    pub(crate) fn schedule_telling(&mut self, now: Time, id: GroupId, hold: &Hold) {
-        let Some(group) = self.groups.get(id) else { return };
-        let rest = TELL_AGAIN_PER_MEMBER.saturating_mul(group.members.len() as u32);
-        let same_class = group.report.told.as_ref().is_some_and(|told| told.same_class(hold));
-        let again = group
-            .report
-            .told_at
-            .filter(|_| same_class)
-            .map_or(Time::ZERO, |at| at + rest);
-        let due = (now + TELL_AFTER).max(again);
-        if group.report.due.is_some_and(|known| known <= due) {
-            return;
-        }
-        self.tell_later(due, id);
-    }
-
-    fn tell_later(&mut self, due: Time, id: GroupId) {
-        if let Some(group) = self.groups.get_mut(id) {
-            group.report.due = Some(due);
-            self.timers.insert((due, Timer::TellGroup(id)));
-        }
-    }
-
-    /// Tells every member of a group why it is held, if it still is. One event speaks for all.
-    pub(crate) fn tell_group(&mut self, now: Time, id: GroupId) {
-        let Some(group) = self.groups.get(id) else { return };
-        if group.report.due.is_none_or(|due| due > now) {
-            return;
-        }
-        if !self.is_synced() {
-            // What seems to be missing may just not have been listed.
-            return self.tell_later(now + TELL_AFTER, id);
-        }
-        let hold = self.groups.ready(group).err();
-        let message = hold.as_ref().map(|hold| diagnosis::held(&group.key, hold));
-        let pending: Vec<PodId> = group.pending.iter().copied().collect();
-        if let Some(group) = self.groups.get_mut(id) {
-            group.report.due = None;
-            group.report.told_at = Some(now);
-            group.report.told = hold;
-        }
-        for (at, member) in pending.into_iter().enumerate() {
-            if let Some(message) = &message {
-                self.want(now, member, diagnosis::NOT_READY, message.clone(), at == 0);
-            }
         }
     }
 }

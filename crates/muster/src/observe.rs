@@ -61,6 +61,16 @@ fn log(observation: &Observation) {
             tracing::info!(%pod, %node, attempts, waited_ms, "bound");
         }
         Observation::Waiting { pod, reason, message } => tracing::info!(%pod, %reason, why = %message, "waits"),
+        Observation::GroupWaiting { group, reason, message } => {
+            tracing::info!(%group, reason = reason.name(), why = %message, "the pod group waits");
+        }
+        Observation::GroupCommitted { group, members, waited } => {
+            let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(%group, members, waited_ms, "the pod group goes");
+        }
+        Observation::TurnedAway { pod, node, reason } => {
+            tracing::warn!(%pod, %node, %reason, "a kubelet turned away a pod that was bound");
+        }
         Observation::BindFailed { pod, node, message } => {
             tracing::warn!(%pod, %node, error = %message, "a bind was refused, or its answer lost");
         }

@@ -4,7 +4,7 @@
 //! Label values come from closed lists, apart from the profile, which is one of the configured scheduler names.
 
 use crate::process::Process;
-use muster_engine::{AttemptResult, Observation, Section, Stats};
+use muster_engine::{AttemptResult, Observation, Section, Stats, WaitReason};
 use muster_framework::record::Kind;
 use prometheus::core::Collector;
 use prometheus::{
@@ -18,6 +18,30 @@ use std::time::Duration;
 #[error("cannot make the metrics")]
 pub struct MakeMetricsError(#[from] prometheus::Error);
 
+/// What kubelets say when they turn a pod away; what is not among these, such as the name of a resource that somebody made
+/// up, is `other`. Sources: `pkg/kubelet/lifecycle` and `pkg/kubelet/cm`.
+const KUBELET_REASONS: [&str; 14] = [
+    "OutOfcpu",
+    "OutOfmemory",
+    "OutOfpods",
+    "OutOfephemeral-storage",
+    "UnexpectedAdmissionError",
+    "TopologyAffinityError",
+    "NodeAffinity",
+    "NodeName",
+    "NodePorts",
+    "NodeShutdown",
+    "Evicted",
+    "AppArmor",
+    "PodOSNotSupported",
+    "other",
+];
+
+fn kubelet_reason(reason: &str) -> &'static str {
+    let known = KUBELET_REASONS.iter().find(|known| **known == reason);
+    known.copied().unwrap_or("other")
+}
+
 /// Every metric that Muster has.
 pub struct Metrics {
     registry: Registry,
@@ -27,6 +51,12 @@ pub struct Metrics {
     algorithm_duration: Histogram,
     sli_duration: HistogramVec,
     pod_attempts: Histogram,
+    podgroup_attempts: IntCounterVec,
+    podgroup_attempt_duration: HistogramVec,
+    podgroup_algorithm_duration: Histogram,
+    podgroup_wait: Histogram,
+    waiting_groups: IntGaugeVec,
+    turned_away: IntCounterVec,
     pending_pods: IntGaugeVec,
     queue_incoming: IntCounterVec,
     after_flush: IntCounter,
@@ -118,6 +148,38 @@ impl Metrics {
                 "scheduler_pod_scheduling_attempts",
                 "Number of attempts to successfully schedule a pod.",
                 exponential_buckets(1.0, 2.0, 5)?,
+            )?,
+            podgroup_attempts: make.counters(
+                "scheduler_podgroup_schedule_attempts_total",
+                "Number of attempts to schedule pod group, by the result. 'unschedulable' means a pod group could not be \
+                 scheduled, while 'error' means an internal scheduler problem.",
+                &["result", "profile"],
+            )?,
+            podgroup_attempt_duration: make.histograms(
+                "scheduler_podgroup_scheduling_attempt_duration_seconds",
+                "Pod group scheduling attempt latency in seconds. Here it is the decision alone: binding is asynchronous.",
+                exponential_buckets(0.001, 2.0, 15)?,
+                &["result", "profile"],
+            )?,
+            podgroup_algorithm_duration: make.histogram(
+                "scheduler_podgroup_scheduling_algorithm_duration_seconds",
+                "Pod group scheduling algorithm latency in seconds.",
+                exponential_buckets(0.001, 2.0, 15)?,
+            )?,
+            podgroup_wait: make.histogram(
+                "muster_podgroup_wait_seconds",
+                "From the first time a member of a gang was known to the moment when enough members have places.",
+                exponential_buckets(0.01, 2.0, 20)?,
+            )?,
+            waiting_groups: make.gauges(
+                "muster_waiting_groups",
+                "Number of pod groups that wait, by the reason.",
+                &["reason"],
+            )?,
+            turned_away: make.counters(
+                "muster_turned_away_total",
+                "Number of pods that a kubelet turned away after they were bound, by the kubelet's reason.",
+                &["reason"],
             )?,
             pending_pods: make.gauges(
                 "scheduler_pending_pods",
@@ -211,6 +273,9 @@ impl Metrics {
                 family.with_label_values(&[kind.name()]);
             }
         }
+        for reason in KUBELET_REASONS {
+            self.turned_away.with_label_values(&[reason]);
+        }
         for reason in ["queue_full", "not_taken"] {
             self.events_dropped.with_label_values(&[reason]);
         }
@@ -227,6 +292,8 @@ impl Metrics {
             ] {
                 self.schedule_attempts.with_label_values(&[result.name(), name]);
                 self.attempt_duration.with_label_values(&[result.name(), name]);
+                self.podgroup_attempts.with_label_values(&[result.name(), name]);
+                self.podgroup_attempt_duration.with_label_values(&[result.name(), name]);
             }
         }
     }
@@ -240,8 +307,20 @@ impl Metrics {
                     .inc_by(u64::from(*pods));
             }
             Observation::Attempt {
-                result, profile, pods, ..
-            } => self.attempt(*result, profile, *pods, took),
+                result,
+                profile,
+                pods,
+                gang,
+            } => {
+                self.attempt(*result, profile, *pods, took);
+                if *gang {
+                    self.podgroup_attempt(*result, profile, took);
+                }
+            }
+            Observation::GroupCommitted { waited, .. } => self.podgroup_wait.observe(waited.as_secs_f64()),
+            Observation::TurnedAway { reason, .. } => {
+                self.turned_away.with_label_values(&[kubelet_reason(reason)]).inc();
+            }
             Observation::Bound {
                 attempts,
                 waited,
@@ -263,8 +342,19 @@ impl Metrics {
             }
             Observation::BindFailed { .. } => self.bind_failures.inc(),
             // Counted where objects are decoded, see `undecodable`.
-            Observation::Undecodable { .. } | Observation::Waiting { .. } => {}
+            Observation::Undecodable { .. } => {}
+            // Gauges tell of those: see `stats`.
+            Observation::Waiting { .. } | Observation::GroupWaiting { .. } => {}
         }
+    }
+
+    fn podgroup_attempt(&self, result: AttemptResult, profile: &str, took: Duration) {
+        let labels = [result.name(), profile];
+        self.podgroup_attempts.with_label_values(&labels).inc();
+        self.podgroup_attempt_duration
+            .with_label_values(&labels)
+            .observe(took.as_secs_f64());
+        self.podgroup_algorithm_duration.observe(took.as_secs_f64());
     }
 
     fn attempt(&self, result: AttemptResult, profile: &str, pods: u32, took: Duration) {
@@ -284,6 +374,11 @@ impl Metrics {
         let gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
         for (section, pods) in Section::ALL.iter().zip(stats.pending) {
             self.pending_pods.with_label_values(&[section.name()]).set(gauge(pods));
+        }
+        for (reason, groups) in WaitReason::ALL.iter().zip(stats.waiting_groups) {
+            self.waiting_groups
+                .with_label_values(&[reason.name()])
+                .set(gauge(groups));
         }
         for (what, size) in [
             ("nodes", stats.nodes),

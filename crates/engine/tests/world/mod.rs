@@ -4,12 +4,12 @@
 
 use muster_engine::{
     BindOutcome, Effect, EffectKind, Engine, Input, Object, ObjectKey, Observation, Outcome, PodRead, PodState,
-    Settings, Time,
+    Regarding, Settings, Time, WaitReason,
 };
 use muster_framework::Text;
-use muster_framework::group::{GroupLink, GroupPolicy};
+use muster_framework::group::{GroupLink, GroupPolicy, GroupStatus};
 use muster_framework::labels::Labels;
-use muster_framework::record::{Kind, NodeRecord, PodPhase, PodRecord, PodSpec, WorkloadRecord};
+use muster_framework::record::{Kind, NodeRecord, PodGroupRecord, PodPhase, PodRecord, PodSpec, WorkloadRecord};
 use muster_framework::resource::{Charge, ResourceList};
 use muster_framework::rules::KubeMinor;
 use muster_plugins::ProfileSpec;
@@ -111,6 +111,31 @@ pub(crate) fn workload(name: &str, groups: &[(&str, GroupPolicy)]) -> WorkloadRe
             .map(|(name, policy)| (Text::from(*name), Ok(*policy)))
             .collect(),
         when_broken: None,
+    }
+}
+
+/// A pod with another link.
+pub(crate) fn linked(name: &str, milli_cpu: i64, link: GroupLink) -> PodRecord {
+    PodRecord {
+        group: Some(link),
+        ..pod(name, milli_cpu)
+    }
+}
+
+pub(crate) fn pod_group(kind: Kind, name: &str, policy: GroupPolicy) -> PodGroupRecord {
+    PodGroupRecord {
+        kind,
+        namespace: "default".into(),
+        name: name.into(),
+        uid: format!("uid-{name}").into(),
+        resource_version: 0,
+        generation: 0,
+        policy: Ok(policy),
+        when_broken: None,
+        priority: None,
+        terminating: false,
+        unsupported: Box::new([]),
+        status: None,
     }
 }
 
@@ -305,6 +330,53 @@ impl World {
             } if &*pod.name == name => Some((reason.to_string(), message.to_string())),
             _ => None,
         })
+    }
+
+    /// The events about groups, in order: reason, object and note.
+    pub(crate) fn group_events(&self) -> Vec<String> {
+        let of_group = |effect: &Effect| match &effect.kind {
+            EffectKind::Event {
+                regarding: Regarding::Group(group),
+                reason,
+                note,
+                ..
+            } => Some(format!("{reason} of {} {group}: {note}", group.kind.name())),
+            _ => None,
+        };
+        self.effects.iter().filter_map(of_group).collect()
+    }
+
+    /// The statuses of groups that were written, in order.
+    pub(crate) fn group_statuses(&self) -> Vec<String> {
+        let of_group = |effect: &Effect| match &effect.kind {
+            EffectKind::GroupStatus { group, status, .. } => Some(match status {
+                GroupStatus::Condition {
+                    scheduled,
+                    reason,
+                    message,
+                } => format!("{} {group}: {scheduled} {reason}: {message}", group.kind.name()),
+                GroupStatus::Phase {
+                    phase,
+                    running,
+                    succeeded,
+                    failed,
+                } => format!(
+                    "{} {group}: {phase:?}, {running} run, {succeeded} succeeded, {failed} failed",
+                    group.kind.name()
+                ),
+            }),
+            _ => None,
+        };
+        self.effects.iter().filter_map(of_group).collect()
+    }
+
+    /// The groups that wait, by reason.
+    pub(crate) fn waiting_groups(&self) -> Vec<(&'static str, usize)> {
+        let counts = self.engine.stats().waiting_groups;
+        let all = WaitReason::ALL.iter().zip(counts);
+        all.filter(|(_, n)| *n > 0)
+            .map(|(reason, n)| (reason.name(), n))
+            .collect()
     }
 
     /// How many pods entered a section because of an event.

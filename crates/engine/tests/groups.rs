@@ -690,5 +690,14 @@ fn who_does_not_lead_tells_nothing_and_says_it_all_when_it_leads() {
     );
     world.input(Input::Leadership { leads: true });
     world.advance(LATER);
+    assert_eq!(world.effects, [], "what it knows may be old: it lists anew");
+    for kind in Kind::ALL {
+        world.input(Input::ListBegun(kind));
+    }
+    world.node(node("n0", 1000));
+    pod_groups(&mut world, 9);
+    world.pod(of_pod_group("a", 1));
+    world.sync();
+    world.advance(LATER);
     insta::assert_snapshot!(said(&world, "a"));
 }

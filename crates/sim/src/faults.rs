@@ -10,6 +10,7 @@
 mod actors;
 mod chaos;
 mod judge;
+mod leases;
 mod mirror;
 mod objects;
 mod plan;

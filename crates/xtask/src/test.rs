@@ -14,6 +14,7 @@ use crate::kube_minor::{KubeMinor, MINOR_VARIABLE};
 use crate::lint;
 use crate::manifest::text;
 use crate::oracle;
+use crate::simulate_faults;
 use crate::steps::{cargo, output, run as run_command, step};
 
 /// The package with the tests that need several crates, and its test target that needs a control plane.
@@ -54,6 +55,7 @@ pub fn run(args: &Args) -> Result<()> {
         let mut command = cargo(&["test", "--quiet", "--workspace", "--exclude", TESTS_PACKAGE]);
         run_command(command.args(&args.cargo_args))
     })?;
+    step("worlds of faults", simulate_faults::run_fixed_seeds)?;
     step("tests across the crates", || test_across_crates(args))?;
     let Some(go_programs) = go_programs else {
         eprintln!("!! The tests against a real control plane and upstream's own plugins were LEFT OUT (--no-cluster).");

@@ -81,8 +81,6 @@ pub(super) struct Judge {
     pub(super) rivals: BTreeSet<Text>,
     /// Uids of pods whose bind was stored after it had been given up.
     pub(super) stored_late: BTreeSet<Text>,
-    /// By the uid of a pod, which process bound it, and in which of its lives.
-    bound_by: BTreeMap<Text, (usize, u64)>,
 }
 
 impl Judge {
@@ -172,6 +170,11 @@ impl World {
 
     /// Looks at an effect that was just handed out. What it finds ends the step.
     pub(super) fn judge_effect(&mut self, process: usize, kind: &EffectKind) -> Result<(), ()> {
+        if !self.processes[process].leads {
+            let detail = format!("{} does not lead, and wants {kind:?}", self.processes[process].label());
+            self.judge.found = Some(Breach::new(Rule::OnlyLeaderActs, detail));
+            return Err(());
+        }
         let judged = match kind {
             EffectKind::Bind { pod, node, .. } => {
                 // The places that the last unit of work has taken.
@@ -216,8 +219,16 @@ impl World {
 
     /// The API server has stored a bind of ours: is the node over-committed, and if so, by whose doing?
     pub(super) fn judge_bind(&mut self, process: usize, pod: &PodRef, node: &Text) {
+        if let Some(other) = self.another_leads(process) {
+            let detail = format!(
+                "a bind of {pod} by {} is stored while {other} leads",
+                self.processes[process].name
+            );
+            self.judge
+                .found
+                .get_or_insert(Breach::new(Rule::OnlyLeaderActs, detail));
+        }
         let of = &self.processes[process];
-        self.judge.bound_by.insert(pod.uid.clone(), (process, of.incarnation));
         let Some(resource) = self.cluster.bindings().last().and_then(|bind| bind.over.clone()) else {
             return;
         };

@@ -2,6 +2,7 @@
 
 use super::mirror::{Mirror, Policy};
 use super::watches::Stream;
+use muster_engine::election::Election;
 use muster_engine::{Engine, Input, Settings, Time};
 use muster_framework::Text;
 use muster_framework::group::GroupKey;
@@ -31,6 +32,12 @@ pub(super) struct Process {
     jumped: Duration,
     /// It stands still until then.
     pub(super) paused_until: Time,
+    /// Its part in the election; none where there is but one scheduler.
+    pub(super) election: Option<Election>,
+    /// When it looks at its election next.
+    pub(super) elect_at: Option<Time>,
+    /// It has been told that it leads.
+    pub(super) leads: bool,
     pub(super) streams: [Stream; Kind::ALL.len()],
     pub(super) mirror: Mirror,
     /// Places that it has taken, until it knows better, by the uid of the pod.
@@ -55,6 +62,9 @@ impl Process {
             born: Time::ZERO,
             jumped: Duration::ZERO,
             paused_until: Time::ZERO,
+            election: None,
+            elect_at: None,
+            leads: settings.leads,
             streams: Default::default(),
             mirror: Mirror::default(),
             taken: BTreeMap::new(),

@@ -49,8 +49,12 @@ pub enum FaultKind {
     CrashAtAnswer,
     /// The scheduler stands still for a while.
     Pause,
-    /// The scheduler's monotonic clock leaps forward.
+    /// The scheduler's monotonic clock leaps forward. Only where it is alone: no election survives that.
     ClockJump,
+    /// A request about the Lease fails.
+    LeaseFailed,
+    /// Another scheduler leads than before. Not injected, but counted where it happens.
+    LeaderChange,
     /// A kubelet turns a pod away for a reason of its own: `UnexpectedAdmissionError`.
     KubeletRefuses,
     /// A running pod fails.
@@ -77,7 +81,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [FaultKind; 34] = {
+    pub const ALL: [FaultKind; 36] = {
         use FaultKind::*;
         [
             WatchLag,
@@ -103,6 +107,8 @@ impl FaultKind {
             CrashAtAnswer,
             Pause,
             ClockJump,
+            LeaseFailed,
+            LeaderChange,
             KubeletRefuses,
             PodFails,
             RivalBind,
@@ -151,8 +157,8 @@ pub struct Profile {
     pub name: &'static str,
     /// Of each ten thousand opportunities, how many are taken.
     rates: [u16; FaultKind::ALL.len()],
-    /// How many schedulers there are, of which one leads.
-    pub schedulers: usize,
+    /// The most schedulers that there are, of which one leads: some worlds have one, others two.
+    pub schedulers: u64,
     /// When faults and actions stop, in milliseconds.
     pub calm_after_millis: u64,
 }
@@ -250,14 +256,15 @@ impl Default for Profile {
             (CrashWithEffect, 40),
             (CrashAtAnswer, 40),
             (Pause, 40),
-            (ClockJump, 20),
+            (ClockJump, 40),
+            (LeaseFailed, 600),
             (KubeletRefuses, 300),
             (PodFails, 300),
         ];
         let profile = Profile {
             name: "default",
             rates: [0; FaultKind::ALL.len()],
-            schedulers: 1,
+            schedulers: 2,
             calm_after_millis: 30_000,
         };
         rates

@@ -36,8 +36,15 @@ impl World {
         for process in &self.processes {
             leaks_nothing(process)?;
         }
-        let Some(leader) = self.processes.iter().find(|process| process.engine.is_synced()) else {
-            return Err(Breach::new(Rule::NoRest, "no scheduler has listed everything"));
+        let Some(leader) = self
+            .processes
+            .iter()
+            .find(|process| process.leads && process.engine.is_synced())
+        else {
+            return Err(Breach::new(
+                Rule::NoRest,
+                "no scheduler leads and has listed everything",
+            ));
         };
         let statuses = leader.engine.pods();
         self.agrees(&statuses)?;

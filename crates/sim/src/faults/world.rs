@@ -2,6 +2,7 @@
 
 use super::chaos::{Chaos, FaultId, Strike, subject};
 use super::judge::{Breach, Judge, Rule};
+use super::leases;
 use super::plan::{Planned, plan};
 use super::process::Process;
 use super::profile::{Excuse, FaultKind, Profile};
@@ -11,6 +12,7 @@ use crate::cluster::Cluster;
 use crate::controllers::Controllers;
 use crate::object::Key;
 use crate::simulation::consequences::concerned;
+use muster_engine::election::{Answer, Election, LeaseRecord, Request};
 use muster_engine::{Effect, EffectId, EffectKind, Input, Object, Observation, Outcome, Settings, Time};
 use muster_framework::Text;
 use muster_framework::record::{Kind, PodPhase};
@@ -62,6 +64,21 @@ pub(super) enum Occurrence {
     },
     /// The scheduler does a unit of work.
     Poll { process: usize, incarnation: u64 },
+    /// A candidate looks what there is to do in its election.
+    Elect { process: usize, incarnation: u64 },
+    /// A request about the lease reaches the API server.
+    LeaseAsked {
+        process: usize,
+        incarnation: u64,
+        request: Request,
+    },
+    /// Its answer reaches the candidate.
+    LeaseTold {
+        process: usize,
+        incarnation: u64,
+        number: u64,
+        answer: Answer,
+    },
     /// A crashed scheduler starts again.
     Restart(usize),
     /// A kubelet takes a pod in, or turns it away.
@@ -109,6 +126,8 @@ pub struct World {
     concerned: BTreeSet<Key>,
     pub(super) histories: [History; Kind::ALL.len()],
     pub(super) processes: Vec<Process>,
+    pub(super) lease: Option<LeaseRecord>,
+    pub(super) lease_version: u64,
     pub(super) judge: Judge,
     /// Processes whose engine has changed since the judge looked.
     touched: BTreeSet<usize>,
@@ -141,10 +160,12 @@ impl World {
             controllers: Controllers::new(script.seed ^ 0x6661_756c_7473),
             concerned: BTreeSet::new(),
             histories: Default::default(),
-            processes: (0..profile.schedulers)
+            processes: (0..1 + script.seed % profile.schedulers)
                 .map(|number| Process::new(format!("muster-{number}"), &settings))
                 .collect(),
             settings,
+            lease: None,
+            lease_version: 0,
             judge: Judge::default(),
             touched: BTreeSet::new(),
             last_event: Time::ZERO,
@@ -218,7 +239,15 @@ impl World {
         if let Some(until) = self.stands_still(&occurrence) {
             return self.agenda.plan(until, occurrence);
         }
-        if !matches!(occurrence, Occurrence::Poll { .. }) {
+        // A leader renews for ever.
+        let is_routine = matches!(
+            occurrence,
+            Occurrence::Poll { .. }
+                | Occurrence::Elect { .. }
+                | Occurrence::LeaseAsked { .. }
+                | Occurrence::LeaseTold { .. }
+        );
+        if !is_routine {
             self.last_event = self.now;
         }
         match occurrence {
@@ -244,6 +273,20 @@ impl World {
                 outcome,
             } => self.answer(process, incarnation, id, outcome),
             Occurrence::Poll { process, incarnation } => self.poll(process, incarnation),
+            Occurrence::Elect { process, incarnation } => self.elect_when_due(process, incarnation),
+            Occurrence::LeaseAsked {
+                process,
+                incarnation,
+                request,
+            } => self.lease_asked(process, incarnation, request),
+            Occurrence::LeaseTold {
+                process,
+                incarnation,
+                number,
+                answer,
+            } => {
+                self.lease_told(process, incarnation, number, answer);
+            }
             Occurrence::Restart(process) => self.start_process(process),
             Occurrence::Start { pod, uid } => self.kubelet_takes(&pod, &uid),
             Occurrence::Finish { pod, uid, phase } => self.pod_ends(&pod, &uid, phase),
@@ -260,7 +303,10 @@ impl World {
             | Occurrence::Reconnect(watch)
             | Occurrence::ListAgain(watch)
             | Occurrence::ListTold { watch, .. } => watch.process,
-            Occurrence::Answer { process, .. } | Occurrence::Poll { process, .. } => *process,
+            Occurrence::Answer { process, .. }
+            | Occurrence::Poll { process, .. }
+            | Occurrence::Elect { process, .. }
+            | Occurrence::LeaseTold { process, .. } => *process,
             _ => return None,
         };
         let process = &self.processes[process];
@@ -318,9 +364,18 @@ impl World {
     // ---- processes -------------------------------------------------------------------------------------------------
 
     fn start_process(&mut self, process: usize) {
-        let settings = self.settings.clone();
+        let alone = self.processes.len() == 1;
+        let mut settings = self.settings.clone();
+        settings.leads = alone;
         self.processes[process].start(self.now, &settings);
         self.note(|world| format!("{} starts", world.processes[process].label()));
+        if !alone {
+            let of = &mut self.processes[process];
+            let seed = subject(&[&of.label()]) ^ settings.seed;
+            of.election = Some(Election::new(of.label().into(), leases::timing(), seed));
+            let incarnation = of.incarnation;
+            self.agenda.plan(self.now, Occurrence::Elect { process, incarnation });
+        }
         for kind in Kind::ALL {
             self.list(process, kind);
         }
@@ -336,6 +391,7 @@ impl World {
         of.alive = false;
         of.poll_at = None;
         of.taken.clear();
+        of.leads = false;
         self.touched.remove(&process);
         let at = (self.now + Duration::from_millis(away)).max(of.last_arrival + Duration::from_millis(1));
         self.agenda.plan(at, Occurrence::Restart(process));
@@ -369,6 +425,12 @@ impl World {
             return;
         }
         of.poll_at = None;
+        // Whoever has lost the lease meanwhile does nothing any more.
+        self.follow_election(process);
+        let of = &mut self.processes[process];
+        if !of.alive {
+            return;
+        }
         let clock = of.clock(self.now);
         let effect = of.engine.poll(clock);
         self.touched.insert(process);
@@ -417,7 +479,7 @@ impl World {
             self.note(|world| format!("{} stands still for {pause:?}", world.processes[process].label()));
             self.processes[process].paused_until = self.now + pause;
         }
-        if self.chaos.strikes(self.now, FaultKind::ClockJump, subject) {
+        if self.processes.len() == 1 && self.chaos.strikes(self.now, FaultKind::ClockJump, subject) {
             self.jump(process, subject);
         }
     }

@@ -12,6 +12,10 @@ use muster_framework::record::PodPhase;
 use serde_json::json;
 use std::time::Duration;
 
+/// A write that was given up is done within so many milliseconds or not at all: the server's time-out, which is shorter
+/// than what lies between the fence of a term and the end of the lease.
+const LATEST_MILLIS: u64 = 1700;
+
 /// What a fault makes of a write, instead of or beside doing it.
 enum Fate {
     Done,
@@ -36,6 +40,13 @@ impl World {
         self.send_at(process, effect, self.now + latency);
     }
 
+    /// Whether nothing keeps a process from sending something again then: not the fence of its term.
+    fn may_send_at(&self, process: usize, at: Time) -> bool {
+        let of = &self.processes[process];
+        let stands_still = at < of.paused_until;
+        !stands_still && of.election.as_ref().is_none_or(|election| election.leads(of.clock(at)))
+    }
+
     fn send_at(&mut self, process: usize, effect: Effect, at: Time) {
         let of = &mut self.processes[process];
         of.last_arrival = of.last_arrival.max(at);
@@ -57,10 +68,22 @@ impl World {
         let of = &self.processes[process];
         let sender_lives = of.alive && of.incarnation == incarnation;
         if self.chaos.strikes(self.now, FaultKind::TooManyRequests, name) {
-            if sender_lives {
-                let after = Duration::from_millis(self.chaos.between(name, 100, 2000));
+            let after = Duration::from_millis(self.chaos.between(name, 100, 1200));
+            if sender_lives && self.may_send_at(process, self.now + after) {
                 self.send_at(process, effect, self.now + after);
+                return;
             }
+            let outcome = refused(&effect.kind, "HTTP 429 Too Many Requests");
+            let id = effect.id;
+            self.agenda.plan(
+                self.now + after,
+                Occurrence::Answer {
+                    process,
+                    incarnation,
+                    id,
+                    outcome,
+                },
+            );
             return;
         }
         let id = effect.id;
@@ -78,7 +101,7 @@ impl World {
             Fate::Refused(message) => refused(&effect.kind, message),
             Fate::Doubtful(message) => unknown(&effect.kind, message),
             Fate::Late => {
-                let at = self.now + Duration::from_millis(self.chaos.between(name ^ 3, 50, 4000));
+                let at = self.now + Duration::from_millis(self.chaos.between(name ^ 3, 50, LATEST_MILLIS));
                 let of = &mut self.processes[process];
                 of.last_arrival = of.last_arrival.max(at);
                 let outcome = unknown(&effect.kind, "the connection was cut");

@@ -4,24 +4,21 @@
 //! the next only the plugin and what depends on it is compiled.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use muster_oracle::coverage::plugins;
 use muster_oracle::explained::explanation;
-use muster_oracle::mutations::{self, Mutation};
+use muster_oracle::mutations;
 use muster_oracle::program::Program;
 use muster_oracle::{Answer, Case, differences, generate};
 
 use super::Args;
 use super::rounds::{Programs, ROUND};
+use crate::mutants::Scratch;
 use crate::steps::{cargo, step, workspace_root};
 use crate::test::build_binary;
-
-/// What the copy leaves out.
-const LEFT_OUT: [&str; 2] = ["target", ".git"];
 
 /// Tries all mutations of the plugins that this minor has.
 pub(super) fn run(upstream: &Path, args: &Args) -> Result<()> {
@@ -42,16 +39,16 @@ pub(super) fn run(upstream: &Path, args: &Args) -> Result<()> {
     table.retain(|entry| plugins(minor).contains(&entry.plugin.as_str()));
 
     let scratch = Scratch::refresh(&workspace_root().join("target/oracle/mutants"))?;
-    let muster = step("build of muster without a mistake", || scratch.build())?;
+    let muster = step("build of muster without a mistake", || build(&scratch))?;
     // The next build writes to the same place.
-    let unmutated = scratch.folder.join("muster-unmutated");
+    let unmutated = scratch.target().join("muster-unmutated");
     fs::copy(&muster, &unmutated).with_context(|| format!("copying {}", muster.display()))?;
     let mut cases = AgreedCases::new(Programs::new(upstream, &unmutated, args.kube), args);
 
     eprintln!("{:<33}{:<60}caught", "plugin", "mistake");
     for entry in &table {
         for mutation in &entry.mutations {
-            let muster = scratch.build_with(mutation)?;
+            let muster = scratch.with(mutation, || build(&scratch))?;
             let (_, mut mutant) = Programs::new(upstream, &muster, args.kube).start();
             let caught = cases.first_noticed(&mut mutant)?;
             let told = match caught {
@@ -138,112 +135,10 @@ fn differs(case: &Case, upstream: &Answer, muster: &Answer) -> bool {
         .any(|difference| explanation(case, difference).is_none())
 }
 
-/// A copy of the workspace.
-struct Scratch {
-    folder: PathBuf,
-}
-
-impl Scratch {
-    /// Brings the copy up to date, and leaves what hasn't changed untouched: cargo goes by the time of files.
-    fn refresh(folder: &Path) -> Result<Scratch> {
-        let scratch = Scratch {
-            folder: folder.to_owned(),
-        };
-        mirror(workspace_root(), &scratch.workspace())?;
-        Ok(scratch)
-    }
-
-    fn workspace(&self) -> PathBuf {
-        self.folder.join("workspace")
-    }
-
-    fn build(&self) -> Result<PathBuf> {
-        let mut command = cargo(&["build", "--quiet", "--package", "muster", "--bin", "muster"]);
-        command
-            .current_dir(self.workspace())
-            .env("CARGO_TARGET_DIR", self.folder.join("target"));
-        build_binary("muster", command)
-    }
-
-    /// Builds with the mistake and takes it back.
-    fn build_with(&self, mutation: &Mutation) -> Result<PathBuf> {
-        let path = self.workspace().join(&mutation.path);
-        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-        let write = |text: &str| fs::write(&path, text).with_context(|| format!("writing {}", path.display()));
-        write(&mutation.applied_to(&text)?)?;
-        let built = self.build();
-        write(&text)?;
-        built.with_context(|| format!("building the mutation {:?}", mutation.name))
-    }
-}
-
-/// Makes the second folder hold what the first one holds.
-fn mirror(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to).with_context(|| format!("making the folder {}", to.display()))?;
-    let mut names = BTreeSet::new();
-    let reading = || format!("reading the folder {}", from.display());
-    for entry in fs::read_dir(from).with_context(reading)? {
-        let entry = entry.with_context(reading)?;
-        let (name, path) = (entry.file_name(), entry.path());
-        if LEFT_OUT.iter().any(|left_out| name == *left_out) {
-            continue;
-        }
-        let copy = to.join(&name);
-        if path.is_dir() {
-            mirror(&path, &copy)?;
-        } else {
-            copy_if_changed(&path, &copy)?;
-        }
-        names.insert(name);
-    }
-    remove_all_but(&names.iter().map(|name| name.as_os_str()).collect(), to)
-}
-
-fn copy_if_changed(from: &Path, to: &Path) -> Result<()> {
-    let content = fs::read(from).with_context(|| format!("reading {}", from.display()))?;
-    if fs::read(to).is_ok_and(|copied| copied == content) {
-        return Ok(());
-    }
-    fs::write(to, content).with_context(|| format!("writing {}", to.display()))
-}
-
-fn remove_all_but(names: &BTreeSet<&OsStr>, folder: &Path) -> Result<()> {
-    let reading = || format!("reading the folder {}", folder.display());
-    for entry in fs::read_dir(folder).with_context(reading)? {
-        let path = entry.with_context(reading)?.path();
-        if path.file_name().is_some_and(|name| names.contains(name)) {
-            continue;
-        }
-        let removed = if path.is_dir() {
-            fs::remove_dir_all(&path)
-        } else {
-            fs::remove_file(&path)
-        };
-        removed.with_context(|| format!("removing {}", path.display()))?;
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_copy_follows_and_leaves_what_has_not_changed() {
-        let root = tempfile::tempdir().unwrap();
-        let (from, to) = (root.path().join("from"), root.path().join("to"));
-        fs::create_dir_all(from.join("src")).unwrap();
-        fs::create_dir_all(from.join("target")).unwrap();
-        fs::write(from.join("src/a.rs"), "a").unwrap();
-        fs::write(from.join("src/b.rs"), "b").unwrap();
-        mirror(&from, &to).unwrap();
-        assert!(!to.join("target").exists());
-        let modified = |name: &str| fs::metadata(to.join(name)).unwrap().modified().unwrap();
-        let before = modified("src/a.rs");
-        fs::write(from.join("src/c.rs"), "c").unwrap();
-        fs::remove_file(from.join("src/b.rs")).unwrap();
-        mirror(&from, &to).unwrap();
-        assert_eq!(modified("src/a.rs"), before);
-        assert!(to.join("src/c.rs").exists() && !to.join("src/b.rs").exists());
-    }
+fn build(scratch: &Scratch) -> Result<PathBuf> {
+    let mut command = cargo(&["build", "--quiet", "--package", "muster", "--bin", "muster"]);
+    command
+        .current_dir(scratch.workspace())
+        .env("CARGO_TARGET_DIR", scratch.target());
+    build_binary("muster", command)
 }

@@ -150,6 +150,8 @@ impl World {
     pub fn of(script: &Script, profile: &Profile, settings: &Settings, tracing: bool) -> World {
         let mut settings = settings.clone();
         settings.seed = script.seed;
+        // So short that gangs are evicted while faults strike.
+        settings.gangs.broken_grace = Duration::from_secs(4);
         let ours = settings.scheduler_names().next().cloned();
         let mut world = World {
             now: Time::ZERO,

@@ -16,7 +16,7 @@ use crate::test::build_binary;
 /// The example that runs worlds.
 const RUNNER: &str = "simulate-faults";
 /// The seeds that `cargo xtask test` runs: more than 10,000 faults.
-const SEEDS_OF_TEST: u64 = 600;
+const SEEDS_OF_TEST: u64 = 400;
 /// Within so many seeds a mistake has to be found.
 const SEEDS_OF_MUTATION: u64 = 3000;
 

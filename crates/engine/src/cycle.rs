@@ -105,7 +105,7 @@ impl Engine {
     }
 
     /// Drops the plan without a trace, and says to every member what stands against the gang.
-    pub(crate) fn drop_gang(&mut self, now: Time, id: GroupId, plan: &Plan, _certainty: Certainty) {
+    pub(crate) fn drop_gang(&mut self, now: Time, id: GroupId, plan: &Plan, certainty: Certainty) {
         let pending = self.pending(id);
         if let Some(first) = pending.first() {
             self.observe_attempt(*first, pending.len() as u32, false, true);
@@ -118,6 +118,7 @@ impl Engine {
         let rejected = plan.failures.iter().map(|failure| failure.rejected);
         let (size, rejected) = (pending.len() as u32, rejected.chain(content).collect());
         self.park(now, Entity::Group(id), size, rejected);
+        let shortage = self.shortage(plan);
         if let Some((failure, group)) = plan.failures.first().zip(self.groups.get(id)) {
             let no_room = NoRoom {
                 culprit: failure.rejected.pod,
@@ -126,6 +127,8 @@ impl Engine {
                     satisfied: group.satisfied_by(),
                     planned: plan.places.len() as u32,
                     min_count: self.groups.quorum(group).unwrap_or(0),
+                    shortage,
+                    certainty,
                 },
             };
             self.group_finds_no_room(now, id, no_room);

@@ -1,10 +1,13 @@
 //! The words for why a pod waits: upstream's sentence first, word for word, then ours.
 
 use crate::groups::Hold;
+use crate::plan::Shortage;
+use crate::search::Certainty;
 use muster_framework::Text;
 use muster_framework::group::{GroupKey, GroupLink};
 use muster_framework::record::Unsupported;
 use muster_framework::rejection::Rejections;
+use muster_framework::resource::ResourceOrd;
 use muster_framework::table::NodeTable;
 
 /// `PodScheduled` reason: tried, and there is no place. Autoscalers act on it.
@@ -59,14 +62,26 @@ pub(crate) struct Shortfall {
     pub(crate) planned: u32,
     /// Members that it takes.
     pub(crate) min_count: u32,
+    /// What the first class without a place lacks.
+    pub(crate) shortage: Option<Shortage>,
+    /// Whether it is proved that there is no plan.
+    pub(crate) certainty: Certainty,
 }
 
 /// Why a gang waits: what stands against its first member without a place, then how far the plan came.
-pub(crate) fn gang_waits(key: &GroupKey, member: &str, no_node: &str, shortfall: Shortfall) -> String {
+pub(crate) fn gang_waits(
+    table: &NodeTable,
+    key: &GroupKey,
+    member: &str,
+    no_node: &str,
+    shortfall: Shortfall,
+) -> String {
     let Shortfall {
         satisfied,
         planned,
         min_count,
+        shortage,
+        certainty,
     } = shortfall;
     let stop = if no_node.ends_with('.') { "" } else { "." };
     let counting = if planned == 0 {
@@ -82,7 +97,43 @@ pub(crate) fn gang_waits(key: &GroupKey, member: &str, no_node: &str, shortfall:
     };
     format!(
         "{no_node}{stop} That is said of {member}{counting}. Pod group {key} goes as a whole: {counted} of the {min_count} members \
-         that it needs would have a place{already}."
+         that it needs would have a place{already}.{}{}",
+        shortage
+            .filter(|_| certainty == Certainty::NotProved)
+            .map_or_else(String::new, |shortage| lacks(table, shortage)),
+        match certainty {
+            Certainty::ProvedImpossible => "",
+            Certainty::NotProved =>
+                " That there is no way to place them is not proved: the search ended with its budget.",
+        }
+    )
+}
+
+/// How much is short, and for how many.
+fn lacks(table: &NodeTable, shortage: Shortage) -> String {
+    let Shortage {
+        without_place,
+        short,
+        nodes_with_room,
+        ..
+    } = shortage;
+    let Some((resource, amount)) = short else {
+        return String::new();
+    };
+    let name = table.resource_name(resource);
+    let amount = if resource == ResourceOrd::CPU {
+        format!("{amount}m")
+    } else {
+        amount.to_string()
+    };
+    let members = if without_place == 1 {
+        "member like it has"
+    } else {
+        "members like it have"
+    };
+    format!(
+        " {without_place} {members} no place: the nearest node lacks {amount} {name}, and {nodes_with_room} node(s) could take \
+         one if the rest of the group had none."
     )
 }
 

@@ -204,7 +204,13 @@ impl Engine {
         self.group_waits_no_more(id);
         let Some(group) = self.groups.get(id) else { return };
         let culprit = self.name_of(no_room.culprit);
-        let message = diagnosis::gang_waits(&group.key, &culprit, &no_room.no_node, no_room.shortfall);
+        let message = diagnosis::gang_waits(
+            &self.cluster.table,
+            &group.key,
+            &culprit,
+            &no_room.no_node,
+            no_room.shortfall,
+        );
         for pod in group.pending.iter().copied().collect::<Vec<_>>() {
             self.want(now, pod, diagnosis::UNSCHEDULABLE, message.clone(), true);
         }
@@ -385,7 +391,13 @@ impl Engine {
             Cause::Held(hold) => diagnosis::held(&group.key, hold),
             Cause::NoRoom(no_room) => {
                 let culprit = self.name_of(no_room.culprit);
-                diagnosis::gang_waits(&group.key, &culprit, &no_room.no_node, no_room.shortfall)
+                diagnosis::gang_waits(
+                    &self.cluster.table,
+                    &group.key,
+                    &culprit,
+                    &no_room.no_node,
+                    no_room.shortfall,
+                )
             }
             Cause::Preparing => diagnosis::prepares(&group.key, self.members_that_prepare(group)),
             Cause::Failed { message, .. } => diagnosis::failed(&group.key, message),
@@ -480,6 +492,7 @@ impl Engine {
         };
         let culprit = self.name_of(no_room.culprit);
         Some(diagnosis::gang_waits(
+            &self.cluster.table,
             &group.key,
             &culprit,
             &no_room.no_node,

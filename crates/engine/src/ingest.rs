@@ -456,7 +456,10 @@ impl Engine {
         if relinked {
             let place = self.cluster.pods.get(id).and_then(|pod| pod.place.as_ref());
             let stage = place.and_then(|place| place.bind).map(|bind| bind.stage);
-            if matches!(stage, Some(BindStage::Preparing | BindStage::Ready | BindStage::Leaving)) {
+            if matches!(
+                stage,
+                Some(BindStage::Preparing | BindStage::Ready | BindStage::Leaving)
+            ) {
                 self.give_back(now, id);
             }
             self.queue.remove(Entity::Pod(id));

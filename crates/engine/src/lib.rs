@@ -13,6 +13,7 @@ mod diagnosis;
 mod effect;
 pub mod election;
 mod engine;
+mod exhaustive;
 mod facts;
 mod group_report;
 mod groups;

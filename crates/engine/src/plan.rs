@@ -9,6 +9,7 @@ use crate::preparation::Planned;
 use crate::queue::Rejected;
 use muster_framework::node_set::NodeSet;
 use muster_framework::plugin::PodToPlace;
+use muster_framework::resource::ResourceOrd;
 use muster_framework::table::NodeOrd;
 use muster_framework::view::{Delta, View};
 
@@ -74,7 +75,12 @@ impl Engine {
     /// The nodes that can take a pod on top of a plan.
     pub(crate) fn nodes_for(&mut self, wish: Wish<'_>, plan: &Plan) -> NodeSet {
         let feasible = self.with_pod(wish, plan, |pipeline, profile, pod, view, choice| {
-            pipeline.narrow(profile, pod, view, choice);
+            // What is to be avoided can be had all the same.
+            let choice = Choice {
+                avoided: &[],
+                ..*choice
+            };
+            pipeline.narrow(profile, pod, view, &choice);
             pipeline.feasible().clone()
         });
         feasible.unwrap_or_default()
@@ -155,5 +161,48 @@ impl Engine {
             packing: wish.packing,
         };
         Some(ask(pipeline, profile, &pod, &view, &choice))
+    }
+}
+
+/// What a gang lacks, said of the first of its classes that finds no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shortage {
+    /// The first member without a place, which stands for its class.
+    pub(crate) member: PodId,
+    /// How many members of its class have none.
+    pub(crate) without_place: u32,
+    /// The resource that is short on the nearest node, and how much of it, in the units of its column. None: it is not a
+    /// matter of resources, or there is no node.
+    pub(crate) short: Option<(ResourceOrd, i64)>,
+    /// Nodes that could take one of them, had the others of the gang no places.
+    pub(crate) nodes_with_room: u32,
+}
+
+impl Engine {
+    /// What stands between a plan and its first failure, in figures.
+    pub(crate) fn shortage(&mut self, plan: &Plan) -> Option<Shortage> {
+        let failure = plan.failures.first()?;
+        let member = failure.rejected.pod;
+        let alone = self.nodes_for(Wish::of(member, member), &Plan::default());
+        let table = &self.cluster.table;
+        let view = View::new(table, &plan.delta);
+        let needs = &self.cluster.to_place(member)?.compiled.needs;
+        let nodes: &NodeSet = if alone.is_empty() { table.live() } else { &alone };
+        let shortest = nodes.iter().filter_map(|node| {
+            let lacks = needs.iter().map(|&(resource, need)| {
+                let lack = need.saturating_sub(view.free(node, resource)).max(0);
+                (i128::from(lack) * 1_000_000 / i128::from(need.max(1)), resource, lack)
+            });
+            lacks.max_by_key(|(share, resource, _)| (*share, std::cmp::Reverse(*resource)))
+        });
+        let nearest = shortest.min_by_key(|(share, ..)| *share);
+        Some(Shortage {
+            member,
+            without_place: failure.without_place.len() as u32,
+            short: nearest
+                .filter(|(share, ..)| *share > 0)
+                .map(|(_, resource, lack)| (resource, lack)),
+            nodes_with_room: alone.len() as u32,
+        })
     }
 }

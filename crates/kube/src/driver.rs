@@ -236,6 +236,9 @@ impl Driver {
             }
             match effect {
                 Some(effect) => self.dispatcher.carry_out(effect),
+                // Work may need no effect: a turn at a plan, a pod whose reason to wait is known. A wake-up in the past that
+                // leads to nothing ends with the turn.
+                None if begun.elapsed() < WORK_PER_TURN && self.is_wanted_now() => continue,
                 None => return (Work::Done, effects),
             }
             effects += 1;
@@ -244,6 +247,11 @@ impl Driver {
             }
         }
         (Work::NoRoom, effects)
+    }
+
+    /// Whether the engine has work although no input has come.
+    fn is_wanted_now(&self) -> bool {
+        self.engine.next_wakeup().is_some_and(|at| at <= self.clock.now())
     }
 
     /// Passes on what the engine tells of itself; says whether a decision was among it.

@@ -25,6 +25,8 @@ use std::time::Duration;
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// An engine that wants to be woken at a time that has passed is woken after this: virtual time must go on.
 const SHORTEST_WAKEUP: Duration = Duration::from_millis(1);
+/// So many polls in a row may want nothing before time has to go on: a wake-up in the past must not stop the clock.
+const IDLE_POLLS: u32 = 100_000;
 
 /// How far a simulation has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -228,15 +230,32 @@ impl Simulation {
             // Controllers look once at all that an instant has brought, however much it is.
             self.settle();
         }
-        while let Some(effect) = self.engine.poll(next) {
-            anything = true;
-            self.send(effect);
-            self.tell_progress(progress);
-        }
+        anything |= self.let_work(next, progress);
         self.counters.idle_wakeups += u64::from(!anything);
         self.observe();
         self.ledger.close_instant(next, &self.cluster);
         true
+    }
+
+    /// Lets the scheduler work until it has nothing to do now; says whether it wanted anything. Work may need no effect: a
+    /// turn at a plan, a pod whose reason to wait is known.
+    fn let_work(&mut self, now: Time, progress: &mut impl FnMut(Progress)) -> bool {
+        let mut anything = false;
+        let mut idle_polls = 0;
+        loop {
+            match self.engine.poll(now) {
+                Some(effect) => {
+                    anything = true;
+                    idle_polls = 0;
+                    self.send(effect);
+                    self.tell_progress(progress);
+                }
+                None if idle_polls < IDLE_POLLS && self.engine.next_wakeup().is_some_and(|at| at <= now) => {
+                    idle_polls += 1;
+                }
+                None => return anything,
+            }
+        }
     }
 
     /// An instant may be long: thousands of pods that arrive together.

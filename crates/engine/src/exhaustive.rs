@@ -19,7 +19,7 @@ pub(crate) enum Found {
     /// There is more to try; it cost so many judgements of all nodes.
     NotYet { steps: u32 },
     /// Enough members have a place.
-    Plan(Plan),
+    Plan(Box<Plan>),
     /// Everything has been tried.
     Nothing,
 }
@@ -90,7 +90,7 @@ impl Exhaustive {
             return Found::Nothing;
         };
         if frame.plan.places.len() >= required {
-            return Found::Plan(std::mem::take(&mut frame.plan));
+            return Found::Plan(Box::new(std::mem::take(&mut frame.plan)));
         }
         let Some(moves) = &mut frame.moves else {
             let (moves, steps) = match self.in_company {

@@ -250,7 +250,7 @@ impl Search {
                         .iter_mut()
                         .for_each(|left| left.retain(|pod| *pod != place.pod));
                 }
-                self.pass.plan = plan;
+                self.pass.plan = *plan;
                 Step::GoOn
             }
         }

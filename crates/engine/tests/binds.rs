@@ -67,7 +67,7 @@ fn relist_pods(world: &mut World) {
 /// What comes out when the gang has been planned, however many turns that takes.
 fn first_effect(world: &mut World) -> Effect {
     let mut polled = (0..1000).filter_map(|_| world.engine.poll(world.now));
-    polled.next().unwrap()
+    polled.next().expect("the gang is planned within so many turns")
 }
 
 // ---- turns -------------------------------------------------------------------------------------------------------

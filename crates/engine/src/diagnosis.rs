@@ -98,13 +98,11 @@ pub(crate) fn gang_waits(
     format!(
         "{no_node}{stop} That is said of {member}{counting}. Pod group {key} goes as a whole: {counted} of the {min_count} members \
          that it needs would have a place{already}.{}{}",
-        shortage
-            .filter(|_| certainty == Certainty::NotProved)
-            .map_or_else(String::new, |shortage| lacks(table, shortage)),
+        shortage.map_or_else(String::new, |shortage| lacks(table, shortage)),
         match certainty {
             Certainty::ProvedImpossible => "",
             Certainty::NotProved =>
-                " That there is no way to place them is not proved: the search ended with its budget.",
+                " That there is no way to place them is not proved: not every way could be tried.",
         }
     )
 }

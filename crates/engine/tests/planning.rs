@@ -244,7 +244,7 @@ const NOT_PROVED: &str = "That there is no way to place them is not proved";
 #[test]
 fn what_is_proved_and_what_is_not_is_said() {
     let world = gang_of(&[6, 6], &[4, 4, 4], 3);
-    insta::assert_snapshot!(world.condition("w0").unwrap().1, @"0/2 nodes are available: 2 Insufficient cpu. Nodes by the first plugin that rejects them: 2 NodeResourcesFit. That is said of w2, counting the places of the others. Pod group default/train/workers goes as a whole: 2 of the 3 members that it needs would have a place.");
+    insta::assert_snapshot!(world.condition("w0").unwrap().1, @"0/2 nodes are available: 2 Insufficient cpu. Nodes by the first plugin that rejects them: 2 NodeResourcesFit. That is said of w2, counting the places of the others. Pod group default/train/workers goes as a whole: 2 of the 3 members that it needs would have a place. 1 member like it has no place: the nearest node lacks 2m cpu, and 2 node(s) could take one if the rest of the group had none.");
     // Three of one size and three of another: there is room, but not in the right pieces.
     let world = gang_of(&[6, 6], &[4, 4, 3], 3);
     assert!(!world.condition("w0").unwrap().1.contains(NOT_PROVED));
@@ -413,7 +413,7 @@ impl Instance {
     /// Whether what is bound could have been placed in some order.
     fn could_be(&self, bound: &BTreeMap<String, String>) -> bool {
         let mut at: Vec<Option<usize>> = vec![None; self.members.len()];
-        let index = |name: &str| name[1..].parse::<usize>().unwrap();
+        let index = |name: &str| name[1..].parse::<usize>().expect("names end with their index");
         let open: Vec<(usize, usize)> = bound.iter().map(|(pod, node)| (index(pod), index(node))).collect();
         self.some_order(&mut at, &open)
     }

@@ -120,7 +120,7 @@ fn a_gang_waits_whole_and_is_woken_by_the_node_that_helps() {
     assert_eq!(world.bound().len(), 0);
     let (reason, message) = world.condition("w0").unwrap();
     assert_eq!(reason, "Unschedulable");
-    insta::assert_snapshot!(message, @"0/7 nodes are available: 7 Insufficient cpu. Nodes by the first plugin that rejects them: 7 NodeResourcesFit. That is said of w7, counting the places of the others. Pod group default/train/workers goes as a whole: 7 of the 8 members that it needs would have a place.");
+    insta::assert_snapshot!(message, @"0/7 nodes are available: 7 Insufficient cpu. Nodes by the first plugin that rejects them: 7 NodeResourcesFit. That is said of w7, counting the places of the others. Pod group default/train/workers goes as a whole: 7 of the 8 members that it needs would have a place. 1 member like it has no place: the nearest node lacks 1000m cpu, and 7 node(s) could take one if the rest of the group had none.");
     // A node that is too small wakes nobody.
     world.node(node("tiny", 10));
     world.run();

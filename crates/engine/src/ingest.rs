@@ -513,9 +513,9 @@ impl Engine {
             if succeeded { Role::Succeeded } else { Role::Lost }
         } else if let Some(node) = pod.record.node_name.clone() {
             self.assign(now, id, &node);
-            Role::Placed
+            self.role_with_node(id)
         } else if self.keeps_place(id) {
-            Role::Placed
+            self.role_with_node(id)
         } else {
             self.give_back(now, id);
             self.role_without_node(id)
@@ -539,6 +539,13 @@ impl Engine {
         } else if self.cluster.pods.get(id).is_some_and(Pod::is_bound) {
             self.queue.remove(Entity::Pod(id));
         }
+    }
+
+    /// A member that is being deleted keeps its room until it is gone, and counts for nothing: its replacement must not
+    /// take it for one of those that it starts with.
+    fn role_with_node(&self, id: PodId) -> Role {
+        let terminating = self.cluster.pods.get(id).is_none_or(|pod| pod.record.terminating);
+        if terminating { Role::Lost } else { Role::Placed }
     }
 
     pub(crate) fn role_without_node(&self, id: PodId) -> Role {
@@ -750,6 +757,7 @@ impl Engine {
         event: &'static str,
     ) {
         self.forget_planning(id);
+        self.has_recovered(id);
         for pod in looked_at {
             self.queue.remove(Entity::Pod(*pod));
         }

@@ -10,6 +10,7 @@ use crate::object::{Key, ObjectKind, object_at};
 use crate::scenario::{RUN_FOR, span_annotation};
 use muster_engine::PodRef;
 use muster_framework::Text;
+use muster_framework::group::GroupPolicy;
 use muster_framework::record::{PodPhase, PodRecord};
 use serde_json::json;
 use std::time::Duration;
@@ -52,6 +53,22 @@ impl World {
         };
         if let Some(kind) = planned.counts_as.filter(|_| done) {
             self.counted(kind);
+        }
+        self.note_raised();
+    }
+
+    /// Notes the gangs whose `minCount` is higher than it once was.
+    fn note_raised(&mut self) {
+        for stored in self.cluster.list(ObjectKind::Workload) {
+            for (group, policy) in stored.workload().iter().flat_map(|workload| &workload.pod_groups) {
+                let Ok(GroupPolicy::Gang { min_count }) = policy else {
+                    continue;
+                };
+                let key = (stored.key.namespace.clone(), stored.key.name.clone(), group.clone());
+                let (least, raised) = self.judge.min_counts.entry(key).or_insert((*min_count, false));
+                *raised |= *least < *min_count;
+                *least = (*least).min(*min_count);
+            }
         }
     }
 

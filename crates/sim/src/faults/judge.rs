@@ -81,6 +81,8 @@ pub(super) struct Judge {
     pub(super) rivals: BTreeSet<Text>,
     /// Uids of pods whose bind was stored after it had been given up.
     pub(super) stored_late: BTreeSet<Text>,
+    /// By namespace, Workload and pod group of a gang: the least `minCount` that it has had, and whether it was raised.
+    pub(super) min_counts: BTreeMap<(Text, Text, Text), (i32, bool)>,
 }
 
 impl Judge {

@@ -111,6 +111,9 @@ pub(crate) struct GroupReport {
     told: Option<Told>,
     /// Its cause has changed since it was told.
     stale: bool,
+    /// Members came while it waited for something that had not been told yet. Should that pass untold, they do not know what
+    /// the others have been told before.
+    untold: bool,
     /// When it is looked at next, if a timer is set.
     due: Option<Time>,
     status: StatusReport,
@@ -172,8 +175,15 @@ impl Engine {
             return;
         };
         let told = group.report.told.as_ref();
-        if told.is_some_and(|told| told.class == self.class(group, cause)) {
-            let (key, hold) = (group.key.clone(), hold.clone());
+        let is_told = told.is_some_and(|told| told.class == self.class(group, cause));
+        let (key, hold) = (group.key.clone(), hold.clone());
+        let Some(group) = self.groups.get_mut(id) else { return };
+        if !is_told {
+            group.report.untold |= !looked_at.is_empty();
+        } else if std::mem::take(&mut group.report.untold) {
+            let pending: Vec<PodId> = group.pending.iter().copied().collect();
+            self.tell_held_pods(now, &key, &hold, &pending);
+        } else {
             self.tell_held_pods(now, &key, &hold, looked_at);
         }
     }
@@ -371,11 +381,12 @@ impl Engine {
             pods_at: pods_at.unwrap_or(now),
         });
         group.report.stale = false;
+        let newcomers = std::mem::take(&mut group.report.untold);
         self.want_condition(now, id, text.clone());
         if !same {
             self.announce_group(id, class.reason, &text);
         }
-        if pods_at.is_none() {
+        if pods_at.is_none() || newcomers {
             self.tell_pods_of_group(now, id);
         }
     }

@@ -44,14 +44,14 @@ fn a_gang_of_eight_with_room_for_seven_waits_whole_and_is_woken_by_the_node() {
         0.0,
         "and nothing else did"
     );
-    assert_eq!(metrics.sum("scheduler_pod_scheduled_after_flush_total", &[]), 0.0);
+    assert_eq!(muster.rescued_by_flush().unwrap(), 0.0);
 }
 
 #[test]
 fn two_replicas_are_two_gangs() {
     let cluster = Cluster::new("replicas");
     cluster.create_nodes(0, 1, "3").unwrap();
-    let _muster = cluster.start_muster(&[]).unwrap();
+    let muster = cluster.start_muster(&[]).unwrap();
     // In 1.35 both have the policy of one Workload; later each has a PodGroup of its own.
     let replica = |key: &str| match cluster.kube() {
         KubeMinor::V1_35 => "train".to_owned(),
@@ -83,24 +83,26 @@ fn two_replicas_are_two_gangs() {
     cluster.stays_bound(2).unwrap();
     cluster.create_nodes(1, 1, "1").unwrap();
     cluster.wait_bound(4).unwrap();
+    assert_eq!(muster.rescued_by_flush().unwrap(), 0.0);
 }
 
 #[test]
 fn a_basic_group_goes_one_by_one() {
     let cluster = Cluster::new("basic");
     cluster.create_nodes(0, 1, "2").unwrap();
-    let _muster = cluster.start_muster(&[]).unwrap();
+    let muster = cluster.start_muster(&[]).unwrap();
     cluster.create_group("serve", &json!({ "basic": {} })).unwrap();
     cluster.create_pods(&cluster.members("serve", 3, "1")).unwrap();
     cluster.wait_bound(2).unwrap();
     cluster.stays_bound(2).unwrap();
+    assert_eq!(muster.rescued_by_flush().unwrap(), 0.0);
 }
 
 #[test]
 fn a_missing_policy_object_holds_its_pods_and_lets_them_go_when_it_appears() {
     let cluster = Cluster::new("missing");
     cluster.create_nodes(0, 1, "4").unwrap();
-    let _muster = cluster.start_muster(&[]).unwrap();
+    let muster = cluster.start_muster(&[]).unwrap();
     cluster.create_pods(&cluster.members("train", 2, "1")).unwrap();
     let (reason, message) = cluster.wait_condition("w1", |_| true).unwrap();
     assert_eq!(reason, "NotReadyForScheduling");
@@ -126,36 +128,40 @@ fn a_missing_policy_object_holds_its_pods_and_lets_them_go_when_it_appears() {
     }
     cluster.create_group("train", &gang(2)).unwrap();
     cluster.wait_bound(2).unwrap();
+    assert_eq!(muster.rescued_by_flush().unwrap(), 0.0);
 }
 
 #[test]
 fn an_absurd_min_count_waits_with_the_numbers() {
     let cluster = Cluster::new("absurd");
     cluster.create_nodes(0, 1, "4").unwrap();
-    let _muster = cluster.start_muster(&[]).unwrap();
+    let muster = cluster.start_muster(&[]).unwrap();
     cluster.create_group("train", &gang(i32::MAX)).unwrap();
     cluster.create_pods(&cluster.members("train", 3, "1")).unwrap();
+    let group = cluster.kube().group_name("absurd", "train");
+    let short = "waiting for minCount pods from a gang to appear in scheduling queue";
+    // The pods say what does not change as members arrive; the numbers stand with the group.
     let (reason, message) = cluster.wait_condition("w2", |_| true).unwrap();
     assert_eq!(reason, "NotReadyForScheduling");
+    assert_eq!(message, format!("{short}: see pod group {group}"));
+    let told = cluster.wait_event("train", "MembersMissing").unwrap();
     assert_eq!(
-        message,
-        format!(
-            "waiting for minCount pods from a gang to appear in scheduling queue: pod group {} has 3 of 2147483647 members",
-            cluster.kube().group_name("absurd", "train")
-        )
+        told["note"],
+        format!("{short}: pod group {group} has 3 of 2147483647 members")
     );
     // It is nobody else's trouble.
     cluster
         .create_pods(&[pod("plain", &cluster.scheduler_name(), "1")])
         .unwrap();
     assert!(cluster.wait_bound(1).unwrap().contains_key("plain"));
+    assert_eq!(muster.rescued_by_flush().unwrap(), 0.0);
 }
 
 #[test]
 fn a_job_becomes_a_gang_and_its_late_replacement_goes_at_once() {
     let cluster = Cluster::new("job");
     cluster.create_nodes(0, 4, "1").unwrap();
-    let _muster = cluster.start_muster(&[]).unwrap();
+    let muster = cluster.start_muster(&[]).unwrap();
     cluster.create_group("train", &gang(4)).unwrap();
     let template = cluster
         .kube()
@@ -180,4 +186,5 @@ fn a_job_becomes_a_gang_and_its_late_replacement_goes_at_once() {
             Ok(Some(cluster.bound()?).filter(|now| now.len() == 4 && !now.contains_key(&victim)))
         });
     replaced.unwrap();
+    assert_eq!(muster.rescued_by_flush().unwrap(), 0.0);
 }

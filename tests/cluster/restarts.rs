@@ -1,6 +1,7 @@
 //! Muster ends in the middle of its work: killed, and asked to.
 
 use std::collections::BTreeMap;
+use std::thread::sleep;
 use std::time::Duration;
 
 use muster_tests::{Cluster, PATIENCE, gang};
@@ -19,7 +20,7 @@ fn begin(cluster: &Cluster) {
 fn wait_for_the_middle(cluster: &Cluster) -> usize {
     let middle = cluster.api().wait_until("the gang is being bound", PATIENCE, |_| {
         let n = cluster.bound()?.len();
-        std::thread::sleep(Duration::from_millis(10));
+        sleep(Duration::from_millis(10));
         Ok((n >= N_MEMBERS / 10).then_some(n))
     });
     middle.unwrap()
@@ -40,6 +41,8 @@ fn killed_while_binding_a_gang_it_ends_with_the_whole_gang_bound() {
     begin(&cluster);
     let n_bound = wait_for_the_middle(&cluster);
     muster.kill().unwrap();
+    // A bind on its way arrives.
+    sleep(Duration::from_millis(200));
     let n_after = cluster.bound().unwrap().len();
     assert!(
         n_after < N_MEMBERS,
@@ -56,6 +59,7 @@ fn killed_while_binding_a_gang_it_ends_with_the_whole_gang_bound() {
         "what was bound before counts, and is not bound again"
     );
     assert_eq!(metrics.sum("muster_bind_failures_total", &[]), 0.0);
+    assert_eq!(muster.rescued_by_flush().unwrap(), 0.0);
 }
 
 #[test]

@@ -279,6 +279,12 @@ impl Muster {
         metrics::Metrics::scrape(self.port)
     }
 
+    /// How many pods it has bound that no event had woken, only the flush of those that wait for long: each is an event
+    /// that was missed.
+    pub fn rescued_by_flush(&self) -> Result<f64> {
+        Ok(self.metrics()?.sum("scheduler_pod_scheduled_after_flush_total", &[]))
+    }
+
     /// Kills it as a crash would: at once.
     pub fn kill(mut self) -> Result<()> {
         self.process.kill()

@@ -52,9 +52,6 @@ impl Engine {
 
     /// Takes up a gang: what it takes is asked of extenders, and then planned, now and in the turns to come.
     pub(crate) fn try_group(&mut self, now: Time, id: GroupId) {
-        if let Some(group) = self.groups.get_mut(id) {
-            group.recovering = false;
-        }
         let Some(group) = self.groups.get(id) else { return };
         let Ok(GroupPolicy::Gang { .. }) = self.groups.ready(group) else {
             // Whatever takes the quorum or the policy away takes the group out of the queue: this is a belt to braces.

@@ -101,8 +101,7 @@ pub(crate) fn gang_waits(
         shortage.map_or_else(String::new, |shortage| lacks(table, shortage)),
         match certainty {
             Certainty::ProvedImpossible => "",
-            Certainty::NotProved =>
-                " That there is no way to place them is not proved: not every way could be tried.",
+            Certainty::NotProved => " That there is no way to place them is not proved: not every way could be tried.",
         }
     )
 }

@@ -117,6 +117,8 @@ pub struct Engine {
     pub(crate) observations: Vec<Observation>,
     last_effect: u64,
     pub(crate) recovered: bool,
+    /// Groups that were found half bound then and have not been planned to the end.
+    pub(crate) recovering: Vec<GroupId>,
     pub(crate) leads: bool,
     pub(crate) stopped: bool,
 }
@@ -205,6 +207,7 @@ impl Engine {
             observations: Vec::new(),
             last_effect: 0,
             recovered: false,
+            recovering: Vec::new(),
             leads: settings.leads,
             stopped: false,
         }
@@ -242,7 +245,9 @@ impl Engine {
             self.queue.flush(now);
             if self.planning.is_some() {
                 self.go_on_planning(now);
-            } else if let Some(entity) = self.queue.pop(now) {
+            } else if !self.recovery_comes_first()
+                && let Some(entity) = self.queue.pop(now)
+            {
                 self.try_entity(now, entity);
             }
         }
@@ -261,6 +266,8 @@ impl Engine {
             None
         } else if self.planning.is_some() {
             Some(Time::ZERO)
+        } else if self.recovery_comes_first() {
+            None
         } else {
             self.queue.next_wakeup()
         };

@@ -231,7 +231,7 @@ pub(crate) struct Group {
     gated: BTreeSet<PodId>,
     /// How its members are queued since it was last looked at.
     pub(crate) stance: Option<Stance>,
-    /// A restart found it half bound, and it has not been tried since.
+    /// Whoever took over found it half bound, and it has not been planned to the end since.
     pub(crate) recovering: bool,
     /// Its `minCount` was raised above what it has while it was whole: no member was lost, so it is not broken.
     outgrown: bool,

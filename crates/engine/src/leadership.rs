@@ -12,6 +12,7 @@
 use crate::engine::Engine;
 use crate::groups::GroupId;
 use crate::pods::PodId;
+use crate::queue::Entity;
 use crate::time::Time;
 use muster_framework::record::Kind;
 
@@ -27,6 +28,7 @@ impl Engine {
     fn take_over(&mut self, now: Time) {
         self.leads = true;
         self.recovered = false;
+        self.recovering.clear();
         let decisive = |kind: &Kind| matches!(kind, Kind::Pod | Kind::Node) || kind.holds_group_policies();
         for kind in Kind::ALL.into_iter().filter(decisive) {
             let list = &mut self.lists[kind as usize];
@@ -75,13 +77,34 @@ impl Engine {
         for id in broken {
             if let Some(group) = self.groups.get_mut(id) {
                 group.recovering = true;
+                self.recovering.push(id);
             }
             // Before the lists were done, nobody knew.
             self.broken_since(now, id);
+            // What it waited for before is no reason to let others go first.
+            self.queue.end_backoff(Entity::Group(id));
             self.evaluate_group(now, id, None, "Recovery");
         }
         for id in self.groups.iter().map(|(id, _)| id).collect::<Vec<_>>() {
             self.compare_group_status(now, id);
         }
+    }
+
+    /// A group that was found half bound has been planned to the end, whatever came of it, or may not be tried.
+    pub(crate) fn has_recovered(&mut self, id: GroupId) {
+        if let Some(group) = self.groups.get_mut(id) {
+            group.recovering = false;
+        }
+        self.recovering.retain(|other| *other != id);
+    }
+
+    /// Whether what comes next in the queue is to wait, since extenders are asked about groups that go first. That ends
+    /// when they have answered or their time is over.
+    pub(crate) fn recovery_comes_first(&self) -> bool {
+        let is_asked_about = |id: &GroupId| {
+            let group = self.groups.get(*id).filter(|group| group.recovering);
+            group.is_some_and(|group| group.pending.iter().any(|member| self.is_consulting(*member)))
+        };
+        !self.recovering.is_empty() && !self.queue.next_is_recovering() && self.recovering.iter().any(is_asked_about)
     }
 }

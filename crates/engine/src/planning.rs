@@ -211,13 +211,17 @@ impl Engine {
         } = planning;
         self.end_consultations(search.classes());
         match plan {
-            Some(plan) => self.commit_gang(now, group, &plan, disturbed),
+            Some(plan) => {
+                self.has_recovered(group);
+                self.commit_gang(now, group, &plan, disturbed);
+            }
             None => {
                 let (first, certainty) = search.into_first_plan();
                 if first.asked_too_little {
                     // As for a pod: what they are asked about now contains every node that a plan can reach.
                     return self.try_group(now, group);
                 }
+                self.has_recovered(group);
                 self.drop_gang(now, group, &first, certainty);
             }
         }

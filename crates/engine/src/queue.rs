@@ -223,6 +223,26 @@ impl SchedulingQueue {
         Some(entity)
     }
 
+    /// Whether what is tried next is a group that was found half bound.
+    pub(crate) fn next_is_recovering(&self) -> bool {
+        let next = self.active.first();
+        next.is_some_and(|(Reverse(urgency), ..)| urgency.recovering)
+    }
+
+    /// Lets an entity be tried at once that backs off, or that would.
+    pub(crate) fn end_backoff(&mut self, entity: Entity) {
+        let is_backing_off = self.section(entity) == Some(Section::Backoff);
+        if is_backing_off {
+            self.leave(entity);
+        }
+        if let Some(entry) = self.entries.get_mut(&entity) {
+            entry.backoff_until = Time::ZERO;
+        }
+        if is_backing_off {
+            self.join(entity, Section::Active);
+        }
+    }
+
     /// Brings an entity back whose attempt was left in the middle, to wait for something: it goes on, and counts once.
     pub(crate) fn resume(&mut self, now: Time, entity: Entity, urgency: Urgency, size: u32) {
         let entry = self.entry(now, entity);

@@ -398,3 +398,76 @@ fn members_that_stay_behind_are_asked_about_nodes_that_came_while_extenders_thou
     world.run();
     assert_eq!(world.bound().len(), 2);
 }
+
+// ---- whoever takes over ------------------------------------------------------------------------------------------
+
+/// Two gangs of two of which one member each is bound, and an urgent pod, found by an engine that has just been started.
+/// Extenders are asked about the members of the first gang only.
+fn found_half_bound() -> World {
+    let mut world = World::unsynced();
+    let asked = ExtenderSettings {
+        managed_resources: vec!["example.com/asked".into()],
+        ..extender("http://a")
+    };
+    world.engine = Engine::new(&muster_engine::Settings {
+        extenders: vec![asked],
+        ..settings()
+    });
+    for n in 1..=5 {
+        let mut node = node(&format!("n{n}"), 1000);
+        node.allocatable.scalars = vec![("example.com/asked".into(), 1)];
+        world.node(node);
+    }
+    for (at, name) in ["asked", "plain"].into_iter().enumerate() {
+        world.workload(workload(name, &[("workers", gang(2))]));
+        world.pod(PodRecord {
+            node_name: Some(format!("n{}", at + 1).into()),
+            ..member(&format!("{name}0"), 1000, name, "workers", "")
+        });
+    }
+    let mut open = member("asked1", 1000, "asked", "workers", "");
+    let mut spec = (*open.spec).clone();
+    spec.charge.requests.scalars = vec![("example.com/asked".into(), 1)];
+    open.spec = std::sync::Arc::new(spec);
+    open.priority = Some(10);
+    world.pod(open);
+    world.pod(member("plain1", 1000, "plain", "workers", ""));
+    world.pod(PodRecord {
+        priority: Some(1_000_000),
+        ..pod("urgent", 1000)
+    });
+    world.sync();
+    world
+}
+
+#[test]
+fn nothing_is_planned_before_extenders_have_spoken_of_gangs_that_were_found_half_bound() {
+    let mut world = found_half_bound();
+    let asked = questions(&mut world);
+    assert_eq!(asked.len(), 1);
+    assert!(
+        world.bound().contains_key("plain1"),
+        "other such gangs need not wait: {:?}",
+        world.bound()
+    );
+    assert!(!world.bound().contains_key("urgent"), "all else does");
+    assert!(
+        world.engine.next_wakeup() > Some(world.now),
+        "and costs nothing meanwhile"
+    );
+    world.done(asked[0].0, filtered(&["n3", "n4", "n5"], &[]));
+    world.run();
+    assert!(world.bound().contains_key("asked1"), "{:?}", world.bound());
+    assert!(world.bound().contains_key("urgent"), "{:?}", world.bound());
+}
+
+#[test]
+fn an_extender_that_does_not_answer_holds_the_others_up_until_its_time_is_over() {
+    let mut world = found_half_bound();
+    assert_eq!(questions(&mut world).len(), 1);
+    world.advance(Duration::from_secs(4));
+    assert!(!world.bound().contains_key("urgent"));
+    world.advance(Duration::from_secs(6));
+    assert!(world.bound().contains_key("urgent"), "{:?}", world.bound());
+    assert!(!world.bound().contains_key("asked1"));
+}

@@ -6,7 +6,7 @@
 //! being deleted are left alone.
 
 use crate::deadlines::RETRY_AFTER;
-use crate::effect::{EffectKind, Regarding, Severity};
+use crate::effect::{EffectKind, Severity};
 use crate::engine::{Awaited, Engine, Timer};
 use crate::groups::{Group, GroupId};
 use crate::outbox::Lane;
@@ -29,6 +29,8 @@ struct Broken {
     rest: Duration,
     /// The world has been told what becomes of them.
     told: bool,
+    /// When it was to be looked at, members had places and were not bound yet: should that fail, it is looked at then.
+    overdue: bool,
     /// Members whose eviction has not been answered.
     evicting: BTreeSet<PodId>,
 }
@@ -41,11 +43,29 @@ impl Engine {
     /// A group has changed: is it broken, or whole again?
     pub(crate) fn look_at_broken(&mut self, now: Time, id: GroupId) {
         if !self.is_broken(id) {
-            return self.gang_is_whole(id);
+            // A place is not a bind: should that fail, the gang has been broken all the time.
+            if !self.waits_for_binds(id) {
+                self.gang_is_whole(id);
+            }
+            return;
         }
-        if !self.broken.0.contains_key(&id) {
-            self.broken_since(now, id);
+        let Some(broken) = self.broken.0.get_mut(&id) else {
+            return self.broken_since(now, id);
+        };
+        if std::mem::take(&mut broken.overdue) {
+            self.timers.remove(&(broken.due, Timer::BrokenOverdue(id)));
+            broken.due = now;
+            self.timers.insert((now, Timer::BrokenOverdue(id)));
         }
+    }
+
+    /// Whether a gang has what it needs only if members are bound that have places.
+    fn waits_for_binds(&self, id: GroupId) -> bool {
+        let waits = |group: &Group| {
+            let quorum = self.groups.quorum(group);
+            quorum.is_some_and(|quorum| group.satisfied_by() >= quorum && group.bound_or_succeeded() < quorum)
+        };
+        self.groups.get(id).is_some_and(waits)
     }
 
     /// A group is broken since now.
@@ -56,6 +76,7 @@ impl Engine {
             due,
             rest: RETRY_AFTER,
             told: false,
+            overdue: false,
             evicting: BTreeSet::new(),
         };
         self.broken.0.insert(id, broken);
@@ -78,8 +99,11 @@ impl Engine {
     /// The grace is over, or the rest after a round of evictions.
     pub(crate) fn broken_overdue(&mut self, now: Time, id: GroupId) {
         if !self.is_broken(id) {
-            // A member found a place meanwhile. Should its bind fail, the wait begins anew.
-            self.broken.0.remove(&id);
+            if !self.waits_for_binds(id) {
+                self.broken.0.remove(&id);
+            } else if let Some(broken) = self.broken.0.get_mut(&id) {
+                broken.overdue = true;
+            }
             return;
         }
         let is_synced = self.is_synced();
@@ -96,13 +120,15 @@ impl Engine {
             return;
         }
         let told = broken.told;
+        if self.when_broken(id) == WhenBroken::Keep {
+            // That it is broken, and why, is told with what it waits for.
+            return;
+        }
         let members = self.bound_members(id);
         if !members.is_empty() && !told {
-            self.tell_broken(id, &members);
+            self.tell_evicted(id, members.len());
         }
-        if self.when_broken(id) == WhenBroken::Evict {
-            members.into_iter().for_each(|member| self.evict(id, member));
-        }
+        members.into_iter().for_each(|member| self.evict(id, member));
     }
 
     /// The members that are on nodes and would stay there.
@@ -149,34 +175,16 @@ impl Engine {
         said.unwrap_or(self.gangs.when_broken)
     }
 
-    /// Says what becomes of the members that are bound: once, at the first of them.
-    fn tell_broken(&mut self, id: GroupId, members: &[PodId]) {
+    /// Says what becomes of the members that are bound: once, of the whole group.
+    fn tell_evicted(&mut self, id: GroupId, bound: usize) {
         let Some(group) = self.groups.get(id) else { return };
-        let Some(pod) = members.first().and_then(|first| self.cluster.pods.get(*first)) else {
-            return;
-        };
         let (have, quorum) = (group.satisfied_by(), self.groups.quorum(group).unwrap_or(0));
-        let (reason, what) = match self.when_broken(id) {
-            WhenBroken::Keep => ("GangBroken", "they stay, and wait for the others"),
-            WhenBroken::Evict => (
-                "GangEvicted",
-                "they are evicted, so that the group starts anew as a whole",
-            ),
-        };
-        let note = format!(
-            "pod group {} has places for {have} of the {quorum} members that it needs; {} are bound: {what}",
-            group.key,
-            members.len()
+        let text = format!(
+            "pod group {} has places for {have} of the {quorum} members that it needs; {bound} are bound: they are evicted, \
+             so that the group starts anew as a whole",
+            group.key
         );
-        let event = EffectKind::Event {
-            regarding: Regarding::Pod(pod.reference()),
-            reporting_controller: pod.record.scheduler_name.clone(),
-            severity: Severity::Warning,
-            reason,
-            action: "Scheduling",
-            note: note.into(),
-        };
-        self.emit(Lane::Events, event);
+        self.group_event(id, Severity::Warning, "GangEvicted", &text);
         if let Some(broken) = self.broken.0.get_mut(&id) {
             broken.told = true;
         }

@@ -440,15 +440,15 @@ impl Engine {
             message: text.into(),
         });
         // What has no room has the word that dashboards look for.
-        let word = if reason == WaitReason::NoRoom {
-            "FailedScheduling"
-        } else {
-            reason.name()
+        let word = match reason {
+            WaitReason::NoRoom => "FailedScheduling",
+            WaitReason::Broken => "GangBroken",
+            _ => reason.name(),
         };
         self.group_event(id, Severity::Warning, word, text);
     }
 
-    fn group_event(&mut self, id: GroupId, severity: Severity, reason: &'static str, text: &str) {
+    pub(crate) fn group_event(&mut self, id: GroupId, severity: Severity, reason: &'static str, text: &str) {
         let Some(group) = self.groups.get(id) else { return };
         let ours = |pod: &&PodId| self.cluster.pods.get(**pod).is_some_and(|pod| self.is_ours(pod));
         let speaker = group.pending.first().or_else(|| group.members.keys().find(ours));

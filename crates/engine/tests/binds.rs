@@ -5,7 +5,7 @@ mod world;
 use muster_engine::{
     BindOutcome, Effect, EffectId, EffectKind, Engine, GangSettings, Input, Object, Outcome, Settings,
 };
-use muster_framework::group::WhenBroken;
+use muster_framework::group::{GroupLink, GroupPolicy, GroupTerms, WhenBroken};
 use muster_framework::record::{Kind, PodPhase, PodRecord};
 use std::time::Duration;
 use world::{World, gang, member, node, pod, settings, workload};
@@ -424,7 +424,7 @@ fn what_is_bound_of_a_broken_gang_stays_and_the_world_is_told() {
         .collect();
     insta::assert_debug_snapshot!(notes, @r#"
     [
-        "pod group default/train/workers has places for 1 of the 2 members that it needs; 1 are bound: they stay, and wait for the others",
+        "pod group default/train/workers is broken: 1 of 2 members have a node; 0/1 nodes are available: 1 Insufficient cpu. Nodes by the first plugin that rejects them: 1 NodeResourcesFit. That is said of w1. Pod group default/train/workers goes as a whole: 1 of the 2 members that it needs would have a place (1 have it already). 1 member like it has no place: the nearest node lacks 1000m cpu, and 0 node(s) could take one if the rest of the group had none.",
     ]
     "#);
     world.node(node("n2", 1000));
@@ -455,6 +455,61 @@ fn members_of_a_broken_gang_are_evicted_when_the_grace_is_over_until_it_is_whole
     assert_eq!(world.bound().len(), 2);
     world.advance(Duration::from_secs(600));
     assert!(evictions(&world.effects).is_empty(), "it is whole");
+}
+
+fn labelled(name: &str, when_broken: WhenBroken) -> PodRecord {
+    PodRecord {
+        group: Some(GroupLink::Labels { name: "train".into() }),
+        group_terms: Some(GroupTerms {
+            policy: Ok(GroupPolicy::Gang { min_count: 3 }),
+            when_broken: Some(when_broken),
+        }),
+        ..pod(name, 1000)
+    }
+}
+
+/// Two members bound, the third is refused wherever it goes: by the group's labels dialect, which says what becomes of it.
+fn third_is_refused(when_broken: WhenBroken) -> (World, Vec<String>) {
+    let mut world = World::new(&["n1", "n2", "n3", "n4"].map(|name| node(name, 1000)));
+    for (name, node) in [("w0", Some("n1")), ("w1", Some("n2")), ("w2", None)] {
+        world.pod(PodRecord {
+            node_name: node.map(Into::into),
+            ..labelled(name, when_broken)
+        });
+    }
+    let mut evicted = Vec::new();
+    // It takes the server a while to refuse a bind, so that mostly one is on its way.
+    let mut open = None;
+    for second in 0..90 {
+        if let Some((id, _)) = open.take_if(|(_, answered)| *answered == second) {
+            refuse(&mut world, id);
+        }
+        loop {
+            let effects = world.poll();
+            if effects.is_empty() {
+                break;
+            }
+            for effect in effects {
+                match &effect.kind {
+                    EffectKind::Bind { .. } => open = Some((effect.id, second + 7)),
+                    EffectKind::Evict { pod } => evicted.push(pod.name.to_string()),
+                    EffectKind::Event { .. } => {}
+                    _ => world.carry_out(effect),
+                }
+            }
+        }
+        world.now = world.now + Duration::from_secs(1);
+    }
+    (world, evicted)
+}
+
+#[test]
+fn a_replacement_whose_binds_fail_again_and_again_does_not_put_off_the_end_of_the_grace() {
+    let (world, evicted) = third_is_refused(WhenBroken::Evict);
+    assert_eq!(evicted, ["w0", "w1"], "the annotation overrides the default");
+    assert_eq!(world.bound().len(), 2, "and nothing has been bound");
+    let (_, evicted) = third_is_refused(WhenBroken::Keep);
+    assert!(evicted.is_empty());
 }
 
 #[test]

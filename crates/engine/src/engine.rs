@@ -171,6 +171,8 @@ pub struct Stats {
     pub assumed_pods: usize,
     /// Pods of ours by queue section, in the order of [`Section::ALL`].
     pub pending: [usize; 4],
+    /// Single pods, then pod groups that are tried as one, by queue section in the same order.
+    pub queued: [[usize; 4]; 2],
     /// Effects without an outcome yet.
     pub in_flight: usize,
     /// Pod groups that wait, in the order of [`WaitReason::ALL`].
@@ -312,6 +314,7 @@ impl Engine {
             pods: self.cluster.pods.len(),
             assumed_pods: self.cluster.n_assumed(),
             pending: self.queue.pods_in(),
+            queued: self.queue.entities_in(),
             in_flight: self.awaited.len(),
             waiting_groups: self.groups.waiting(),
         }

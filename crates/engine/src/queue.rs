@@ -23,6 +23,13 @@ pub(crate) enum Entity {
     Group(GroupId),
 }
 
+impl Entity {
+    /// 0: a pod, 1: a group.
+    fn type_ord(self) -> usize {
+        usize::from(matches!(self, Entity::Group(_)))
+    }
+}
+
 /// What decides who is tried first, besides the time at which an entity came: the larger, the earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Urgency {
@@ -133,6 +140,8 @@ pub(crate) struct SchedulingQueue {
     /// Of pods that have a place and are not bound yet.
     pasts: FxHashMap<PodId, Past>,
     pods_in: [usize; 4],
+    /// Single pods, and groups, by section.
+    entities_in: [[usize; 4]; 2],
     incoming: Vec<Incoming>,
     /// Who waits for what.
     pub(crate) waiting: WaitClasses,
@@ -157,6 +166,7 @@ impl SchedulingQueue {
             unschedulable: BTreeSet::new(),
             pasts: FxHashMap::default(),
             pods_in: [0; 4],
+            entities_in: [[0; 4]; 2],
             incoming: Vec::new(),
             waiting: WaitClasses::default(),
             in_flight: None,
@@ -398,6 +408,10 @@ impl SchedulingQueue {
         self.pods_in
     }
 
+    pub(crate) fn entities_in(&self) -> [[usize; 4]; 2] {
+        self.entities_in
+    }
+
     pub(crate) fn drain_incoming(&mut self) -> std::vec::Drain<'_, Incoming> {
         self.incoming.drain(..)
     }
@@ -449,6 +463,7 @@ impl SchedulingQueue {
         };
         debug_assert!(removed, "{entity:?} was in {section:?}");
         self.pods_in[section as usize] -= entry.size as usize;
+        self.entities_in[entity.type_ord()][section as usize] -= 1;
         for (pod, class) in std::mem::take(&mut entry.waits) {
             self.waiting.leave(class, (entity, pod));
         }
@@ -474,6 +489,7 @@ impl SchedulingQueue {
             Section::Gated => true,
         };
         self.pods_in[section as usize] += entry.size as usize;
+        self.entities_in[entity.type_ord()][section as usize] += 1;
     }
 
     fn join_after_failure(&mut self, entity: Entity, section: Section) {

@@ -136,6 +136,15 @@ fn a_standby_learns_everything_and_wants_nothing() {
     assert_eq!(world.poll(), []);
     assert_eq!(world.engine.next_wakeup(), None);
     assert_eq!(world.engine.stats().pending, [2, 0, 0, 0], "the queue is warm");
+    assert_eq!(world.engine.stats().queued, [[2, 0, 0, 0], [0; 4]]);
+    train(&mut world, 3, 3);
+    assert_eq!(
+        world.engine.stats().queued,
+        [[2, 0, 0, 0], [1, 0, 0, 0]],
+        "a gang is one"
+    );
+    (0..3).for_each(|n| world.delete(Kind::Pod, &format!("w{n}")));
+    assert_eq!(world.engine.stats().queued, [[2, 0, 0, 0], [0; 4]]);
     lead(&mut world, true);
     assert_eq!(world.poll(), [], "the lists began before");
     assert!(!world.engine.is_synced());

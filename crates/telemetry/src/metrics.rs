@@ -58,6 +58,7 @@ pub struct Metrics {
     waiting_groups: IntGaugeVec,
     turned_away: IntCounterVec,
     pending_pods: IntGaugeVec,
+    queued_entities: IntGaugeVec,
     queue_incoming: IntCounterVec,
     after_flush: IntCounter,
     cache_size: IntGaugeVec,
@@ -185,6 +186,11 @@ impl Metrics {
                 "scheduler_pending_pods",
                 "Number of pending pods, by the section of the queue.",
                 &["queue"],
+            )?,
+            queued_entities: make.gauges(
+                "scheduler_queued_entities",
+                "Number of queued entities, by the section of the queue: single pods, and pod groups that are tried as one.",
+                &["queue", "type"],
             )?,
             queue_incoming: make.counters(
                 "scheduler_queue_incoming_pods_total",
@@ -375,6 +381,12 @@ impl Metrics {
         for (section, pods) in Section::ALL.iter().zip(stats.pending) {
             self.pending_pods.with_label_values(&[section.name()]).set(gauge(pods));
         }
+        for (kind, sections) in ["pod", "podgroup"].into_iter().zip(stats.queued) {
+            for (section, entities) in Section::ALL.iter().zip(sections) {
+                let gauge_of = self.queued_entities.with_label_values(&[section.name(), kind]);
+                gauge_of.set(gauge(entities));
+            }
+        }
         for (reason, groups) in WaitReason::ALL.iter().zip(stats.waiting_groups) {
             self.waiting_groups
                 .with_label_values(&[reason.name()])
@@ -476,6 +488,7 @@ mod tests {
         metrics.stats(&Stats {
             nodes: 5,
             pending: [1, 2, 3, 4],
+            queued: [[1, 2, 3, 4], [5, 6, 7, 8]],
             ..Stats::default()
         });
         let text = metrics.render().unwrap();
@@ -487,6 +500,10 @@ mod tests {
         assert_eq!(
             line(&text, "scheduler_pending_pods{queue=\"gated\"}"),
             "scheduler_pending_pods{queue=\"gated\"} 4"
+        );
+        assert_eq!(
+            line(&text, "scheduler_queued_entities{queue=\"backoff\",type=\"podgroup\"}"),
+            "scheduler_queued_entities{queue=\"backoff\",type=\"podgroup\"} 6"
         );
         assert_eq!(
             line(&text, "scheduler_cache_size{type=\"nodes\"}"),

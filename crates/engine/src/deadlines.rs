@@ -10,7 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::time::Duration;
 
 /// After so long without an outcome of a bind or an answer to a read, the pod is read (again). A driver gives up on its
-/// requests much sooner, and says so.
+/// requests much sooner, and says so: more than this passes only for a process that was frozen meanwhile.
 pub(crate) const ANSWER_OVERDUE: Duration = Duration::from_secs(60);
 /// After so long a bind that the server has confirmed ought to have been seen in the watch.
 pub(crate) const SIGHT_OVERDUE: Duration = Duration::from_secs(30);
@@ -46,16 +46,32 @@ impl Engine {
             Some(BindStage::Preparing) => {
                 self.preparation_failed(now, id, "binding volumes: context deadline exceeded".to_owned());
             }
-            Some(BindStage::Ready) => {
-                let message = "the other members of the pod group were not ready in time".to_owned();
-                self.preparation_failed(now, id, message);
-            }
+            Some(BindStage::Ready) => self.barrier_overdue(now, id),
             Some(BindStage::Sent) => {
-                let message = "no outcome of the bind came in time".into();
-                self.bind_is_uncertain(now, id, message);
+                // The request may still be under way: that the pod has no node yet proves nothing until its outcome is here.
+                self.set_deadline(id, now + ANSWER_OVERDUE);
+                self.look_at_pod(id);
             }
             Some(BindStage::Reading { .. } | BindStage::Confirmed { .. }) => self.read_pod(now, id),
             Some(BindStage::Leaving) | None => {}
+        }
+    }
+
+    /// A member has waited for the others of its gang as long as it may. Those that still prepare are what it waits for:
+    /// their own deadlines, which run from when the last write was answered and thus a little longer, say what is wrong.
+    fn barrier_overdue(&mut self, now: Time, id: PodId) {
+        let deadline_of = |member| Some((*self.deadlines.0.get(&member)?, member));
+        match self.preparing_with(id).filter_map(deadline_of).min() {
+            Some((at, _)) if now < at => self.set_deadline(id, at),
+            Some((_, member)) => {
+                self.set_deadline(id, now);
+                self.clear_deadline(member);
+                self.place_overdue(now, member);
+            }
+            None => {
+                let message = "the other members of the pod group were not ready in time".to_owned();
+                self.preparation_failed(now, id, message);
+            }
         }
     }
 

@@ -113,7 +113,7 @@ pub(crate) struct GroupReport {
     stale: bool,
     /// Members came while it waited for something that had not been told yet. Should that pass untold, they do not know what
     /// the others have been told before.
-    untold: bool,
+    pub(crate) untold: bool,
     /// When it is looked at next, if a timer is set.
     due: Option<Time>,
     status: StatusReport,
@@ -244,7 +244,13 @@ impl Engine {
 
     /// An attempt at a pod's gang went wrong after places had been found; `api`: a bind was refused or its answer lost.
     pub(crate) fn group_fails(&mut self, now: Time, pod: PodId, message: &str, api: bool) {
-        if let Entity::Group(id) = self.entity_of(pod) {
+        let Entity::Group(id) = self.entity_of(pod) else { return };
+        // What keeps it from being tried at all is told instead.
+        if self
+            .groups
+            .get(id)
+            .is_some_and(|group| self.groups.ready(group).is_ok())
+        {
             let message = message.to_owned();
             self.group_waits(now, id, Cause::Failed { message, api });
         }
@@ -338,10 +344,11 @@ impl Engine {
     /// What a group waits for, looked at afresh.
     fn cause_now(&self, group: &Group) -> Option<Cause> {
         let cause = group.report.cause.clone()?;
-        match cause {
-            Cause::Held(_) => self.groups.ready(group).err().map(Cause::Held),
-            Cause::Preparing if self.members_that_prepare(group) == 0 => None,
-            cause => Some(cause),
+        match (cause, self.groups.ready(group)) {
+            (Cause::Held(_), Ok(_)) => None,
+            (Cause::Held(_) | Cause::Failed { .. }, Err(hold)) => Some(Cause::Held(hold)),
+            (Cause::Preparing, _) if self.members_that_prepare(group) == 0 => None,
+            (cause, _) => Some(cause),
         }
     }
 

@@ -1,8 +1,9 @@
 //! Facts about objects: nodes and pods come, change and go; what waits is woken by what could help it.
 
 use crate::cluster::{Cluster, is_stale};
+use crate::deadlines::RETRY_AFTER;
 use crate::diagnosis;
-use crate::engine::Engine;
+use crate::engine::{Engine, Timer};
 use crate::facts::PodFacts;
 use crate::groups::{GroupId, Hold, Member, PolicyObject, Stance};
 use crate::input::{Object, ObjectKey};
@@ -340,6 +341,12 @@ impl Engine {
         self.pipeline.drop_promise_of_held(&mut facts);
         if pod.report.writing.is_none() && pod.report.written != condition {
             pod.report.written = condition;
+            if pod.report.wanted.is_some() && pod.report.wanted != pod.report.written {
+                // A write that was given up has been stored late, or another has written. Or this is from before our own
+                // last write: so not at once.
+                pod.report.write_after = now + RETRY_AFTER;
+                self.timers.insert((now + RETRY_AFTER, Timer::WriteAgain(id)));
+            }
         }
         let promised = self.cluster.promised_to(id);
         let Some(old) = self.cluster.replace(id, facts) else {
@@ -774,6 +781,10 @@ impl Engine {
             self.queue.remove(Entity::Group(id));
         } else {
             self.queue.gate(now, Entity::Group(id), size, event);
+        }
+        if is_new && let Some(group) = self.groups.get_mut(id) {
+            // Who came while it could be tried has been told nothing.
+            group.report.untold = true;
         }
         if size > 0 || is_broken {
             self.group_is_held(now, id, hold, looked_at);

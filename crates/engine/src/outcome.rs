@@ -7,7 +7,7 @@ use crate::engine::{Awaited, Engine, Timer};
 use crate::input::{BindOutcome, ExtenderAnswer, Outcome, PodRead};
 use crate::observation::Observation;
 use crate::outbox::Lane;
-use crate::pods::{BindStage, PodId, Role};
+use crate::pods::{BindStage, Pod, PodId, Role};
 use crate::queue::Entity;
 use crate::retries::Again;
 use crate::time::Time;
@@ -74,7 +74,7 @@ impl Engine {
     }
 
     /// A bind that was handed out may have happened or not: the pod is read before anything is concluded.
-    pub(crate) fn bind_is_uncertain(&mut self, now: Time, id: PodId, message: Text) {
+    fn bind_is_uncertain(&mut self, now: Time, id: PodId, message: Text) {
         let lists_begun = self.lists[Kind::Pod as usize].begun;
         let Some(place) = self.cluster.pods.get_mut(id).and_then(|pod| pod.place.as_mut()) else {
             return;
@@ -115,6 +115,16 @@ impl Engine {
                 };
             }
         }
+    }
+
+    /// Asks what stands in the API about a pod whose bind has no outcome yet. The answer is news like any other.
+    pub(crate) fn look_at_pod(&mut self, id: PodId) {
+        let Some(pod) = self.cluster.pods.get(id).filter(|_| self.leads).map(Pod::reference) else {
+            return;
+        };
+        let uid = pod.uid.clone();
+        let effect = self.emit(Lane::Questions, EffectKind::ReadPod { pod });
+        self.awaited.insert(effect, Awaited::Read(uid));
     }
 
     fn read_failed(&mut self, now: Time, id: PodId, effect: EffectId) {

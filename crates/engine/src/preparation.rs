@@ -136,6 +136,13 @@ impl Engine {
         }
     }
 
+    /// The members of a pod's group that hold places and are not ready.
+    pub(crate) fn preparing_with(&self, id: PodId) -> impl Iterator<Item = PodId> {
+        let group = self.cluster.pods.get(id).and_then(|pod| pod.group);
+        let unsent = group.and_then(|(group, _)| self.departures.unsent.get(&group));
+        unsent.into_iter().flat_map(|unsent| unsent.preparing.iter().copied())
+    }
+
     fn stage(&self, id: PodId) -> Option<BindStage> {
         self.cluster.pods.get(id).and_then(Pod::stage)
     }
@@ -232,8 +239,23 @@ impl Engine {
         }
         let Some(group) = self.groups.get(id) else { return };
         match self.groups.ready(group) {
+            Ok(_) if self.lacks_quorum(id) => self.hold_back(now, id),
             Ok(_) => self.pass_the_barrier(id),
             Err(_) => self.take_back_unsent(now, id, "the pod group cannot be completed any more"),
+        }
+    }
+
+    /// A gang has lost a member while binds of others wait to be handed out: they wait at the barrier for its replacement.
+    fn hold_back(&mut self, now: Time, id: GroupId) {
+        let unsent = self.departures.unsent.get(&id);
+        let leaving: Vec<PodId> = unsent.into_iter().flat_map(|unsent| &unsent.leaving).copied().collect();
+        for member in leaving {
+            let bind = self.cluster.pods.get(member).and_then(|pod| pod.place.as_ref()?.bind);
+            if let Some(bind) = bind {
+                self.awaited.remove(&bind.effect);
+            }
+            self.advance(member, EffectId(0), BindStage::Ready);
+            self.set_deadline(member, now + self.volume_bind_timeout(member));
         }
     }
 

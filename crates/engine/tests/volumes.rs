@@ -406,3 +406,25 @@ fn a_pod_that_is_being_deleted_does_not_wait_for_volumes() {
     assert_eq!(world.bound().keys().collect::<Vec<_>>(), ["other"]);
     assert_eq!(world.engine.next_wakeup(), None, "nothing is left of it");
 }
+
+#[test]
+fn members_that_wait_for_a_volume_of_another_say_what_is_wrong_with_it() {
+    let mut world = World::new(&[node("n1", 1000)]);
+    world.apply(class("fast", "csi.example.com"));
+    world.workload(workload("train", &[("w", gang(2))]));
+    put_claim(&mut world, claim("b", "fast"));
+    // Its wait begins with the place, that of the other with the answer to the write: it ends first, or at the same time.
+    world.pod(member("a", 100, "train", "w", ""));
+    world.pod(with_claim(member("b", 100, "train", "w", ""), "b"));
+    world.run();
+    world.advance(Duration::from_secs(601));
+    for member in ["a", "b"] {
+        let (reason, message) = world.condition(member).expect("it is told");
+        assert_eq!(
+            (&*reason, &*message),
+            ("SchedulerError", "binding volumes: context deadline exceeded"),
+            "{member}"
+        );
+    }
+    assert_eq!(binds(&world), 0);
+}

@@ -27,10 +27,10 @@ const BINARY_VARIABLE: &str = "MUSTER_TEST_BINARY";
 /// The oldest and the newest: what changed in between differs in one of them.
 const ORACLE_MINORS: [KubeMinor; 2] = [KubeMinor::V1_35, KubeMinor::V1_37];
 
-/// The newest minor, against which a part of the cluster tests runs as well: what speaks of pod groups and of faults. The
-/// rest asks the same of every minor, and costs minutes.
+/// The newest minor, against which a part of the cluster tests runs as well: what speaks of pod groups, of faults and of
+/// changes of the leader. The rest asks the same of every minor, and costs minutes.
 const ALSO: KubeMinor = KubeMinor::V1_37;
-const TESTS_OF_ALSO: [&str; 4] = ["dialects::", "gangs::", "restarts::", "proxy::"];
+const TESTS_OF_ALSO: [&str; 5] = ["dialects::", "gangs::", "leader::", "proxy::", "restarts::"];
 
 /// What to leave out, and against which Kubernetes to test.
 #[derive(Debug, clap::Args)]
@@ -97,7 +97,7 @@ pub fn run(args: &Args) -> Result<()> {
     if args.kube == ALSO {
         return Ok(());
     }
-    step(&format!("tests of pod groups and faults against {ALSO}"), || {
+    step(&format!("tests of pod groups, faults and leaders against {ALSO}"), || {
         against_cluster(ALSO, TESTS_PACKAGE, CLUSTER_TESTS, &TESTS_OF_ALSO)
     })
 }

@@ -349,10 +349,12 @@ fn nothing_is_left_of_an_owner_that_is_interrupted_while_it_starts() {
         wait_for_the_end(&mut owner);
         // What isn't told yet can be found by the owner's pid, which is in the directory's name.
         let deadline = Instant::now() + PATIENCE;
-        while !processes_of(Path::new(&format!("-{pid}-"))).is_empty() || has_directory_of(pid) {
+        let left = || (processes_of(Path::new(&format!("-{pid}-"))), has_directory_of(pid));
+        while left() != (Vec::new(), false) {
             assert!(
                 Instant::now() < deadline,
-                "something is left of an owner interrupted after {milliseconds} ms"
+                "something is left of the owner {pid}, interrupted after {milliseconds} ms: {:?}",
+                left()
             );
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -97,9 +97,10 @@ pub fn run(args: &Args) -> Result<()> {
     if args.kube == ALSO {
         return Ok(());
     }
-    step(&format!("tests of pod groups, faults and leaders against {ALSO}"), || {
-        against_cluster(ALSO, TESTS_PACKAGE, CLUSTER_TESTS, &TESTS_OF_ALSO)
-    })
+    step(
+        &format!("tests of pod groups, faults and leaders against {ALSO}"),
+        || against_cluster(ALSO, TESTS_PACKAGE, CLUSTER_TESTS, &TESTS_OF_ALSO),
+    )
 }
 
 fn build_go_programs(kube: KubeMinor) -> JoinHandle<Result<()>> {

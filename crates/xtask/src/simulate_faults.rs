@@ -15,8 +15,8 @@ use crate::test::build_binary;
 
 /// The example that runs worlds.
 const RUNNER: &str = "simulate-faults";
-/// The seeds that `cargo xtask test` runs: more than 10,000 faults.
-const SEEDS_OF_TEST: u64 = 400;
+/// The seeds that `cargo xtask test` runs: some 90,000 faults.
+const SEEDS_OF_TEST: u64 = 2000;
 /// Within so many seeds a mistake has to be found.
 const SEEDS_OF_MUTATION: u64 = 3000;
 

@@ -1,3 +1,5 @@
+//! Elections among simulated candidates: never two leaders, whatever is late, lost or frozen.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -44,10 +44,17 @@ impl Mirror {
     }
 
     /// Takes in a pod, whoever tells of it.
-    pub(super) fn pod(&mut self, pod: &PodRecord) {
+    fn pod(&mut self, pod: &PodRecord) {
         let newer = |known: &PodRecord| known.resource_version < pod.resource_version;
         if self.pods.get(&pod.uid).is_none_or(newer) {
             self.pods.insert(pod.uid.clone(), pod.clone());
+        }
+    }
+
+    /// Takes in a pod that was read; one that is known to be gone does not come back.
+    pub(super) fn read(&mut self, pod: &PodRecord) {
+        if self.pods.contains_key(&pod.uid) {
+            self.pod(pod);
         }
     }
 

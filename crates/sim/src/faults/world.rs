@@ -60,6 +60,7 @@ pub(super) enum Occurrence {
         process: usize,
         incarnation: u64,
         id: EffectId,
+        about: Option<Text>,
         outcome: Outcome,
     },
     /// The scheduler does a unit of work.
@@ -272,8 +273,9 @@ impl World {
                 process,
                 incarnation,
                 id,
+                about,
                 outcome,
-            } => self.answer(process, incarnation, id, outcome),
+            } => self.answer(process, incarnation, id, about, outcome),
             Occurrence::Poll { process, incarnation } => self.poll(process, incarnation),
             Occurrence::Elect { process, incarnation } => self.elect_when_due(process, incarnation),
             Occurrence::LeaseAsked {

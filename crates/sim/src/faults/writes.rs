@@ -81,6 +81,7 @@ impl World {
                     process,
                     incarnation,
                     id,
+                    about: about(&effect.kind),
                     outcome,
                 },
             );
@@ -92,6 +93,7 @@ impl World {
         } else {
             self.fate_of_write(name)
         };
+        let about = about(&effect.kind);
         let outcome = match fate {
             Fate::Done => self.done(process, &effect.kind),
             Fate::DoneUnheard => {
@@ -122,6 +124,7 @@ impl World {
                 process,
                 incarnation,
                 id,
+                about,
                 outcome,
             },
         );
@@ -260,7 +263,14 @@ impl World {
     }
 
     /// An answer reaches the scheduler, if it still lives.
-    pub(super) fn answer(&mut self, process: usize, incarnation: u64, id: EffectId, outcome: Outcome) {
+    pub(super) fn answer(
+        &mut self,
+        process: usize,
+        incarnation: u64,
+        id: EffectId,
+        about: Option<Text>,
+        outcome: Outcome,
+    ) {
         let of = &self.processes[process];
         if !of.alive || of.incarnation != incarnation {
             return;
@@ -271,9 +281,20 @@ impl World {
         }
         self.note(|world| format!("{} hears: {}", world.processes[process].label(), outcome_name(&outcome)));
         if let Outcome::PodRead(PodRead::Found(pod)) = &outcome {
-            self.processes[process].mirror.pod(pod);
+            self.processes[process].mirror.read(pod);
+        }
+        if let (Outcome::PodRead(PodRead::Gone) | Outcome::Bind(BindOutcome::PodGone), Some(uid)) = (&outcome, about) {
+            self.processes[process].mirror.pods.remove(&uid);
         }
         self.input(process, muster_engine::Input::EffectDone { id, outcome });
+    }
+}
+
+/// The uid of the pod that a bind or a read is about.
+fn about(kind: &EffectKind) -> Option<Text> {
+    match kind {
+        EffectKind::Bind { pod, .. } | EffectKind::ReadPod { pod } => Some(pod.uid.clone()),
+        _ => None,
     }
 }
 

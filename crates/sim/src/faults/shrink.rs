@@ -30,7 +30,7 @@ pub fn shrink(failure: Failure, profile: &Profile, settings: &Settings) -> Shrun
         best: failure,
         runs: 0,
     };
-    shrinking.to_the_least();
+    shrinking.shrink_to_the_least();
     let mut world = World::of(&shrinking.best.script, profile, settings, true);
     // Whether it fails is known; what is wanted is the trace.
     let _ = world.run();
@@ -50,7 +50,7 @@ struct Shrinking<'a> {
 }
 
 impl Shrinking<'_> {
-    fn to_the_least(&mut self) {
+    fn shrink_to_the_least(&mut self) {
         loop {
             let before = self.size();
             self.fewer(|script| &mut script.acts);

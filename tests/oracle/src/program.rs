@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How much of the standard error is kept, to say how a program ended.
 const KEPT_OF_STDERR: usize = 4000;
+/// How long after a program's end its last words are waited for.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A program that is started when the first case comes, and again after it has ended on a case.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ struct Running {
     questions: Sender<String>,
     answers: Receiver<String>,
     stderr: Arc<Mutex<String>>,
+    /// Disconnected when the standard error has ended.
+    fallen_silent: Receiver<()>,
 }
 
 impl Program {
@@ -129,12 +133,17 @@ impl Running {
         });
         let stderr = Arc::new(Mutex::new(String::new()));
         let kept = Arc::clone(&stderr);
-        thread::spawn(move || keep_start(stderr_pipe, &kept));
+        let (speaks, fallen_silent) = mpsc::channel();
+        thread::spawn(move || {
+            keep_start(stderr_pipe, &kept);
+            drop(speaks);
+        });
         Ok(Running {
             child,
             questions,
             answers,
             stderr,
+            fallen_silent,
         })
     }
 
@@ -149,6 +158,8 @@ impl Running {
             self.questions = mpsc::channel().0;
         }
         let status = self.child.wait();
+        // What it said last may still be in the pipe; somebody whom it started may keep that open for ever.
+        let _ = self.fallen_silent.recv_timeout(LAST_WORDS);
         let said = self.stderr.lock().map(|text| text.clone()).unwrap_or_default();
         match status {
             _ if hung => format!("no answer within {} s", PATIENCE.as_secs()),

@@ -176,11 +176,13 @@ impl Engine {
         };
         let told = group.report.told.as_ref();
         let is_told = told.is_some_and(|told| told.class == self.class(group, cause));
-        let (key, hold) = (group.key.clone(), hold.clone());
+        let told = is_told.then(|| (group.key.clone(), hold.clone()));
         let Some(group) = self.groups.get_mut(id) else { return };
-        if !is_told {
+        let Some((key, hold)) = told else {
             group.report.untold |= !looked_at.is_empty();
-        } else if std::mem::take(&mut group.report.untold) {
+            return;
+        };
+        if std::mem::take(&mut group.report.untold) {
             let pending: Vec<PodId> = group.pending.iter().copied().collect();
             self.tell_held_pods(now, &key, &hold, &pending);
         } else {
@@ -551,13 +553,17 @@ impl Engine {
         if bound < needed {
             return;
         }
-        let message = diagnosis::scheduled(&group.key, bound, needed);
-        let is_news = !group.report.status.says_scheduled();
+        let has_condition = matches!(kind, Some(Kind::PodGroup | Kind::PodGroupV1Alpha2));
+        let is_news = has_condition && !group.report.status.says_scheduled();
         let was_told = group.report.cause.is_none() && group.report.told.take().is_some();
         if group.report.cause.is_none() {
             group.report.since = None;
         }
-        if matches!(kind, Some(Kind::PodGroup | Kind::PodGroupV1Alpha2)) && is_news {
+        if !is_news && !was_told {
+            return;
+        }
+        let message = diagnosis::scheduled(&group.key, bound, needed);
+        if is_news {
             let condition = GroupStatus::Condition {
                 scheduled: true,
                 reason: "Scheduled".into(),

@@ -17,6 +17,7 @@ use muster_framework::group::{
 use muster_framework::record::{Kind, PodGroupRecord, ResourceVersion, Unsupported, WorkloadRecord};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A group as its ordinal. Ordinals of groups without members are used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -222,6 +223,8 @@ fn stated(terms: Option<&GroupTerms>) -> Stated {
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) key: GroupKey,
+    /// The object that holds its policy, kept here because it is asked for several times for every member that comes.
+    policy: Option<Arc<PolicyObject>>,
     counted: Counted,
     succeeded_count: bool,
     /// Members in the order of their ordinals.
@@ -379,7 +382,7 @@ pub(crate) struct Groups {
     free: Vec<GroupId>,
     /// Groups by every object that could hold their policy.
     by_policy: FxHashMap<PolicyKey, FxHashSet<GroupId>>,
-    policies: FxHashMap<PolicyKey, (PolicyObject, u32)>,
+    policies: FxHashMap<PolicyKey, (Arc<PolicyObject>, u32)>,
     /// Kinds of policy objects that the cluster serves.
     served: FxHashSet<Kind>,
     /// Whether members that have succeeded count.
@@ -445,17 +448,18 @@ impl Groups {
 
     /// Changes what is counted of a member.
     pub(crate) fn change(&mut self, id: GroupId, pod: PodId, change: impl FnOnce(&mut Member)) {
-        let quorum = self.get(id).and_then(|group| self.quorum(group));
+        let outgrown = self.get(id).filter(|group| group.outgrown);
+        let quorum = outgrown.and_then(|group| self.quorum(group));
         let Some(group) = self.get_mut(id) else { return };
-        let Some(mut member) = group.members.remove(&pod) else {
-            return;
-        };
         let before = group.satisfied_by();
-        group.count_member(pod, &member, false);
-        change(&mut member);
-        member.bound &= member.role == Role::Placed;
-        group.count_member(pod, &member, true);
-        group.members.insert(pod, member);
+        let mut members = std::mem::take(&mut group.members);
+        if let Some(member) = members.get_mut(&pod) {
+            group.count_member(pod, member, false);
+            change(member);
+            member.bound &= member.role == Role::Placed;
+            group.count_member(pod, member, true);
+        }
+        group.members = members;
         let now = group.satisfied_by();
         group.outgrown &= now >= before && quorum.is_some_and(|quorum| now < quorum);
     }
@@ -490,6 +494,7 @@ impl Groups {
     fn insert(&mut self, key: GroupKey) -> GroupId {
         let group = Some(Group {
             key: key.clone(),
+            policy: self.find_policy(&key),
             counted: Counted::default(),
             succeeded_count: self.succeeded_count,
             members: BTreeMap::new(),
@@ -526,13 +531,17 @@ impl Groups {
     }
 
     /// The object that holds a group's policy.
-    pub(crate) fn policy_object(&self, group: &Group) -> Option<&PolicyObject> {
-        let found = policy_keys(&group.key).find_map(|key| self.policies.get(&key));
-        found.map(|(object, _)| object)
+    pub(crate) fn policy_object<'a>(&self, group: &'a Group) -> Option<&'a PolicyObject> {
+        group.policy.as_deref()
+    }
+
+    fn find_policy(&self, key: &GroupKey) -> Option<Arc<PolicyObject>> {
+        let found = policy_keys(key).find_map(|key| self.policies.get(&key));
+        found.map(|(object, _)| object.clone())
     }
 
     /// The object that holds a group's policy, if it is a `PodGroup`.
-    pub(crate) fn pod_group(&self, group: &Group) -> Option<&PodGroupRecord> {
+    pub(crate) fn pod_group<'a>(&self, group: &'a Group) -> Option<&'a PodGroupRecord> {
         match self.policy_object(group)? {
             PolicyObject::PodGroup(record) => Some(record),
             PolicyObject::Workload(_) => None,
@@ -673,21 +682,21 @@ impl Groups {
         if let Some((known, known_seen)) = self.policies.get_mut(&key) {
             *known_seen = seen;
             // A list says again what is known: that is no reason to try anything again.
-            if is_stale(object.resource_version(), known.resource_version()) || *known == object {
+            if is_stale(object.resource_version(), known.resource_version()) || **known == object {
                 return PolicyNews::default();
             }
             same = known.asks_the_same(&object);
         }
         let groups = self.groups_of(&key);
         if same {
-            self.policies.insert(key, (object, seen));
+            self.set_policy(key, object, seen, &groups);
             return PolicyNews {
                 to_compare: groups,
                 ..PolicyNews::default()
             };
         }
         let whole: Vec<bool> = groups.iter().map(|id| self.is_whole(*id)).collect();
-        self.policies.insert(key, (object, seen));
+        self.set_policy(key, object, seen, &groups);
         for (id, was_whole) in groups.iter().zip(whole) {
             let lacks = !self.is_whole(*id);
             if let Some(group) = self.get_mut(*id) {
@@ -700,6 +709,21 @@ impl Groups {
         }
     }
 
+    fn set_policy(&mut self, key: PolicyKey, object: PolicyObject, seen: u32, groups: &[GroupId]) {
+        self.policies.insert(key, (Arc::new(object), seen));
+        self.find_policies_again(groups);
+    }
+
+    /// An object came, changed or went that may hold the policy of these groups.
+    fn find_policies_again(&mut self, groups: &[GroupId]) {
+        for id in groups {
+            let policy = self.get(*id).and_then(|group| self.find_policy(&group.key));
+            if let Some(group) = self.get_mut(*id) {
+                group.policy = policy;
+            }
+        }
+    }
+
     fn is_whole(&self, id: GroupId) -> bool {
         let group = self.get(id);
         group.is_some_and(|group| self.quorum(group).is_some_and(|quorum| group.satisfied_by() >= quorum))
@@ -709,7 +733,9 @@ impl Groups {
     pub(crate) fn delete_policy(&mut self, kind: Kind, namespace: &Text, name: &Text) -> Vec<GroupId> {
         let key = (kind, namespace.clone(), name.clone());
         self.policies.remove(&key);
-        self.groups_of(&key)
+        let groups = self.groups_of(&key);
+        self.find_policies_again(&groups);
+        groups
     }
 
     /// A policy object is there, whatever it says.

@@ -56,9 +56,9 @@ fn a_mistake_is_one_sentence_with_its_place() {
 
 #[test]
 fn what_is_left_out_is_warned_of_unless_quiet() {
-    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\n";
-    let loud = muster(&["-"], service);
+    let config_map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: s}\n";
+    let loud = muster(&["-"], config_map);
     assert!(loud.stderr.starts_with(b"warning: <stdin>, document 1"), "{loud:?}");
-    assert!(muster(&["--quiet", "-"], service).stderr.is_empty());
-    assert_eq!(muster(&["--strict", "-"], service).status.code(), Some(2));
+    assert!(muster(&["--quiet", "-"], config_map).stderr.is_empty());
+    assert_eq!(muster(&["--strict", "-"], config_map).status.code(), Some(2));
 }

@@ -20,6 +20,8 @@ pub enum ObjectKind {
     PodGroupV1Alpha2,
     /// `scheduling.x-k8s.io/v1alpha1` PodGroup: the coscheduling CRD.
     CoschedulingPodGroup,
+    /// `v1` Service: only what it selects matters.
+    Service,
     /// `v1` Node.
     Node,
     /// `apps/v1` Deployment.
@@ -36,13 +38,14 @@ pub enum ObjectKind {
 
 impl ObjectKind {
     /// All of them.
-    pub const ALL: [ObjectKind; 12] = [
+    pub const ALL: [ObjectKind; 13] = [
         ObjectKind::PriorityClass,
         ObjectKind::Namespace,
         ObjectKind::Workload,
         ObjectKind::PodGroup,
         ObjectKind::PodGroupV1Alpha2,
         ObjectKind::CoschedulingPodGroup,
+        ObjectKind::Service,
         ObjectKind::Node,
         ObjectKind::Deployment,
         ObjectKind::ReplicaSet,
@@ -60,6 +63,7 @@ impl ObjectKind {
             ObjectKind::PodGroup => ("scheduling.k8s.io/v1beta1", "PodGroup"),
             ObjectKind::PodGroupV1Alpha2 => ("scheduling.k8s.io/v1alpha2", "PodGroup"),
             ObjectKind::CoschedulingPodGroup => ("scheduling.x-k8s.io/v1alpha1", "PodGroup"),
+            ObjectKind::Service => ("v1", "Service"),
             ObjectKind::Node => ("v1", "Node"),
             ObjectKind::Deployment => ("apps/v1", "Deployment"),
             ObjectKind::ReplicaSet => ("apps/v1", "ReplicaSet"),
@@ -95,6 +99,7 @@ impl ObjectKind {
             ObjectKind::PodGroup => Some(Kind::PodGroup),
             ObjectKind::PodGroupV1Alpha2 => Some(Kind::PodGroupV1Alpha2),
             ObjectKind::CoschedulingPodGroup => Some(Kind::CoschedulingPodGroup),
+            ObjectKind::Service => Some(Kind::Service),
             ObjectKind::Node => Some(Kind::Node),
             ObjectKind::Pod => Some(Kind::Pod),
             ObjectKind::ReplicaSet => Some(Kind::ReplicaSet),

@@ -1,19 +1,21 @@
 //! Scenarios: a cluster and what happens to it, written as Kubernetes YAML.
 //!
 //! Every object of a simulated kind is applied: at the beginning, or at the time that its annotation
-//! `sim.muster.dev/at` says. Two kinds of our own, `Generate` and `Scenario` of `sim.muster.dev/v1alpha1`, make many
-//! objects from one template and say what happens when.
+//! `sim.muster.dev/at` says. Kinds of our own, of `sim.muster.dev/v1alpha1`: `Generate` makes many objects from one
+//! template, `Scenario` says what happens when, and [`Bench`](crate::workload) makes a workload of the file, whose numbers
+//! have names.
 
 use crate::document::{Document, InputError, Source, Step, documents, steps};
-use crate::generate;
+use crate::generate::{self, Parameters};
 use crate::object::{Key, ObjectKind, annotation, at, text_at};
 use crate::span::Span;
+use crate::workload::{BenchDocument, Count, Size};
 use muster_engine::Time;
 use muster_framework::Text;
 use muster_framework::record::PodPhase;
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// When an object appears.
 pub const AT: &str = "sim.muster.dev/at";
@@ -87,11 +89,12 @@ struct GenerateDocument {
     _api_version: String,
     #[serde(rename = "kind")]
     _kind: String,
-    count: u64,
+    count: Count,
     #[serde(default)]
     at: Span,
     #[serde(default)]
     every: Span,
+    lives: Option<Span>,
     template: Value,
 }
 
@@ -152,26 +155,35 @@ impl Scenario {
     /// # Errors
     /// The first thing that cannot be read, with its place.
     pub fn load(sources: &[Source], strict: bool) -> Result<Loaded, InputError> {
-        let mut reader = Reader {
-            strict,
-            ..Reader::default()
-        };
+        let mut reader = Reader::new(strict, Wanted::default());
         for source in sources {
-            for document in documents(source)? {
-                reader.document(&document)?;
-            }
+            reader.source(source)?;
         }
         Ok(reader.finish())
     }
 }
 
+/// Reads documents one after another.
 #[derive(Default)]
-struct Reader {
+pub(crate) struct Reader {
     strict: bool,
+    /// Which size of a workload is meant.
+    wanted: Wanted,
+    /// What the file's `Bench` says, and the size that is played.
+    pub(crate) bench: Option<(BenchDocument, Size)>,
     scenario: Scenario,
     warnings: Vec<String>,
     seen: BTreeSet<Key>,
     has_scenario: bool,
+}
+
+/// Which size of a workload, and other numbers than it says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The size's name; the first one of the file without.
+    pub size: Option<String>,
+    /// Parameters to be taken instead of the size's.
+    pub instead: BTreeMap<String, u64>,
 }
 
 /// Where in a document an object stands: the steps that lead to it.
@@ -196,7 +208,21 @@ impl Spot<'_> {
 }
 
 impl Reader {
-    fn finish(mut self) -> Loaded {
+    pub(crate) fn new(strict: bool, wanted: Wanted) -> Reader {
+        Reader {
+            strict,
+            wanted,
+            ..Reader::default()
+        }
+    }
+
+    pub(crate) fn source(&mut self, source: &Source) -> Result<(), InputError> {
+        documents(source)?
+            .iter()
+            .try_for_each(|document| self.document(document))
+    }
+
+    pub(crate) fn finish(mut self) -> Loaded {
         // Stable: within an instant and a rank, things happen in the order in which they were written.
         self.scenario
             .actions
@@ -215,9 +241,10 @@ impl Reader {
         match (text_at(value, &["apiVersion"]), text_at(value, &["kind"])) {
             (API_VERSION, "Generate") => self.generate(document),
             (API_VERSION, "Scenario") => self.scenario(document),
+            (API_VERSION, "Bench") => self.bench(document),
             (API_VERSION, other) => Err(document.error(
                 &steps("kind"),
-                format!("{API_VERSION} has no kind {other:?}; it has Generate and Scenario"),
+                format!("{API_VERSION} has no kind {other:?}; it has Generate, Scenario and Bench"),
             )),
             (version, kind) if kind == "List" || kind.ends_with("List") && at(value, &["items"]).is_some() => {
                 self.list(document, version, kind)
@@ -258,7 +285,13 @@ impl Reader {
 
     fn generate(&mut self, document: &Document<'_>) -> Result<(), InputError> {
         let block: GenerateDocument = typed(document)?;
-        if MAX_GENERATED < block.count {
+        let none = Parameters::new();
+        let parameters = self.bench.as_ref().map_or(&none, |(_, size)| &size.parameters).clone();
+        let count = block
+            .count
+            .number(&parameters)
+            .map_err(|problem| document.error(&steps("count"), format!("Generate: count: {problem}")))?;
+        if MAX_GENERATED < count {
             return Err(document.error(&steps("count"), format!("Generate: count is more than {MAX_GENERATED}")));
         }
         let spot = Spot {
@@ -268,16 +301,43 @@ impl Reader {
         if annotation(&block.template, AT).is_some() {
             return Err(spot.annotation_error(AT, format!("Generate: say the time by at and every, not by {AT}")));
         }
-        for index in 0..block.count {
-            let object = generate::expand(&block.template, index)
+        for index in 0..count {
+            let object = generate::expand(&block.template, index, &parameters)
                 .map_err(|error| spot.error("", format!("Generate: {error}")))?;
             let delay = u32::try_from(index)
                 .ok()
                 .and_then(|index| block.every.0.checked_mul(index));
             let when = delay.and_then(|delay| block.at.0.checked_add(delay));
             let when = when.ok_or_else(|| document.error(&steps("every"), "Generate: every is too long"))?;
+            let key = key_of(&object);
             self.object(&spot, object, Some(Time::ZERO + when))?;
+            if let (Some(lives), Some(key)) = (block.lives, key) {
+                let at = Time::ZERO + when + lives.0;
+                self.scenario.actions.push(Timed {
+                    at,
+                    action: Action::Delete(key),
+                });
+            }
         }
+        Ok(())
+    }
+
+    fn bench(&mut self, document: &Document<'_>) -> Result<(), InputError> {
+        if self.bench.is_some() {
+            return Err(document.error(&steps("kind"), "there is more than one Bench"));
+        }
+        if document.place.number != 1 {
+            return Err(document.error(
+                &steps("kind"),
+                "the Bench must be the first document: the others use its numbers",
+            ));
+        }
+        let block: BenchDocument = typed(document)?;
+        let size = block
+            .size(&self.wanted)
+            .map_err(|(field, problem)| document.error(&steps(&field), format!("Bench: {field}: {problem}")))?;
+        self.scenario.until = Some(Time::ZERO + block.until.0);
+        self.bench = Some((block, size));
         Ok(())
     }
 
@@ -287,7 +347,7 @@ impl Reader {
             return Err(document.error(&steps("kind"), "there is more than one Scenario"));
         }
         self.scenario.seed = block.seed;
-        self.scenario.until = block.until.map(|span| Time::ZERO + span.0);
+        self.scenario.until = block.until.map(|span| Time::ZERO + span.0).or(self.scenario.until);
         for (index, entry) in block.events.into_iter().enumerate() {
             self.event(document, index, entry)?;
         }
@@ -499,7 +559,8 @@ fn rank(action: &Action) -> usize {
                 ObjectKind::Workload
                 | ObjectKind::PodGroup
                 | ObjectKind::PodGroupV1Alpha2
-                | ObjectKind::CoschedulingPodGroup,
+                | ObjectKind::CoschedulingPodGroup
+                | ObjectKind::Service,
             ) => 2,
             Some(ObjectKind::Node) => 3,
             _ => 4,
@@ -639,11 +700,11 @@ mod tests {
 
     #[test]
     fn other_kinds_are_warned_of_or_refused() {
-        let text = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\n";
+        let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\n";
         let loaded = load(text).unwrap();
         assert_eq!(
             loaded.warnings,
-            ["s.yaml, document 1, line 2: Service web: objects of v1 Service are not simulated; left out"]
+            ["s.yaml, document 1, line 2: ConfigMap web: objects of v1 ConfigMap are not simulated; left out"]
         );
         let source = Source {
             name: "s.yaml".to_owned(),

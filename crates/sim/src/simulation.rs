@@ -8,6 +8,7 @@ use crate::admission::Refusal;
 use crate::agenda::Agenda;
 use crate::cluster::{Cluster, phase_name};
 use crate::controllers::Controllers;
+use crate::journal::{Journal, next_effect};
 use crate::ledger::Ledger;
 use crate::object::{Key, ObjectKind, text_at};
 use crate::random::Random;
@@ -25,8 +26,6 @@ use std::time::Duration;
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// An engine that wants to be woken at a time that has passed is woken after this: virtual time must go on.
 const SHORTEST_WAKEUP: Duration = Duration::from_millis(1);
-/// So many polls in a row may want nothing before time has to go on: a wake-up in the past must not stop the clock.
-const IDLE_POLLS: u32 = 100_000;
 
 /// How far a simulation has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +92,8 @@ pub struct Simulation {
     /// Controllers' objects that have to be looked at.
     concerned: BTreeSet<Key>,
     engine: Engine,
+    /// What the engine was asked, where that is wanted.
+    journal: Option<Journal>,
     /// How many schedulers there have been: a restarted one does not hear the answers of its predecessor.
     scheduler: u64,
     /// Whether the scheduler watches: it does so from its first list on.
@@ -115,7 +116,22 @@ impl Simulation {
     }
 
     /// As [`Simulation::new`], with other delays and with faults.
-    pub fn with(scenario: Scenario, mut settings: Settings, timing: Timing, faults: Faults) -> Simulation {
+    pub fn with(scenario: Scenario, settings: Settings, timing: Timing, faults: Faults) -> Simulation {
+        let mut simulation = Simulation::before_the_beginning(scenario, settings, timing, faults);
+        simulation.begin();
+        simulation
+    }
+
+    /// As [`Simulation::new`], and everything that the engine is asked is kept in a [`Journal`].
+    pub fn with_journal(scenario: Scenario, settings: Settings) -> Simulation {
+        let (timing, faults) = (Timing::default(), Faults::default());
+        let mut simulation = Simulation::before_the_beginning(scenario, settings, timing, faults);
+        simulation.journal = Some(Journal::default());
+        simulation.begin();
+        simulation
+    }
+
+    fn before_the_beginning(scenario: Scenario, mut settings: Settings, timing: Timing, faults: Faults) -> Simulation {
         settings.seed = scenario.seed.unwrap_or(settings.seed);
         let scheduler = settings
             .scheduler_names()
@@ -124,7 +140,7 @@ impl Simulation {
             .unwrap_or_else(|| "muster".into());
         // A pod that nothing wakes is looked at again after this long at the latest.
         let patience = settings.pod_max_in_unschedulable + settings.pod_max_backoff * 2 + Duration::from_secs(60);
-        let mut simulation = Simulation {
+        Simulation {
             now: Time::ZERO,
             until: scenario.until.unwrap_or(Time::ZERO + LONGEST),
             patience,
@@ -139,6 +155,7 @@ impl Simulation {
             controllers: Controllers::new(settings.seed ^ 0x6d75_7374_6572),
             concerned: BTreeSet::new(),
             engine: Engine::new(&settings),
+            journal: None,
             scheduler: 1,
             watching: false,
             settings,
@@ -147,9 +164,7 @@ impl Simulation {
             done: 0,
             refusals: Vec::new(),
             writes_in_flight: 0,
-        };
-        simulation.begin();
-        simulation
+        }
     }
 
     fn begin(&mut self) {
@@ -177,6 +192,7 @@ impl Simulation {
     pub fn restart_scheduler(&mut self) {
         let bound = self.timing.write_latency + self.timing.write_jitter * 2 + SHORTEST_WAKEUP;
         self.engine = Engine::new(&self.settings);
+        self.journal = self.journal.take().map(|_| Journal::default());
         self.scheduler += 1;
         self.watching = false;
         for stream in &mut self.streams {
@@ -237,25 +253,21 @@ impl Simulation {
         true
     }
 
-    /// Lets the scheduler work until it has nothing to do now; says whether it wanted anything. Work may need no effect: a
-    /// turn at a plan, a pod whose reason to wait is known.
+    /// Lets the scheduler work until it has nothing to do now; says whether it wanted anything.
     fn let_work(&mut self, now: Time, progress: &mut impl FnMut(Progress)) -> bool {
-        let mut anything = false;
-        let mut idle_polls = 0;
-        loop {
-            match self.engine.poll(now) {
-                Some(effect) => {
-                    anything = true;
-                    idle_polls = 0;
-                    self.send(effect);
-                    self.tell_progress(progress);
-                }
-                None if idle_polls < IDLE_POLLS && self.engine.next_wakeup().is_some_and(|at| at <= now) => {
-                    idle_polls += 1;
-                }
-                None => return anything,
-            }
+        if let Some(journal) = &mut self.journal {
+            journal.worked(now);
         }
+        let mut anything = false;
+        while let Some(effect) = next_effect(&mut self.engine, now) {
+            anything = true;
+            if let Some(journal) = &mut self.journal {
+                journal.wanted(&effect);
+            }
+            self.send(effect);
+            self.tell_progress(progress);
+        }
+        anything
     }
 
     /// An instant may be long: thousands of pods that arrive together.
@@ -431,6 +443,9 @@ impl Simulation {
 
     fn input(&mut self, input: Input) {
         self.counters.inputs += 1;
+        if let Some(journal) = &mut self.journal {
+            journal.handled(self.now, &input);
+        }
         self.engine.handle(self.now, input);
     }
 
@@ -452,6 +467,9 @@ impl Simulation {
     }
 
     fn observe(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            journal.observed(self.now);
+        }
         for observation in self.engine.drain_observations() {
             match observation {
                 Observation::Bound { after_flush: true, .. } => self.counters.bound_after_flush += 1,
@@ -491,6 +509,11 @@ impl Simulation {
     /// The scheduler.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// What the scheduler that is running was asked, if that has been kept.
+    pub fn journal(&self) -> Option<&Journal> {
+        self.journal.as_ref()
     }
 
     /// What the engine was told when it was made.

@@ -1,6 +1,7 @@
 //! Kubernetes JSON, and nothing but: objects in, requests out, and the recording format of what an engine was told.
 //!
 //! * [`decode()`] makes the engine's records of objects as the API server writes them;
+//! * [`envelope`] splits lists and watch events into objects;
 //! * [`mod@write`] builds bindings, conditions and events as values that somebody else sends;
 //! * [`lease_request`] and [`decode_lease`] write and read the Lease that leaders are elected by;
 //! * [`paths`] says where the objects are found;
@@ -14,6 +15,7 @@
 
 pub mod codec;
 mod decode;
+pub mod envelope;
 pub mod group_names;
 pub mod http_status;
 mod lease;

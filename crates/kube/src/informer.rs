@@ -12,12 +12,13 @@ use crate::lease::is_listed_by_new_leaders;
 use crate::observer::{Notice, Observer};
 use crate::standing_complaint::StandingComplaint;
 use crate::whole_nodes::WholeNodes;
-use crate::wire::{Cutter, Encoding, Frame, FrameType, WireError};
+use crate::wire::{Cutter, Encoding, WireError};
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
+use muster_api::envelope::{EventType, WatchEvent};
 use muster_api::paths::list_path;
 use muster_api::status_message;
 use muster_engine::{Input, Object};
@@ -387,10 +388,10 @@ impl<E: Encoding> Informer<E> {
         Err(self.refusal("watch", &answer))
     }
 
-    async fn tell_frame(&self, frame: &Frame<'_>, position: &mut Position) -> Result<(), Failure> {
-        match frame.frame_type {
-            FrameType::Added | FrameType::Modified => position.advance(self.tell_object(frame.object).await?),
-            FrameType::Deleted => {
+    async fn tell_frame(&self, frame: &WatchEvent<'_>, position: &mut Position) -> Result<(), Failure> {
+        match frame.event_type {
+            EventType::Added | EventType::Modified => position.advance(self.tell_object(frame.object).await?),
+            EventType::Deleted => {
                 let key = E::key(self.kind, frame.object);
                 position.advance(key.resource_version);
                 if let Some(whole) = self.whole_nodes() {
@@ -398,8 +399,8 @@ impl<E: Encoding> Informer<E> {
                 }
                 self.tell(Input::Deleted(key)).await?;
             }
-            FrameType::Bookmark => position.advance(E::key(self.kind, frame.object).resource_version),
-            FrameType::Error => return Err(watch_error(frame.object)),
+            EventType::Bookmark => position.advance(E::key(self.kind, frame.object).resource_version),
+            EventType::Error => return Err(watch_error(frame.object)),
         }
         Ok(())
     }

@@ -96,8 +96,15 @@ fn run(args: &Args) -> Result<(), String> {
         let source = read(&path)?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if args.list {
-            let workload = Workload::load(&source, Wanted::default()).map_err(|error| error.to_string())?;
-            println!("{name}: {}", workload.about);
+            let (about, sizes) = Workload::overview(&source).map_err(|error| error.to_string())?;
+            println!("{name}: {about}");
+            for Size { name, parameters } in sizes {
+                let numbers: Vec<String> = parameters
+                    .iter()
+                    .map(|(name, number)| format!("{name}={number}"))
+                    .collect();
+                println!("    {name}: {}", numbers.join(" "));
+            }
             continue;
         }
         let measured = measure(args, name, &source)?;

@@ -151,7 +151,10 @@ pub(crate) fn disagreement(pod: &PodRecord, known: Option<&PodState>) -> Option<
     };
     let scheduler = match known {
         Some(PodState::Bound { node }) => format!("on {node}"),
-        Some(PodState::Queued { message, .. }) if message.is_empty() => return Some(Violation::NoReason(reference)),
+        // Of its own gates the API server has told already.
+        Some(PodState::Queued { message, .. }) if message.is_empty() && pod.scheduling_gates.is_empty() => {
+            return Some(Violation::NoReason(reference));
+        }
         Some(PodState::Queued { .. }) if pod.condition.is_none() => return Some(Violation::NoCondition(reference)),
         Some(PodState::Queued { .. }) => "waiting".to_owned(),
         Some(PodState::Binding { node }) => format!("binding to {node}"),

@@ -118,6 +118,26 @@ pub struct Binding {
     pub over: Option<Text>,
 }
 
+/// The pods of a node.
+#[derive(Debug, Default)]
+struct Placed {
+    pods: BTreeSet<Key>,
+    /// What those take that have not finished: a node may have tens of thousands, so it is not summed up anew.
+    used: ResourceList,
+    n_active: i64,
+}
+
+impl Placed {
+    fn charge(&mut self, pod: &PodRecord, sign: i64) {
+        if pod.phase == PodPhase::Active {
+            self.n_active += sign;
+            let add = |used: i64, more: i64| used.saturating_add(sign * more);
+            self.used.combine(&pod.charge.requests, add);
+            self.used.scalars.retain(|(_, amount)| *amount != 0);
+        }
+    }
+}
+
 /// The virtual API server.
 #[derive(Debug)]
 pub struct Cluster {
@@ -126,8 +146,8 @@ pub struct Cluster {
     objects: BTreeMap<Key, Arc<Stored>>,
     /// Objects by the uid of their controller.
     owned: BTreeMap<Text, BTreeSet<Key>>,
-    /// Pods by the name of their node.
-    placed: BTreeMap<Text, BTreeSet<Key>>,
+    /// Pods by the name of their node, and what they take from it.
+    placed: BTreeMap<Text, Placed>,
     version: ResourceVersion,
     uids: u64,
     changes: Vec<Change>,
@@ -201,22 +221,14 @@ impl Cluster {
 
     /// The pods that are on a node, whether it exists or not, by namespace and name.
     pub fn pods_on(&self, node: &str) -> impl Iterator<Item = &PodRecord> {
-        self.placed
-            .get(node)
-            .into_iter()
-            .flatten()
-            .filter_map(|key| self.objects.get(key)?.pod())
+        let placed = self.placed.get(node).into_iter().flat_map(|placed| &placed.pods);
+        placed.filter_map(|key| self.objects.get(key)?.pod())
     }
 
     /// What the pods of a node that have not finished take from it, and how many they are.
     pub fn usage_of(&self, node: &str) -> (ResourceList, i64) {
-        let mut used = ResourceList::default();
-        let mut pods = 0;
-        for pod in self.pods_on(node).filter(|pod| pod.phase == PodPhase::Active) {
-            used.add(&pod.charge.requests);
-            pods += 1;
-        }
-        (used, pods)
+        let placed = self.placed.get(node);
+        placed.map_or_else(Default::default, |placed| (placed.used.clone(), placed.n_active))
     }
 
     /// Every bind that was accepted, in order.
@@ -331,10 +343,15 @@ impl Cluster {
         if let Some((_, owner)) = &stored.owner {
             self.owned.entry(owner.clone()).or_default().insert(key.clone());
         }
-        if let Some(node) = node_of(&stored) {
-            self.placed.entry(node).or_default().insert(key.clone());
-        }
         let before = self.objects.insert(key.clone(), stored.clone());
+        if let Some((node, pod)) = before.as_deref().and_then(placed_pod) {
+            self.placed.entry(node).or_default().charge(pod, -1);
+        }
+        if let Some((node, pod)) = placed_pod(&stored) {
+            let placed = self.placed.entry(node).or_default();
+            placed.pods.insert(key.clone());
+            placed.charge(pod, 1);
+        }
         self.changes.push(Change {
             before,
             after: Some(stored),
@@ -351,8 +368,10 @@ impl Cluster {
         if let Some(siblings) = stored.owner.as_ref().and_then(|(_, owner)| self.owned.get_mut(owner)) {
             siblings.remove(key);
         }
-        if let Some(others) = node_of(&stored).and_then(|node| self.placed.get_mut(&node)) {
-            others.remove(key);
+        if let Some((node, pod)) = placed_pod(&stored) {
+            let placed = self.placed.entry(node).or_default();
+            placed.pods.remove(key);
+            placed.charge(pod, -1);
         }
         self.version += 1;
         let uid = stored.uid.clone();
@@ -618,8 +637,10 @@ pub(crate) fn phase_name(phase: PodPhase) -> &'static str {
     }
 }
 
-fn node_of(stored: &Stored) -> Option<Text> {
-    stored.pod()?.node_name.clone()
+/// The pod that it is, and its node, if it has one.
+fn placed_pod(stored: &Stored) -> Option<(Text, &PodRecord)> {
+    let pod = stored.pod()?;
+    Some((pod.node_name.clone()?, pod))
 }
 
 fn namespace(name: &str) -> Value {

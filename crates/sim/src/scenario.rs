@@ -233,7 +233,7 @@ impl Reader {
         }
     }
 
-    fn document(&mut self, document: &Document<'_>) -> Result<(), InputError> {
+    pub(crate) fn document(&mut self, document: &Document<'_>) -> Result<(), InputError> {
         let value = &document.value;
         if !value.is_object() {
             return Err(document.error(&[], "this is not an object with apiVersion and kind"));

@@ -5,7 +5,7 @@
 //! is measured, and what has to be true in the end: speed with a wrong answer counts for nothing.
 
 use crate::check::{Violation, violations_at_rest};
-use crate::document::{InputError, Source};
+use crate::document::{InputError, Source, documents};
 use crate::generate::Parameters;
 use crate::object::ObjectKind;
 use crate::scenario::{Loaded, Reader, Scenario, Wanted};
@@ -92,14 +92,7 @@ impl Workload {
     pub fn load(source: &Source, wanted: Wanted) -> Result<Workload, InputError> {
         let mut reader = Reader::new(true, wanted);
         reader.source(source)?;
-        let Some((bench, size)) = reader.bench.take() else {
-            return Err(InputError {
-                file: source.name.clone(),
-                document: 1,
-                line: None,
-                message: "a workload begins with a Bench of sim.muster.dev/v1alpha1, and this is none".to_owned(),
-            });
-        };
+        let (bench, size) = reader.bench.take().ok_or_else(|| no_bench(source))?;
         let Loaded { scenario, .. } = reader.finish();
         let number = |count: &Count| count.number(&size.parameters).unwrap_or_default();
         Ok(Workload {
@@ -110,6 +103,19 @@ impl Workload {
             scenario,
             size,
         })
+    }
+
+    /// What a workload is about, in a sentence, and its sizes: the first document alone is read.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn overview(source: &Source) -> Result<(String, Vec<Size>), InputError> {
+        let mut reader = Reader::new(true, Wanted::default());
+        if let Some(first) = documents(source)?.first() {
+            reader.document(first)?;
+        }
+        let (bench, _) = reader.bench.ok_or_else(|| no_bench(source))?;
+        Ok((bench.about, bench.sizes))
     }
 
     /// Looks at the end of a simulation of this workload.
@@ -128,6 +134,15 @@ impl Workload {
         } else {
             Err(Wrong::Waiting { expected, found })
         }
+    }
+}
+
+fn no_bench(source: &Source) -> InputError {
+    InputError {
+        file: source.name.clone(),
+        document: 1,
+        line: None,
+        message: "a workload begins with a Bench of sim.muster.dev/v1alpha1, and this does not".to_owned(),
     }
 }
 
@@ -259,6 +274,15 @@ mod tests {
     #[test]
     fn a_size_gives_the_numbers_and_others_can_be_taken_instead() {
         let text = format!("{BENCH}waiting: [members, 1]\n{SIZES}{NODES}");
+        let source = Source {
+            name: "w.yaml".to_owned(),
+            text: text.clone(),
+        };
+        let (about, sizes) = Workload::overview(&source).unwrap();
+        assert_eq!(
+            (about.as_str(), sizes[1].name.as_str(), sizes.len()),
+            ("Pods.", "small", 2)
+        );
         for (wanted, nodes) in [
             (Wanted::default(), 100),
             (sized("small", &[]), 2),

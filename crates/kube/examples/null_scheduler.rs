@@ -1,8 +1,9 @@
-//! A scheduler that decides nothing, to compare Muster with: `cargo xtask bench gangs` runs both.
+//! A scheduler that decides nothing, to compare Muster with: `cargo xtask bench compare` runs both.
 //!
 //! It takes the same path to the API server as Muster (the same client and settings, the pods in pages and then by watch,
-//! as many binds and events in flight, one event for each bind) and binds the pods that it finds round robin. So nobody
-//! who binds one by one can be faster by much, and what Muster takes longer is what deciding costs.
+//! as many binds and events in flight, one event for each bind unless it is started with `--without-events`) and binds the
+//! pods that it finds round robin. So nobody who binds one by one can be faster by much, and what Muster takes longer is
+//! what deciding costs.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use kube::Client;
 use kube::client::Body;
 use muster_api::write::{self, EventText, Method};
 use muster_engine::{PodRef, Regarding, Severity};
-use muster_kube::{Clients, DispatcherSettings, InformerSettings};
+use muster_kube::{DispatcherSettings, InformerSettings};
 use serde::Deserialize;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 
@@ -64,8 +65,10 @@ struct Spec {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [kubeconfig, scheduler_name] = &arguments[..] else {
-        bail!("usage: null_scheduler KUBECONFIG SCHEDULER_NAME");
+    let (kubeconfig, scheduler_name, with_events) = match &arguments[..] {
+        [kubeconfig, scheduler_name] => (kubeconfig, scheduler_name, true),
+        [kubeconfig, scheduler_name, flag] if flag == "--without-events" => (kubeconfig, scheduler_name, false),
+        _ => bail!("usage: null_scheduler KUBECONFIG SCHEDULER_NAME [--without-events]"),
     };
     let clients = muster_kube::connect(Some(Path::new(kubeconfig))).await?;
     let (nodes, _) = list(&clients.watches, "/api/v1/nodes").await?;
@@ -75,7 +78,19 @@ async fn main() -> anyhow::Result<()> {
         let is_ours = pod.spec.scheduler_name == *scheduler_name;
         is_ours && pod.spec.node_name.is_empty()
     });
-    bind_all(&clients, scheduler_name, pods.collect(), &nodes).await?;
+    let settings = DispatcherSettings::default();
+    let (events, waiting) = mpsc::channel(settings.events_waiting);
+    let desk = Arc::new(Desk {
+        client: clients.writes.clone(),
+        scheduler_name: scheduler_name.to_owned(),
+        events: with_events.then_some(events),
+    });
+    // Without a sender they end at once.
+    let waiting = Arc::new(Mutex::new(waiting));
+    for _ in 0..settings.events_in_flight {
+        tokio::spawn(write_events(Arc::clone(&desk), Arc::clone(&waiting)));
+    }
+    bind_all(&desk, pods.collect(), &nodes).await?;
     // Like any scheduler it goes on until it is killed.
     watch.await.context("the watch")?
 }
@@ -116,25 +131,15 @@ async fn watch_pods(client: Client, version: String) -> anyhow::Result<()> {
 struct Desk {
     client: Client,
     scheduler_name: String,
-    events: mpsc::Sender<(PodRef, String, Timestamp)>,
+    /// Where binds that are done are told, if anybody writes events of them.
+    events: Option<mpsc::Sender<(PodRef, String, Timestamp)>>,
 }
 
-async fn bind_all(clients: &Clients, scheduler_name: &str, pods: Vec<Item>, nodes: &[Item]) -> anyhow::Result<()> {
-    let settings = DispatcherSettings::default();
-    let (events, waiting) = mpsc::channel(settings.events_waiting);
-    let waiting = Arc::new(Mutex::new(waiting));
-    let desk = Arc::new(Desk {
-        client: clients.writes.clone(),
-        scheduler_name: scheduler_name.to_owned(),
-        events,
-    });
-    for _ in 0..settings.events_in_flight {
-        tokio::spawn(write_events(Arc::clone(&desk), Arc::clone(&waiting)));
-    }
-    let in_flight = Arc::new(Semaphore::new(settings.binds_in_flight));
+async fn bind_all(desk: &Arc<Desk>, pods: Vec<Item>, nodes: &[Item]) -> anyhow::Result<()> {
+    let in_flight = Arc::new(Semaphore::new(DispatcherSettings::default().binds_in_flight));
     for (pod, node) in pods.into_iter().zip(nodes.iter().cycle()) {
         let permit = Arc::clone(&in_flight).acquire_owned().await?;
-        let (desk, node) = (Arc::clone(&desk), node.metadata.name.clone());
+        let (desk, node) = (Arc::clone(desk), node.metadata.name.clone());
         tokio::spawn(async move {
             if let Err(error) = desk.bind(pod, node).await {
                 eprintln!("null scheduler: {error:#}");
@@ -153,8 +158,10 @@ impl Desk {
             uid: pod.metadata.uid.into(),
         };
         send(&self.client, http_request(&write::bind(&pod, &node))?).await?;
-        // Muster drops an event for which there is no room, too.
-        let _ = self.events.try_send((pod, node, Timestamp::now()));
+        if let Some(events) = &self.events {
+            // Muster drops an event for which there is no room, too.
+            let _ = events.try_send((pod, node, Timestamp::now()));
+        }
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use crate::api::Api;
-use crate::binaries::Program;
+use crate::binaries::{self, Program};
 use crate::kube_minor::KubeMinor;
 use crate::nest::{self, Launch, Nest, Process};
 
@@ -40,8 +40,8 @@ pub struct Options {
     pub controller_manager: bool,
     /// Whether bound pods become Running and deleted ones go.
     pub kwok: bool,
-    /// Whether each binding leaves a line in [`ControlPlane::audit_log`].
-    pub audit_bindings: bool,
+    /// Whether each binding, and each other write of a scheduler, leaves a line in [`ControlPlane::audit_log`].
+    pub audit_writes: bool,
     /// Flags for the API server, which win over ours.
     pub api_server_flags: Vec<String>,
 }
@@ -56,7 +56,7 @@ impl Default for Options {
             kube_scheduler_name: "default-scheduler".to_owned(),
             controller_manager: true,
             kwok: true,
-            audit_bindings: false,
+            audit_writes: false,
             api_server_flags: Vec::new(),
         }
     }
@@ -121,7 +121,7 @@ impl ControlPlane {
         &self.api
     }
 
-    /// The file with one line of JSON for each binding, if [`Options::audit_bindings`] asked for it.
+    /// The file with one line of JSON for each binding and each write of a scheduler, if [`Options::audit_writes`] asked for it.
     pub fn audit_log(&self) -> PathBuf {
         self.layout.audit_log()
     }
@@ -132,6 +132,15 @@ impl ControlPlane {
             Some(process) => Ok(process.log()),
             None => bail!("{component} is no component of this control plane"),
         }
+    }
+
+    /// How upstream's scheduler is started later than the rest, by [`ControlPlane::launch`]: with the configuration that
+    /// [`Options::kube_scheduler`] gives it, and with feature gates such as `GangScheduling=true`.
+    pub fn kube_scheduler(&self, feature_gates: Option<&str>) -> Result<Launch> {
+        let program = Program::KubeScheduler;
+        let binary = binaries::ensure(program, self.options.kube)?;
+        let args = flags::kube_scheduler(&self.layout, feature_gates);
+        Ok(start::launch(&self.nest, program, &binary, args))
     }
 
     /// Starts another program that goes down with the control plane, such as the scheduler that is being tested.

@@ -53,9 +53,9 @@ pub struct UpArgs {
     /// Leave out kwok: bound pods stay Pending, and deleted ones have to be deleted by force.
     #[arg(long)]
     no_kwok: bool,
-    /// Write a line for each binding into audit.log.
+    /// Write a line for each binding, and each other write of a scheduler, into audit.log.
     #[arg(long)]
-    audit_bindings: bool,
+    audit_writes: bool,
 }
 
 /// A program that is there on request only.
@@ -95,7 +95,7 @@ fn up(args: UpArgs) -> Result<()> {
         name: Some(args.name.clone()),
         kube_scheduler: args.with.contains(&Extra::KubeScheduler),
         kwok: !args.no_kwok,
-        audit_bindings: args.audit_bindings,
+        audit_writes: args.audit_writes,
         ..Options::default()
     };
     // So that what is timed is the start and not the builds.

@@ -21,7 +21,7 @@ fn shared() -> &'static ControlPlane {
         ControlPlane::start(&Options {
             kube,
             nodes: 3,
-            audit_bindings: true,
+            audit_writes: true,
             ..Options::default()
         })
         .unwrap()

@@ -1,8 +1,10 @@
-//! When pods were bound, by the audit log of the API server: it does not care by whom.
+//! What a scheduler wrote, and when, by the audit log of the API server: it does not care who writes.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
@@ -12,8 +14,16 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Line {
+    verb: String,
+    object_ref: ObjectRef,
     stage_timestamp: Timestamp,
     response_status: ResponseStatus,
+}
+
+#[derive(Debug, Deserialize)]
+struct ObjectRef {
+    resource: String,
+    subresource: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -21,27 +31,33 @@ struct ResponseStatus {
     code: u16,
 }
 
-/// The bindings in an audit log that grows.
+/// The writes in an audit log that grows.
 #[derive(Debug)]
-pub(super) struct Bindings {
+pub(super) struct Writes {
     log: File,
     /// What was read of a line whose end is not written yet.
     rest: Vec<u8>,
     /// When each binding was stored.
     pub(super) bound_at: Vec<Timestamp>,
     /// How many bindings were refused.
-    pub(super) n_refused: usize,
+    pub(super) refused_binds: usize,
+    /// How many requests there were of each kind, such as `create events`, whatever the answer was.
+    pub(super) by_kind: BTreeMap<String, usize>,
+    /// When the last line was found.
+    pub(super) last_seen: Instant,
 }
 
-impl Bindings {
+impl Writes {
     /// From the beginning of a log that is there already.
-    pub(super) fn open(path: &Path) -> Result<Bindings> {
+    pub(super) fn open(path: &Path) -> Result<Writes> {
         let log = File::open(path).with_context(|| format!("opening the audit log {}", path.display()))?;
-        Ok(Bindings {
+        Ok(Writes {
             log,
             rest: Vec::new(),
             bound_at: Vec::new(),
-            n_refused: 0,
+            refused_binds: 0,
+            by_kind: BTreeMap::new(),
+            last_seen: Instant::now(),
         })
     }
 
@@ -54,14 +70,23 @@ impl Bindings {
         let rest = self.rest.split_off(end + 1);
         let lines = std::mem::replace(&mut self.rest, rest);
         for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let line: Line = serde_json::from_slice(line).context("reading a line of the audit log")?;
-            if line.response_status.code == 201 {
-                self.bound_at.push(line.stage_timestamp);
-            } else {
-                self.n_refused += 1;
+            self.add(&serde_json::from_slice(line).context("reading a line of the audit log")?);
+        }
+        self.last_seen = Instant::now();
+        Ok(())
+    }
+
+    fn add(&mut self, line: &Line) {
+        let object = &line.object_ref;
+        let subresource = object.subresource.as_ref().map(|name| format!("/{name}"));
+        let kind = format!("{} {}{}", line.verb, object.resource, subresource.unwrap_or_default());
+        if kind == "create pods/binding" {
+            match line.response_status.code {
+                201 => self.bound_at.push(line.stage_timestamp),
+                _ => self.refused_binds += 1,
             }
         }
-        Ok(())
+        *self.by_kind.entry(kind).or_default() += 1;
     }
 }
 
@@ -70,25 +95,59 @@ mod tests {
     use super::*;
     use std::io::Write as _;
 
+    fn line(verb: &str, object: &str, code: u16, second: u8) -> String {
+        format!(
+            r#"{{"kind":"Event","stage":"ResponseComplete","verb":"{verb}","objectRef":{object},"responseStatus":{{"metadata":{{}},"code":{code}}},"stageTimestamp":"2026-11-21T10:00:{second:02}.250000Z"}}"#
+        )
+    }
+
+    fn binding(code: u16, second: u8) -> String {
+        line(
+            "create",
+            r#"{"resource":"pods","name":"a","subresource":"binding"}"#,
+            code,
+            second,
+        )
+    }
+
     #[test]
     fn whole_lines_are_counted_by_their_answer() {
-        let line = |code: u16, second: u8| {
-            format!(
-                r#"{{"kind":"Event","stage":"ResponseComplete","verb":"create","responseStatus":{{"metadata":{{}},"code":{code}}},"stageTimestamp":"2026-11-21T10:00:{second:02}.250000Z"}}"#
-            )
-        };
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        let mut bindings = Bindings::open(file.path()).unwrap();
-        bindings.read_on().unwrap();
-        assert!(bindings.bound_at.is_empty());
-        let second = line(409, 2);
+        let mut writes = Writes::open(file.path()).unwrap();
+        writes.read_on().unwrap();
+        assert!(writes.bound_at.is_empty());
+        let second = binding(409, 2);
         let (head, tail) = second.split_at(30);
-        write!(file, "{}\n{head}", line(201, 1)).unwrap();
-        bindings.read_on().unwrap();
-        assert_eq!((bindings.bound_at.len(), bindings.n_refused), (1, 0));
-        write!(file, "{tail}\n{}\n", line(201, 3)).unwrap();
-        bindings.read_on().unwrap();
-        assert_eq!((bindings.bound_at.len(), bindings.n_refused), (2, 1));
-        assert_eq!(bindings.bound_at[1].to_string(), "2026-11-21T10:00:03.25Z");
+        write!(file, "{}\n{head}", binding(201, 1)).unwrap();
+        writes.read_on().unwrap();
+        assert_eq!((writes.bound_at.len(), writes.refused_binds), (1, 0));
+        write!(file, "{tail}\n{}\n", binding(201, 3)).unwrap();
+        writes.read_on().unwrap();
+        assert_eq!((writes.bound_at.len(), writes.refused_binds), (2, 1));
+        assert_eq!(writes.bound_at[1].to_string(), "2026-11-21T10:00:03.25Z");
+    }
+
+    #[test]
+    fn writes_are_told_apart_by_verb_and_resource() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let event = line("create", r#"{"resource":"events","namespace":"default"}"#, 201, 1);
+        let status = line("patch", r#"{"resource":"pods","subresource":"status"}"#, 200, 1);
+        write!(file, "{}\n{event}\n{event}\n{status}\n", binding(201, 1)).unwrap();
+        let mut writes = Writes::open(file.path()).unwrap();
+        writes.read_on().unwrap();
+        let kinds: Vec<_> = writes.by_kind.iter().map(|(kind, n)| (kind.as_str(), *n)).collect();
+        let expected = [
+            ("create events", 2),
+            ("create pods/binding", 1),
+            ("patch pods/status", 1),
+        ];
+        assert_eq!(kinds, expected);
+    }
+
+    #[test]
+    fn a_line_that_is_none_is_an_error() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "{{}}").unwrap();
+        assert!(Writes::open(file.path()).unwrap().read_on().is_err());
     }
 }

@@ -85,7 +85,7 @@ pub(super) fn kube_apiserver(options: &Options, layout: &Layout, port: u16) -> V
         flag("max-requests-inflight", "3000"),
         flag("max-mutating-requests-inflight", "3000"),
     ];
-    if options.audit_bindings {
+    if options.audit_writes {
         flags.push(flag_path("audit-policy-file", &layout.audit_policy()));
         flags.push(flag_path("audit-log-path", &layout.audit_log()));
         // A line is there before the answer is sent: that makes it a clock.
@@ -126,12 +126,13 @@ pub(super) fn kube_controller_manager(options: &Options, layout: &Layout) -> Vec
     ]
 }
 
-pub(super) fn kube_scheduler(options: &Options, layout: &Layout) -> Vec<String> {
-    vec![
+pub(super) fn kube_scheduler(layout: &Layout, feature_gates: Option<&str>) -> Vec<String> {
+    let mut flags = vec![
         flag_path("config", &layout.scheduler_config()),
         flag("secure-port", "0"),
-        flag("feature-gates", options.kube.feature_gates()),
-    ]
+    ];
+    flags.extend(feature_gates.map(|gates| flag("feature-gates", gates)));
+    flags
 }
 
 /// The configuration of upstream's scheduler: as it comes, but for the limit on its requests.
@@ -217,7 +218,7 @@ mod tests {
                 "{kube}"
             );
             assert_eq!(
-                value(&kube_scheduler(&options, &layout), "feature-gates"),
+                value(&kube_scheduler(&layout, Some(kube.feature_gates())), "feature-gates"),
                 Some(gates),
                 "{kube}"
             );
@@ -240,14 +241,14 @@ mod tests {
     }
 
     #[test]
-    fn bindings_are_audited_on_request_only() {
-        for audit_bindings in [false, true] {
+    fn writes_are_audited_on_request_only() {
+        for audit_writes in [false, true] {
             let options = Options {
-                audit_bindings,
+                audit_writes,
                 ..Options::default()
             };
             let flags = kube_apiserver(&options, &layout(), 6443);
-            assert_eq!(value(&flags, "audit-log-mode"), audit_bindings.then_some("blocking"));
+            assert_eq!(value(&flags, "audit-log-mode"), audit_writes.then_some("blocking"));
         }
     }
 

@@ -98,7 +98,10 @@ impl ControlPlane {
         for program in self.options.programs() {
             let args = match program {
                 Program::KubeControllerManager => flags::kube_controller_manager(&self.options, &self.layout),
-                Program::KubeScheduler => flags::kube_scheduler(&self.options, &self.layout),
+                Program::KubeScheduler => {
+                    let gates = self.options.kube.feature_gates();
+                    flags::kube_scheduler(&self.layout, Some(gates))
+                }
                 Program::Kwok => flags::kwok(&self.layout),
                 Program::Etcd | Program::KubeApiserver | Program::Kubectl => continue,
             };
@@ -163,15 +166,19 @@ pub(super) fn component(
     let binary = binaries
         .get(&program)
         .with_context(|| format!("{} was not asked for", program.name()))?;
-    let launch = Launch {
+    nest.launch(&launch(nest, program, binary, args))
+}
+
+/// How a component is started.
+pub(super) fn launch(nest: &Nest, program: Program, binary: &Path, args: Vec<String>) -> Launch {
+    Launch {
         name: program.name().to_owned(),
-        program: binary.clone(),
+        program: binary.to_owned(),
         args,
         // kwok would read, and mix in, a configuration of the developer's own.
         environment: vec![("HOME".to_owned(), nest.dir().display().to_string())],
         working_dir: None,
-    };
-    nest.launch(&launch)
+    }
 }
 
 fn start_etcd(nest: &Nest, binaries: &BTreeMap<Program, PathBuf>, layout: &Layout) -> Result<Process> {

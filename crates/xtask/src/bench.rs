@@ -6,13 +6,18 @@
 //!   log, which is the clock; `checker` replays the placements.
 //! * `results` keeps runs as JSON, `figures` takes medians and ratios of them.
 //! * `report` writes them into `docs/performance.md`, with the pictures of `chart`.
+//!
+//! Neither needs a control plane: `engine`, the bench of the engine alone, and `check`, which counts instructions and
+//! compares them with a baseline.
 
 mod audit;
 mod case;
 mod chart;
+pub(crate) mod check;
 mod checker;
 mod compare;
 mod contestant;
+mod engine;
 mod figures;
 mod matrix;
 mod race;
@@ -29,6 +34,10 @@ pub enum Command {
     Compare(compare::Args),
     /// Write the results of a matrix into docs/performance.md.
     Report(report::Args),
+    /// What the engine alone decides a second: workloads in virtual time, without a control plane.
+    Engine(engine::Args),
+    /// Count instructions of a few things that Muster does, and fail when they have become more than 5 % more.
+    Check(check::Args),
 }
 
 /// Measures, or reports.
@@ -36,5 +45,7 @@ pub fn run(command: &Command) -> Result<()> {
     match command {
         Command::Compare(args) => compare::run(args),
         Command::Report(args) => report::run(args),
+        Command::Engine(args) => engine::run(args),
+        Command::Check(args) => check::run(args),
     }
 }

@@ -88,7 +88,7 @@ const HEIGHT: u32 = 380;
 /// Draws bars. A line marks the value 1, which is what all ratios are about.
 pub(super) fn bars(bars: &Bars) -> Result<String> {
     let mut svg = String::new();
-    let width = (EDGE + 20 + GROUP_WIDTH * u32::try_from(bars.groups.len())?).max(560);
+    let width = (EDGE + 20 + GROUP_WIDTH * u32::try_from(bars.groups.len())?).max(860);
     {
         let root = SVGBackend::with_string(&mut svg, (width, HEIGHT)).into_drawing_area();
         root.fill(&WHITE)?;
@@ -148,7 +148,7 @@ impl Plane<'_, '_> {
         for tick in ticks {
             self.line(0.0, self.groups, *tick, GRID)?;
             let at = (self.x(0.0) - 6, self.y(*tick));
-            text(self.area, &short_tick(*tick), at, 12, HPos::Right, VPos::Center)?;
+            text(self.area, &short_tick(*tick), at, 15, HPos::Right, VPos::Center)?;
         }
         Ok(())
     }
@@ -166,14 +166,14 @@ impl Plane<'_, '_> {
             let whisker = vec![(middle, self.y(spread.min)), (middle, self.y(spread.max))];
             self.area.draw(&PathElement::new(whisker, INK.stroke_width(1)))?;
             let above = (middle, self.y(spread.max) - 3);
-            text(self.area, &short(spread.median), above, 11, HPos::Center, VPos::Bottom)?;
+            text(self.area, &short(spread.median), above, 14, HPos::Center, VPos::Bottom)?;
         }
         for (line, words) in label.iter().enumerate() {
             let at = (
                 self.x(n as f64 + 0.5),
                 Plane::BOTTOM as i32 + 6 + 14 * i32::try_from(line)?,
             );
-            text(self.area, words, at, 11, HPos::Center, VPos::Top)?;
+            text(self.area, words, at, 14, HPos::Center, VPos::Top)?;
         }
         Ok(())
     }
@@ -189,7 +189,7 @@ fn text(area: &Area<'_>, words: &str, at: (i32, i32), size: i32, h: HPos, v: VPo
 }
 
 fn draw_title(area: &Area<'_>, title: &str) -> Result<()> {
-    text(area, title, (12, 10), 15, HPos::Left, VPos::Top)
+    text(area, title, (12, 10), 19, HPos::Left, VPos::Top)
 }
 
 fn draw_legend(area: &Area<'_>, series: &[Series]) -> Result<()> {
@@ -197,7 +197,7 @@ fn draw_legend(area: &Area<'_>, series: &[Series]) -> Result<()> {
     for series in series {
         let square = Rectangle::new([(left, 36), (left + 11, 47)], series.colour.filled());
         area.draw(&square)?;
-        text(area, series.name, (left + 16, 42), 12, HPos::Left, VPos::Center)?;
+        text(area, series.name, (left + 16, 42), 15, HPos::Left, VPos::Center)?;
         // No font is asked how wide it is: the pictures are the same on every machine.
         left += 36 + 7 * i32::try_from(series.name.len())?;
     }
@@ -239,7 +239,7 @@ fn draw_panel(panel: &Panel, area: &Area<'_>) -> Result<()> {
     let most = points.map(|point| point.1).fold(0.0, f64::max);
     let times = Scale::Logarithmic.ticks(earliest.max(0.001), latest.max(0.01));
     let mut chart = ChartBuilder::on(area)
-        .caption(&panel.title, ("sans-serif", 13).into_font().color(&INK))
+        .caption(&panel.title, ("sans-serif", 16).into_font().color(&INK))
         .margin(8)
         .x_label_area_size(32)
         .y_label_area_size(48)
@@ -249,10 +249,11 @@ fn draw_panel(panel: &Panel, area: &Area<'_>) -> Result<()> {
         .light_line_style(TRANSPARENT)
         .bold_line_style(GRID)
         .axis_style(GRID)
-        .label_style(("sans-serif", 11).into_font().color(&INK))
+        .label_style(("sans-serif", 14).into_font().color(&INK))
         .x_desc("seconds since the start")
         .x_label_formatter(&|seconds| short_tick(*seconds))
         .y_label_formatter(&|pods| format!("{pods:.0}"))
+        .x_labels(12)
         .y_labels(6)
         .draw()?;
     for (series, points) in &panel.curves {

@@ -1,6 +1,6 @@
 //! `cargo xtask bench compare`: schedulers side by side, in turns, each on a control plane of its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -146,6 +146,10 @@ pub(super) fn run(args: &Args) -> Result<()> {
     if args.rounds() == 0 {
         bail!("there must be at least one round");
     }
+    let once: BTreeSet<_> = args.schedulers.iter().collect();
+    if once.len() < args.schedulers.len() {
+        bail!("a scheduler is named twice");
+    }
     let machine = Machine::this()?;
     let path = args.results();
     let mut results = match &path {
@@ -178,7 +182,10 @@ pub(super) fn run(args: &Args) -> Result<()> {
 fn measure(args: &Args, turns: &[Turn], machine: &Machine, results: &mut Results) -> Result<()> {
     // So that what is timed is the runs and not the builds.
     let programs = step("release build of the schedulers", Programs::build)?;
-    for kube in turns.iter().map(|turn| turn.cell.kube).collect::<BTreeSet<_>>() {
+    let kubes: BTreeSet<KubeMinor> = turns.iter().map(|turn| turn.cell.kube).collect();
+    let mut versions = BTreeMap::new();
+    for kube in kubes {
+        versions.insert(kube, Versions::of(kube)?);
         for program in Options::default()
             .programs()
             .into_iter()
@@ -209,7 +216,7 @@ fn measure(args: &Args, turns: &[Turn], machine: &Machine, results: &mut Results
             date,
             load_before,
             command: args.command(&turn.cell),
-            versions: Versions::of(turn.cell.kube)?,
+            versions: versions[&turn.cell.kube].clone(),
             machine: machine.clone(),
             outcome,
         };

@@ -104,9 +104,15 @@ impl Machine {
                 .context("asking for the number of processors")?
                 .get(),
             memory_gib: (memory_kib + (1 << 19)) >> 20,
-            linux: read("/proc/sys/kernel/osrelease")?.trim().to_owned(),
+            linux: release(&read("/proc/sys/kernel/osrelease")?).to_owned(),
         })
     }
+}
+
+/// The numbers of a release: what distributors and hosts add to them says more of them than of Linux.
+fn release(osrelease: &str) -> &str {
+    let is_added = |c: char| !c.is_ascii_digit() && c != '.';
+    osrelease.split(is_added).next().unwrap_or_default()
 }
 
 /// The value of the first line with a name, in the manner of /proc.
@@ -270,6 +276,7 @@ pub(super) mod tests {
         let machine = Machine::this().unwrap();
         assert!(machine.cores > 0 && machine.memory_gib > 0, "{machine:?}");
         assert_eq!(value("a b\t: c d\n", "a b").as_deref(), Some("c d"));
+        assert_eq!(release("6.1.0-13-amd64\n"), "6.1.0");
         assert!(load().unwrap() >= 0.0);
     }
 }

@@ -6,7 +6,7 @@ use common::settings;
 use muster_engine::Time;
 use muster_framework::record::{Kind, PodPhase};
 use muster_sim::{
-    Action, Faults, Key, ObjectKind, Random, Scenario, Simulation, Timed, Timing, Violation, check, violations_at_rest,
+    Action, Faults, Key, ObjectKind, Random, Scenario, Simulation, Timed, Timing, check, violations_at_rest,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -181,12 +181,7 @@ fn run(simulation: &mut Simulation, mut each: impl FnMut(&mut Simulation)) {
 }
 
 fn assert_rests_well(simulation: &Simulation) {
-    assert_rests_but_for(simulation, |_| false);
-}
-
-fn assert_rests_but_for(simulation: &Simulation, excused: fn(&Violation) -> bool) {
-    let mut violations = violations_at_rest(simulation);
-    violations.retain(|violation| !excused(violation));
+    let violations = violations_at_rest(simulation);
     let table = || muster_sim::table(&simulation.report(), true);
     assert_eq!(violations, [], "{violations:#?}\n{}", table());
 }
@@ -268,7 +263,6 @@ proptest! {
                 simulation.relist(Kind::Pod);
             }
         });
-        // When a member's bind is refused, its place is open to others until it is tried again.
-        assert_rests_but_for(&simulation, |violation| matches!(violation, Violation::PartialGang { .. }));
+        assert_rests_well(&simulation);
     }
 }

@@ -35,6 +35,7 @@ fn idle_engine(minor: KubeMinor) -> Engine {
         pod_max_in_unschedulable: Duration::from_secs(300),
         leads: true,
         gangs: muster_engine::GangSettings::default(),
+        batching: muster_engine::BatchSettings::default(),
     })
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use muster_engine::GangSettings;
 use muster_engine::election::{Timing, TimingError};
+use muster_engine::{BatchSettings, GangSettings};
 use muster_framework::rules::KubeMinor;
 use muster_plugins::profile::ProfileSpec;
 
@@ -33,6 +33,8 @@ pub struct Configuration {
     pub leader_election: LeaderElection,
     /// How gangs are treated, where neither the API nor their objects say.
     pub gangs: GangSettings,
+    /// Whether twins are placed by one verdict.
+    pub batching: BatchSettings,
     /// How many bindings may be on their way at once; at least one.
     pub binds_in_flight: usize,
     /// How many writes of conditions and events may be on their way at once; at least one.
@@ -105,6 +107,7 @@ impl Default for Configuration {
             client: ClientConnection::default(),
             leader_election: LeaderElection::default(),
             gangs: GangSettings::default(),
+            batching: BatchSettings::default(),
             binds_in_flight: defaults::BINDS_IN_FLIGHT,
             status_writes_in_flight: defaults::STATUS_WRITES_IN_FLIGHT,
             warnings: Vec::new(),
@@ -153,6 +156,7 @@ impl Configuration {
             pod_max_in_unschedulable: self.pod_max_in_unschedulable,
             leads: true,
             gangs: self.gangs,
+            batching: self.batching,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::configuration::{Allowances, Configuration};
 use crate::field::{Field, Section};
-use muster_engine::GangSettings;
+use muster_engine::{BatchSettings, GangSettings};
 use muster_framework::group::WhenBroken;
 
 /// Applies the document to `configuration`.
@@ -33,6 +33,9 @@ pub(crate) fn apply(document: Field<'_>, configuration: &mut Configuration, allo
     if let Some(field) = section.get("gangs") {
         gangs(&field, &mut configuration.gangs);
     }
+    if let Some(field) = section.get("batching") {
+        batching(&field, &mut configuration.batching);
+    }
     if let Some(true) = section
         .get("allowDefaultSchedulerName")
         .and_then(|field| field.boolean())
@@ -57,6 +60,16 @@ fn gangs(field: &Field<'_>, gangs: &mut GangSettings) {
     }
     if let Some(count) = section.get("succeededCount").and_then(|field| field.boolean()) {
         gangs.succeeded_count = count;
+    }
+}
+
+fn batching(field: &Field<'_>, batching: &mut BatchSettings) {
+    let Some(section) = field.section() else { return };
+    if let Some(enabled) = section.get("enabled").and_then(|field| field.boolean()) {
+        batching.enabled = enabled;
+    }
+    if let Some(every) = section.get("checkEvery").and_then(|field| field.integer()) {
+        batching.check_every = every;
     }
 }
 

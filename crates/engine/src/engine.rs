@@ -186,7 +186,14 @@ impl Engine {
     /// served.
     pub fn new(settings: &Settings) -> Engine {
         let mut cluster = Cluster::new();
-        let pipeline = Pipeline::new(&settings.profiles, settings.kube, settings.seed, &mut cluster.table);
+        let Settings {
+            profiles,
+            kube,
+            seed,
+            batching,
+            ..
+        } = &settings;
+        let pipeline = Pipeline::new(profiles, *kube, *seed, *batching, &mut cluster.table);
         Engine {
             cluster,
             groups: Groups::new(settings.gangs.succeeded_count),
@@ -297,8 +304,19 @@ impl Engine {
     /// What happened since the last call, in order.
     pub fn drain_observations(&mut self) -> Vec<Observation> {
         let Engine {
-            observations, queue, ..
+            observations,
+            queue,
+            pipeline,
+            ..
         } = self;
+        let batching = std::mem::take(&mut pipeline.batches.counts);
+        if !batching.is_empty() {
+            observations.push(Observation::Batching(batching));
+        }
+        let contradictions = pipeline.contradictions.drain(..);
+        observations.extend(contradictions.map(|message| Observation::BatchContradicted {
+            message: message.into(),
+        }));
         observations.extend(queue.drain_incoming().map(|incoming| Observation::QueueIncoming {
             section: incoming.section,
             event: incoming.event,

@@ -4,6 +4,7 @@
 //! It is single-threaded and deterministic: the same inputs with the same seed give the same effects, byte for byte.
 //! **Architecture invariant:** nothing here knows a clock, a thread, a network or Kubernetes JSON.
 
+mod batch;
 mod broken;
 mod cluster;
 mod consultation;
@@ -38,11 +39,12 @@ mod settings;
 mod time;
 mod waking;
 
+pub use batch::{BatchCounts, FullPass};
 pub use effect::{Effect, EffectId, EffectKind, ExtenderVerb, GroupRef, PodRef, Regarding, Severity};
 pub use engine::{Engine, PodState, PodStatus, Stats};
 pub use input::{BindOutcome, ExtenderAnswer, Input, Object, ObjectKey, Outcome, PodRead};
 pub use muster_framework::rejection::Code;
 pub use observation::{AttemptResult, Observation, Section, WaitReason};
 pub use scene::{Evaluation, NodeScore, PluginScore, Scene, Verdict};
-pub use settings::{ExtenderSettings, GangSettings, Settings};
+pub use settings::{BatchSettings, ExtenderSettings, GangSettings, Settings};
 pub use time::Time;

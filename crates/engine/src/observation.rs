@@ -1,6 +1,7 @@
 //! What the engine tells about itself, for metrics and logs. It measures nothing: it says what happened, with the
 //! driver's own times.
 
+use crate::batch::BatchCounts;
 use crate::effect::PodRef;
 use muster_framework::Text;
 use muster_framework::record::Kind;
@@ -210,6 +211,13 @@ pub enum Observation {
         node: Text,
         /// What the kubelet says: `OutOfcpu`, `UnexpectedAdmissionError` …
         reason: Text,
+    },
+    /// What batching has done since this was told last.
+    Batching(BatchCounts),
+    /// A decision by a verdict was not what the full pass says: a defect. The full pass was followed.
+    BatchContradicted {
+        /// What was decided, and what the full pass says.
+        message: Text,
     },
     /// The pod has a new reason to wait.
     Waiting {

@@ -1,7 +1,9 @@
 //! One pass of the pipeline: filters narrow the nodes, scores order them, a content hash breaks ties.
 
+use crate::batch::{Answer, Batches, FullPass, Question};
 use crate::consultation::Consultation;
 use crate::facts::PodFacts;
+use crate::settings::BatchSettings;
 use muster_framework::Text;
 use muster_framework::event::{ClusterEvent, EventKinds, Hint};
 use muster_framework::lanes;
@@ -53,6 +55,9 @@ pub(crate) struct Pipeline {
     unasked: Vec<NodeOrd>,
     scores: Vec<i64>,
     totals: Vec<i64>,
+    pub(crate) batches: Batches,
+    /// What verdicts said that the full pass contradicted, since this was asked last.
+    pub(crate) contradictions: Vec<String>,
 }
 
 /// Pods that have been promised a node: nodes are judged with them and without them.
@@ -73,6 +78,24 @@ pub(crate) struct Choice<'a> {
     pub(crate) within: Option<&'a NodeSet>,
     /// The fullest node is taken, whatever the profile prefers: room for large pods is not broken up.
     pub(crate) packing: bool,
+    /// Twins of the pod are to be placed next.
+    pub(crate) twins_wait: bool,
+}
+
+impl Choice<'_> {
+    /// Whether nothing but the profile has a say.
+    fn is_plain(&self) -> bool {
+        let Choice {
+            nominated,
+            wanted: _,
+            said,
+            avoided,
+            within,
+            packing,
+            twins_wait: _,
+        } = self;
+        nominated.is_empty() && said.is_none() && avoided.is_empty() && within.is_none() && !packing
+    }
 }
 
 /// Scores of the nodes of a pass by one plugin, told while they are made.
@@ -102,7 +125,13 @@ impl std::fmt::Debug for Pipeline {
 
 impl Pipeline {
     /// The profiles of `specs` over `table`, with counted rejections.
-    pub(crate) fn new(specs: &[ProfileSpec], minor: KubeMinor, seed: u64, table: &mut NodeTable) -> Pipeline {
+    pub(crate) fn new(
+        specs: &[ProfileSpec],
+        minor: KubeMinor,
+        seed: u64,
+        batching: BatchSettings,
+        table: &mut NodeTable,
+    ) -> Pipeline {
         Pipeline {
             profiles: specs.iter().map(|spec| Profile::new(spec, minor, table)).collect(),
             keeps_promises: minor >= KubeMinor::V1_37,
@@ -114,12 +143,18 @@ impl Pipeline {
             unasked: Vec::new(),
             scores: Vec::new(),
             totals: Vec::new(),
+            batches: Batches::new(batching),
+            contradictions: Vec::new(),
         }
     }
 
-    /// Keeps every rejection in full from now on.
+    /// Keeps every rejection in full from now on, which takes full passes.
     pub(crate) fn with_details(mut self) -> Pipeline {
         self.rejections = Rejections::detailed();
+        self.batches = Batches::new(BatchSettings {
+            enabled: false,
+            check_every: 0,
+        });
         self
     }
 
@@ -140,6 +175,91 @@ impl Pipeline {
 
     /// The best node for the pod. None: no node can take it, and [`Pipeline::rejections`] says why.
     pub(crate) fn place(
+        &mut self,
+        profile: ProfileOrd,
+        pod: &PodToPlace<'_>,
+        view: &View<'_>,
+        choice: &Choice<'_>,
+    ) -> Option<NodeOrd> {
+        match self.ask_batches(profile, pod, view, choice) {
+            Answer::FullPass(_) => self.place_by_full_pass(profile, pod, view, choice),
+            answer if self.batches.is_to_be_checked() => self.check(answer, profile, pod, view, choice),
+            Answer::Node(node) => Some(node),
+            Answer::Nowhere => None,
+        }
+    }
+
+    /// What is known of the pod's twins. If that is that nothing can take them, [`Pipeline::rejections`] says why.
+    fn ask_batches(
+        &mut self,
+        profile: ProfileOrd,
+        pod: &PodToPlace<'_>,
+        view: &View<'_>,
+        choice: &Choice<'_>,
+    ) -> Answer {
+        let prevented = if !self.batches.is_on() {
+            Some(FullPass::Off)
+        } else if !choice.is_plain() {
+            Some(FullPass::Circumstances)
+        } else {
+            None
+        };
+        if let Some(reason) = prevented {
+            self.batches.count_full_pass(reason);
+            return Answer::FullPass(reason);
+        }
+        self.feasible.clear();
+        self.rejections.clear();
+        self.unasked.clear();
+        (self.skipped, self.narrowing) = (0, 0);
+        let question = Question {
+            profile: (profile, &self.profiles[profile.0]),
+            pod,
+            view,
+            salt: self.salt(pod),
+            wanted: choice.wanted,
+            twins_wait: choice.twins_wait,
+        };
+        self.batches.ask(&question, &mut self.rejections)
+    }
+
+    /// Holds an answer against the full pass, which is followed.
+    fn check(
+        &mut self,
+        answer: Answer,
+        profile: ProfileOrd,
+        pod: &PodToPlace<'_>,
+        view: &View<'_>,
+        choice: &Choice<'_>,
+    ) -> Option<NodeOrd> {
+        let said = self.rejections.clone();
+        let node = self.place_by_full_pass(profile, pod, view, choice);
+        let agrees = match answer {
+            Answer::Node(chosen) => Some(chosen) == node,
+            Answer::Nowhere | Answer::FullPass(_) => node.is_none() && said.says_the_same(&self.rejections),
+        };
+        self.batches.hear_of_check(agrees);
+        if !agrees {
+            let name = |node: NodeOrd| view.table().name(node).to_string();
+            self.contradictions.push(format!(
+                "for {}/{} the verdict on its twins is {} {:?}, and the full pass says {} {:?}",
+                pod.namespace,
+                pod.name,
+                match answer {
+                    Answer::Node(node) => name(node),
+                    _ => "no node".to_owned(),
+                },
+                said.by_plugin(),
+                node.map_or_else(|| "no node".to_owned(), name),
+                self.rejections.by_plugin(),
+            ));
+        }
+        debug_assert!(agrees, "{}", self.contradictions.last().map_or("", String::as_str));
+        node
+    }
+
+    /// The best node for the pod, by a look at all of them.
+    fn place_by_full_pass(
         &mut self,
         profile: ProfileOrd,
         pod: &PodToPlace<'_>,
@@ -520,9 +640,13 @@ impl Pipeline {
         }
     }
 
+    fn salt(&self, pod: &PodToPlace<'_>) -> u64 {
+        mix(self.seed ^ pod.compiled.content_hash)
+    }
+
     /// The highest total; among equals the highest hash of (seed, content of the spec, node name).
     pub(crate) fn best(&self, pod: &PodToPlace<'_>, view: &View<'_>) -> Option<NodeOrd> {
-        let salt = mix(self.seed ^ pod.compiled.content_hash);
+        let salt = self.salt(pod);
         let [_, highest] = range_of(&self.feasible, &self.totals);
         // Most blocks hold no node with the highest total, and that is seen without looking at nodes.
         let blocks = self.feasible.blocks().filter(|(first, _)| {
@@ -531,7 +655,7 @@ impl Pipeline {
         });
         let nodes = blocks.flat_map(|(first, bits)| NodeSet::nodes_of_block(first, bits));
         let equals = nodes.filter(|node| self.totals[node.index()] == highest);
-        equals.max_by_key(|node| mix(salt ^ view.table().name_hash(*node)))
+        equals.max_by_key(|node| tie_of(salt, view.table(), *node))
     }
 
     /// What of the pod's volumes has to be bound or made when it goes to the node.
@@ -622,6 +746,11 @@ fn join(totals: &mut [i64], scores: &[i64], begun: bool, weighted: impl Fn(i64) 
     } else {
         both.for_each(|(total, score)| *total = weighted(*score));
     }
+}
+
+/// What decides between nodes that are equally good: the node with the highest is taken.
+pub(crate) fn tie_of(salt: u64, table: &NodeTable, node: NodeOrd) -> u64 {
+    mix(salt ^ table.name_hash(node))
 }
 
 /// Spreads every bit of `x` over all bits (the finalizer of SplitMix64).

@@ -45,6 +45,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) packing: bool,
     /// The only nodes that are in question.
     pub(crate) within: Option<&'a NodeSet>,
+    /// Twins are to be placed next.
+    pub(crate) twins_wait: bool,
 }
 
 impl Wish<'_> {
@@ -55,6 +57,7 @@ impl Wish<'_> {
             asked,
             packing: false,
             within: None,
+            twins_wait: false,
         }
     }
 }
@@ -159,6 +162,7 @@ impl Engine {
             avoided: &avoided,
             within: wish.within,
             packing: wish.packing,
+            twins_wait: wish.twins_wait,
         };
         Some(ask(pipeline, profile, &pod, &view, &choice))
     }

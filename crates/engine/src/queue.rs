@@ -582,6 +582,7 @@ mod tests {
             pod_max_in_unschedulable: Duration::from_secs(300),
             leads: true,
             gangs: crate::GangSettings::default(),
+            batching: crate::BatchSettings::default(),
         })
     }
 

@@ -8,6 +8,7 @@ use crate::facts::PodFacts;
 use crate::input::Object;
 use crate::pipeline::{Pipeline, ProfileOrd, ScoreWitness};
 use crate::pods::{DefaultSelection, LazyReport, Pod, PodId};
+use crate::settings::BatchSettings;
 use muster_framework::Text;
 use muster_framework::node_set::NodeSet;
 use muster_framework::plugin::PodToEnqueue;
@@ -88,7 +89,8 @@ impl Scene {
     /// An empty cluster that is judged by `profiles`, by the rules of `minor`; `seed` breaks ties, as the engine's.
     pub fn new(profiles: &[ProfileSpec], minor: KubeMinor, seed: u64) -> Scene {
         let mut cluster = Cluster::new();
-        let pipeline = Pipeline::new(profiles, minor, seed, &mut cluster.table).with_details();
+        let pipeline =
+            Pipeline::new(profiles, minor, seed, BatchSettings::default(), &mut cluster.table).with_details();
         let scores = profiles.iter().map(|spec| !spec.scores.is_empty()).collect();
         Scene {
             cluster,

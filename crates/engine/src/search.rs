@@ -463,6 +463,7 @@ impl Pass {
             let wish = Wish {
                 packing: self.manner.packing,
                 within: within.as_ref(),
+                twins_wait: self.left[class].len() > 1,
                 ..Wish::of(member, classes[class].asked)
             };
             if engine.plan_member(wish, &mut self.plan) {

@@ -27,6 +27,27 @@ pub struct Settings {
     pub leads: bool,
     /// How gangs are treated.
     pub gangs: GangSettings,
+    /// Whether twins are placed by one verdict.
+    pub batching: BatchSettings,
+}
+
+/// How twins are placed by one verdict. Placements are the same with it and without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchSettings {
+    /// If not, every pod takes the full pass.
+    pub enabled: bool,
+    /// Every so many questions, what a verdict says is held against a full pass; 0: never.
+    pub check_every: u32,
+}
+
+impl Default for BatchSettings {
+    fn default() -> BatchSettings {
+        BatchSettings {
+            enabled: true,
+            // Where assertions are checked, all that is decided in tests is checked, too.
+            check_every: if cfg!(debug_assertions) { 1 } else { 1024 },
+        }
+    }
 }
 
 /// How gangs are treated, where neither the API nor their objects say.

@@ -71,6 +71,8 @@ pub struct CompiledSpec {
     pub own_terms: Vec<TermOrd>,
     /// A hash of the spec's content: breaks ties, the same for every twin.
     pub content_hash: u64,
+    /// A number that no other compiled spec has had.
+    pub serial: u64,
     n_resources: usize,
 }
 
@@ -154,6 +156,7 @@ impl CompiledSpec {
             node_affinity,
             preferred,
             content_hash: hasher.finish(),
+            serial: table.next_compiled(),
             n_resources: table.n_resources(),
         }
     }

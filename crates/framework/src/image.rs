@@ -43,16 +43,16 @@ impl Images {
         Some(&self.entries[at as usize])
     }
 
-    /// Sets what a node has.
+    /// Sets what a node has; says whether anything changed.
     ///
     /// Source: `pkg/scheduler/backend/cache.cacheImpl.UpdateNode`: what the node had is forgotten first, and with it the
     /// size of an image that no other node has.
-    pub(crate) fn set(&mut self, node: NodeOrd, images: &[NodeImage]) {
+    pub(crate) fn set(&mut self, node: NodeOrd, images: &[NodeImage]) -> bool {
         if self.on_node.len() <= node.index() {
             self.on_node.resize_with(node.index() + 1, Box::default);
         }
         if self.is_unchanged(node, images) {
-            return;
+            return false;
         }
         for at in std::mem::take(&mut self.on_node[node.index()]) {
             self.forget(at, node);
@@ -69,6 +69,7 @@ impl Images {
             }
         }
         self.on_node[node.index()] = on_node.into();
+        true
     }
 
     /// Whether the node says the same as before, and nothing else follows from its saying so again: the usual heartbeat.

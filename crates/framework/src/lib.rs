@@ -7,9 +7,12 @@
 //! * [`record`]s are self-contained and id-free: what decoders make of Kubernetes objects, and what a recording holds;
 //! * the [`table`] of nodes, [`compiled`] pods and [`view`]s are dense and full of ordinals: what plugins read.
 
+pub mod cells;
+pub mod change_log;
 pub mod compiled;
 pub mod counts;
 mod distinct;
+pub mod domains;
 pub mod event;
 pub mod group;
 pub mod image;

@@ -5,6 +5,7 @@
 //! [`View`], so that plans, victims and what-if questions need no second implementation.
 
 use crate::Text;
+use crate::cells::{DomainFilter, DomainScore};
 use crate::compiled::CompiledSpec;
 use crate::event::{ClusterEvent, EventKinds, Hint};
 use crate::labels::Labels;
@@ -13,7 +14,7 @@ use crate::node_set::{BLOCK_BITS, NodeSet};
 use crate::record::PodSpec;
 use crate::rejection::{Code, Reason, Rejections};
 use crate::selection::{PodIdentity, SelectionOrd};
-use crate::table::NodeTable;
+use crate::table::{NodeOrd, NodeTable};
 use crate::view::View;
 use std::collections::BTreeSet;
 
@@ -107,6 +108,24 @@ pub enum PreFilter {
     Reject(Code, Vec<Reason>),
 }
 
+/// What the answer of a plugin about a node depends on, for one pod. Verdicts on all nodes are kept as long as what they
+/// depend on stays the same, so it must never be less than the truth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// Nothing: the plugin has nothing to say of the pod, and never will have.
+    Nothing,
+    /// What the node says of itself.
+    Node,
+    /// What all nodes say of themselves, as far as [`NodeTable::image_changes`] counts their changes.
+    AllNodes,
+    /// That, and the pods on this node.
+    NodeAndPods,
+    /// Pods on other nodes, counted by domain, too: a [`DomainFilter`] or a [`DomainScore`] says more.
+    Domains,
+    /// Anything.
+    Anything,
+}
+
 /// Narrows the set of nodes.
 pub trait Filter: Send + Sync {
     /// What can be said before looking at nodes.
@@ -134,6 +153,24 @@ pub trait Filter: Send + Sync {
     fn waits_for_company(&self, _pod: &PodToPlace<'_>, _view: &View<'_>) -> bool {
         false
     }
+
+    /// What its verdicts on this pod and its twins depend on. Anything less than [`Reads::Anything`] also says that
+    /// [`Filter::pre_filter`] never rejects or narrows for them.
+    fn reads(&self, _pod: &PodToPlace<'_>) -> Reads {
+        Reads::Anything
+    }
+
+    /// Whether the pod can run on this one node. To be asked only if it reads the node and its pods.
+    fn fits(&self, pod: &PodToPlace<'_>, view: &View<'_>, node: NodeOrd) -> bool {
+        let mut nodes: NodeSet = [node].into_iter().collect();
+        self.filter(pod, view, &mut nodes, &mut Rejections::counting());
+        !nodes.is_empty()
+    }
+
+    /// Its verdicts by domain, where it reads [`Reads::Domains`]. None: these domains are too many to be told apart.
+    fn by_domain(&self, _pod: &PodToPlace<'_>, _view: &View<'_>) -> Option<Box<dyn DomainFilter>> {
+        None
+    }
 }
 
 /// Prefers some nodes to others.
@@ -151,6 +188,31 @@ pub trait Score: Send + Sync {
 
     /// Writes the raw score of each of `nodes` at its ordinal in `scores`.
     fn score(&self, pod: &PodToPlace<'_>, view: &View<'_>, nodes: &NodeSet, scores: &mut [i64]);
+
+    /// What its raw scores for this pod and its twins depend on. It is asked again when [`NodeTable::image_changes`] has
+    /// grown.
+    fn reads(&self, _pod: &PodToPlace<'_>, _view: &View<'_>) -> Reads {
+        Reads::Anything
+    }
+
+    /// Whether raw scores are normalised, so that the score of a node depends on what others have. If so, and it reads less
+    /// than domains, [`Score::normalize`] looks at nothing but the scores.
+    fn normalizes(&self) -> bool {
+        false
+    }
+
+    /// The raw score of this one node. To be asked only if it reads the node and its pods.
+    fn score_node(&self, pod: &PodToPlace<'_>, view: &View<'_>, node: NodeOrd) -> i64 {
+        let nodes: NodeSet = [node].into_iter().collect();
+        let mut scores = vec![0; view.table().padded_len()];
+        self.score(pod, view, &nodes, &mut scores);
+        scores[node.index()]
+    }
+
+    /// Its scores by domain, where it reads [`Reads::Domains`]. None: these domains are too many to be told apart.
+    fn by_domain(&self, _pod: &PodToPlace<'_>, _view: &View<'_>) -> Option<Box<dyn DomainScore>> {
+        None
+    }
 
     /// Brings the scores of `nodes` into 0..=[`MAX_NODE_SCORE`].
     fn normalize(&self, _pod: &PodToPlace<'_>, _view: &View<'_>, _nodes: &NodeSet, _scores: &mut [i64]) {}
@@ -221,7 +283,6 @@ fn range_of_block(scores: &[i64; BLOCK_BITS]) -> Option<[i64; 2]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::NodeOrd;
     use proptest::prelude::*;
 
     proptest! {

@@ -139,20 +139,27 @@ impl Rejections {
             nodes.iter().for_each(|node| self.reject(node, code, reason.clone()));
             return;
         }
-        let n = nodes.len() as u32;
-        if n == 0 {
+        self.reject_counted(nodes.len() as u32, code, std::slice::from_ref(reason));
+    }
+
+    /// The current plugin rejects so many nodes, each for all of `reasons`. Which nodes these are is not kept, even if
+    /// details were asked for.
+    pub fn reject_counted(&mut self, nodes: u32, code: Code, reasons: &[Reason]) {
+        if nodes == 0 {
             return;
         }
         match self.by_plugin.iter_mut().find(|(plugin, _)| *plugin == self.plugin) {
-            Some((_, count)) => *count += n,
-            None => self.by_plugin.push((self.plugin, n)),
+            Some((_, count)) => *count += nodes,
+            None => self.by_plugin.push((self.plugin, nodes)),
         }
         if code == Code::UnschedulableAndUnresolvable {
-            self.n_unresolvable += n;
+            self.n_unresolvable += nodes;
         }
-        match self.reasons.iter_mut().find(|(r, _)| r == reason) {
-            Some((_, count)) => *count += n,
-            None => self.reasons.push((reason.clone(), n)),
+        for reason in reasons {
+            match self.reasons.iter_mut().find(|(r, _)| r == reason) {
+                Some((_, count)) => *count += nodes,
+                None => self.reasons.push((reason.clone(), nodes)),
+            }
         }
     }
 
@@ -230,6 +237,18 @@ impl Rejections {
     /// How often each reason was given; a node may have several.
     pub fn reasons(&self) -> &[(Reason, u32)] {
         &self.reasons
+    }
+
+    /// Whether the same is said of as many nodes by both, in whatever order. Details are not compared.
+    pub fn says_the_same(&self, other: &Rejections) -> bool {
+        let alike = |mine: &[(Reason, u32)], others: &[(Reason, u32)]| {
+            mine.len() == others.len() && mine.iter().all(|reason| others.contains(reason))
+        };
+        self.by_plugin == other.by_plugin
+            && self.n_unresolvable == other.n_unresolvable
+            && self.pod == other.pod
+            && self.narrowed == other.narrowed
+            && alike(&self.reasons, &other.reasons)
     }
 
     /// How many nodes preemption could not free.

@@ -430,6 +430,8 @@ impl Placed {
 
 #[derive(Debug)]
 struct SelectionEntry {
+    /// A number that no other selection has had.
+    serial: u64,
     selection: Arc<Selection>,
     users: u32,
     tally: Tally,
@@ -456,6 +458,9 @@ pub(crate) struct Selections {
     placed: Placed,
     /// Namespace selectors are read as before Kubernetes 1.37.
     widens: bool,
+    /// How many selections there have been.
+    serials: u64,
+    recounts: u64,
 }
 
 impl Selections {
@@ -491,7 +496,9 @@ impl Selections {
         }
         let selection = Arc::new(selection);
         self.by_content.insert(selection.clone(), ord);
+        self.serials += 1;
         let mut entry = SelectionEntry {
+            serial: self.serials,
             selection,
             users: 1,
             tally: Tally::default(),
@@ -545,6 +552,17 @@ impl Selections {
         Some((&entry.selection, &entry.tally))
     }
 
+    /// The number of a selection, which is never used again; 0 if it is gone.
+    pub(crate) fn serial(&self, ord: SelectionOrd) -> u64 {
+        let entry = self.entries.get(ord.0 as usize).and_then(Option::as_ref);
+        entry.map_or(0, |entry| entry.serial)
+    }
+
+    /// How often pods were counted anew because a namespace had other labels.
+    pub(crate) fn recounts(&self) -> u64 {
+        self.recounts
+    }
+
     /// Whether nobody uses any.
     pub(crate) fn is_idle(&self) -> bool {
         self.idle.len() == self.by_content.len()
@@ -566,6 +584,7 @@ impl Selections {
         for entry in entries.filter(|entry| entry.selection.reads_namespace_labels()) {
             entry.tally.clear();
             entry.count(&self.placed, columns, n_nodes);
+            self.recounts += 1;
         }
     }
 
@@ -623,6 +642,8 @@ impl Selections {
 /// A term that placed pods bear.
 #[derive(Debug)]
 pub(crate) struct PlacedTerm {
+    /// A number that no other term has had.
+    serial: u64,
     pub(crate) kind: TermKind,
     term: PodAffinityTerm,
     /// The column of its topology key.
@@ -642,6 +663,8 @@ pub(crate) struct PlacedTerms {
     index: LabelIndex,
     /// How often pods bear required anti-affinity.
     n_anti_affinity: u64,
+    /// How many terms there have been.
+    serials: u64,
 }
 
 fn hash_term(kind: TermKind, term: &PodAffinityTerm) -> u64 {
@@ -689,7 +712,9 @@ impl PlacedTerms {
         alike.push(ord);
         let mut tally = Tally::default();
         tally.watch(column, columns);
+        self.serials += 1;
         self.entries[ord.0 as usize] = Some(PlacedTerm {
+            serial: self.serials,
             kind,
             term,
             column,
@@ -701,6 +726,11 @@ impl PlacedTerms {
 
     pub(crate) fn get(&self, ord: TermOrd) -> Option<&PlacedTerm> {
         self.entries.get(ord.0 as usize)?.as_ref()
+    }
+
+    /// The number of a term, which is never used again; 0 if it is gone.
+    pub(crate) fn serial(&self, ord: TermOrd) -> u64 {
+        self.get(ord).map_or(0, |term| term.serial)
     }
 
     pub(crate) fn use_more(&mut self, ord: TermOrd) {

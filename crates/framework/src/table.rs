@@ -7,6 +7,7 @@
 //! Sums wrap on overflow, as upstream's do: so taking a pod off is the exact reverse of putting it on, whatever it asks.
 
 use crate::Text;
+use crate::change_log::{Change, ChangeLog};
 use crate::distinct::Distinct;
 use crate::event::NodeChanges;
 use crate::image::{Images, PlacedImage};
@@ -20,6 +21,7 @@ use crate::selector::{Operator, Requirement};
 use crate::taint::Taint;
 use crate::volume::Volumes;
 use rustc_hash::{FxHashMap, FxHasher};
+use smallvec::SmallVec;
 use std::hash::Hasher;
 
 /// A node as its dense ordinal. Ordinals of deleted nodes are used again.
@@ -216,6 +218,11 @@ pub struct NodeTable {
     feature_sets: Distinct<Text>,
     volumes: Volumes,
     changes: u64,
+    log: ChangeLog,
+    /// How often it has changed which nodes have which image, or how many nodes there are.
+    image_changes: u64,
+    /// How many specs have been compiled.
+    compiled: u64,
 }
 
 // ---- reading -----------------------------------------------------------------------------------------------------
@@ -408,6 +415,56 @@ impl NodeTable {
         self.changes
     }
 
+    /// How many changes of single nodes there have been: what is judged now is valid as of this position.
+    pub fn position(&self) -> u64 {
+        self.log.position()
+    }
+
+    /// The nodes that have changed from `position` on, oldest change first. None: these are too many to be kept.
+    pub fn changed_since(&self, position: u64) -> Option<impl Iterator<Item = Change>> {
+        self.log.since(position)
+    }
+
+    /// Grows when it changes which nodes have which image, or how many nodes there are.
+    pub fn image_changes(&self) -> u64 {
+        self.image_changes
+    }
+
+    /// Grows when pods of a selection are counted anew everywhere, because a namespace has other labels.
+    pub fn recounts(&self) -> u64 {
+        self.selections.recounts()
+    }
+
+    /// The selections and terms of placed pods that speak of a pod, by numbers that are never used again: pods of one
+    /// compiled spec that the same ones speak of are twins to every plugin that reads labels or namespaces.
+    pub fn who_speaks_of(&self, pod: &PodIdentity<'_>) -> SmallVec<[u64; 8]> {
+        let mut serials: SmallVec<[u64; 8]> = SmallVec::new();
+        if self.looks_at_pods() {
+            self.selections
+                .selecting(pod)
+                .iter()
+                .for_each(|ord| serials.push(self.selections.serial(*ord)));
+            // Between the selections and the terms: 0 is nobody's number.
+            serials.push(0);
+            self.terms
+                .selecting(pod)
+                .iter()
+                .for_each(|ord| serials.push(self.terms.serial(*ord)));
+        }
+        serials
+    }
+
+    /// The number of a selection, which is never used again.
+    pub fn serial_of(&self, selection: SelectionOrd) -> u64 {
+        self.selections.serial(selection)
+    }
+
+    /// A number for a compiled spec, which is never used again.
+    pub(crate) fn next_compiled(&mut self) -> u64 {
+        self.compiled += 1;
+        self.compiled
+    }
+
     /// A label column.
     pub fn column(&self, column: ColumnOrd) -> &LabelColumn {
         &self.columns[column.0 as usize]
@@ -454,18 +511,31 @@ impl NodeTable {
             Some(&node) => (node, false),
             None => (self.add_slot(&record.name), true),
         };
+        let [amounts_grew, amounts_changed] = self.set_allocatable(node, &record.allocatable, record.allowed_pods);
         let mut changes = NodeChanges {
-            allocatable: self.set_allocatable(node, &record.allocatable, record.allowed_pods),
+            allocatable: amounts_grew,
             labels: self.set_labels(node, &record.labels),
             taints: self.set_taints(node, &record.taints),
             features: self.set_features(node, &record.declared_features),
             uncordoned: !record.unschedulable && self.unschedulable.contains(node),
         };
-        self.images.set(node, &record.images);
+        let images_changed = self.images.set(node, &record.images);
+        self.image_changes += u64::from(images_changed || added);
+        let cordoned = record.unschedulable && !self.unschedulable.contains(node);
         if record.unschedulable {
             self.unschedulable.insert(node);
         } else {
             self.unschedulable.remove(node);
+        }
+        let others = [
+            changes.labels,
+            changes.taints,
+            changes.features,
+            changes.uncordoned,
+            cordoned,
+        ];
+        if added || amounts_changed || images_changed || others.contains(&true) {
+            self.log.note(Change { node, record: true });
         }
         if added {
             changes = NodeChanges::default();
@@ -483,6 +553,8 @@ impl NodeTable {
         let at = node.index();
         let Some(name) = self.names[at].take() else { return };
         self.changes += 1;
+        self.image_changes += 1;
+        self.log.note(Change { node, record: true });
         debug_assert!(
             self.requested.iter().all(|column| column[at] == 0),
             "pods are taken off {name} before it goes"
@@ -544,9 +616,9 @@ impl NodeTable {
         node
     }
 
-    /// Sets what a node has; says whether any amount grew.
-    fn set_allocatable(&mut self, node: NodeOrd, amounts: &ResourceList, allowed_pods: i64) -> bool {
-        let mut grew = false;
+    /// Sets what a node has; says whether any amount grew, and whether any changed.
+    fn set_allocatable(&mut self, node: NodeOrd, amounts: &ResourceList, allowed_pods: i64) -> [bool; 2] {
+        let (mut grew, mut changed) = (false, false);
         for (at, column) in self.allocatable.iter_mut().enumerate() {
             let amount = match ResourceOrd(at as u16) {
                 ResourceOrd::CPU => amounts.milli_cpu,
@@ -556,10 +628,11 @@ impl NodeTable {
                 _ => amounts.scalar(&self.resource_names[at]),
             };
             grew |= amount > column[node.index()];
+            changed |= amount != column[node.index()];
             column[node.index()] = amount;
             self.hundred_by_allocatable[at][node.index()] = if amount == 0 { 0.0 } else { 100.0 / amount as f64 };
         }
-        grew
+        [grew, changed]
     }
 
     fn set_labels(&mut self, node: NodeOrd, labels: &Labels) -> bool {
@@ -666,6 +739,7 @@ impl NodeTable {
     /// Puts a pod on a node. Gives its labels as its twins have them: whoever keeps these shares them.
     pub fn add_pod(&mut self, node: NodeOrd, pod: Footprint<'_>) -> Labels {
         self.changes += 1;
+        self.log.note(Change { node, record: false });
         self.shift(node, pod.charge, 1);
         self.add_ports(node, &pod.spec.host_ports);
         let n_nodes = self.names.len();
@@ -686,6 +760,7 @@ impl NodeTable {
     /// Takes a pod off a node: the exact reverse of [`NodeTable::add_pod`].
     pub fn remove_pod(&mut self, node: NodeOrd, pod: Footprint<'_>) {
         self.changes += 1;
+        self.log.note(Change { node, record: false });
         self.shift(node, pod.charge, -1);
         self.remove_ports(node, &pod.spec.host_ports);
         self.selections.remove_pod(node, &pod.identity, &self.columns);
@@ -739,6 +814,7 @@ impl NodeTable {
 
     /// Charges the pods on a node `amount` more of a resource that had no column when they were put there.
     pub fn charge_new_resource(&mut self, node: NodeOrd, resource: ResourceOrd, amount: i64) {
+        self.log.note(Change { node, record: false });
         let sum = &mut self.requested[resource.index()][node.index()];
         *sum = sum.wrapping_add(amount);
     }

@@ -13,6 +13,7 @@ use crate::table::{ColumnOrd, Footprint, LabelColumn, NodeOrd, NodeTable};
 use crate::volume::on_view::VolumeDelta;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How one node differs from the base.
 #[derive(Debug, Default, Clone)]
@@ -23,9 +24,32 @@ struct Row {
     ports_removed: Vec<HostPort>,
 }
 
+/// What tells one delta from another. It grows with every delta that is made, whoever makes it, and nothing but the
+/// equality of two numbers is ever looked at.
+static DELTAS: AtomicU64 = AtomicU64::new(1);
+
+/// The number of a delta: a copy has a number of its own.
+#[derive(Debug)]
+struct DeltaNumber(u64);
+
+impl Default for DeltaNumber {
+    fn default() -> Self {
+        DeltaNumber(DELTAS.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Clone for DeltaNumber {
+    fn clone(&self) -> Self {
+        DeltaNumber::default()
+    }
+}
+
 /// Pods added and removed, over the base.
 #[derive(Debug, Default, Clone)]
 pub struct Delta {
+    number: DeltaNumber,
+    /// Nodes that pods were added to or taken off, one entry for each pod.
+    log: Vec<NodeOrd>,
     rows: FxHashMap<NodeOrd, Row>,
     /// Keys of `rows` in the order in which they came: iteration must not depend on hashing.
     touched: Vec<NodeOrd>,
@@ -77,7 +101,18 @@ impl Delta {
         }
     }
 
+    /// A number that no other delta has had.
+    pub fn number(&self) -> u64 {
+        self.number.0
+    }
+
+    /// The node of every pod that was added or taken off, in this order.
+    pub fn log(&self) -> &[NodeOrd] {
+        &self.log
+    }
+
     fn shift(&mut self, table: &NodeTable, node: NodeOrd, charge: &Charge, spec: &PodSpec, sign: i64) {
+        self.log.push(node);
         let touched = &mut self.touched;
         let row = self.rows.entry(node).or_insert_with(|| {
             touched.push(node);

@@ -3,7 +3,7 @@
 //! Pods with claims are held back as unsupported before they come here.
 
 use muster_framework::node_set::NodeSet;
-use muster_framework::plugin::{Plugin, PodToPlace, Score};
+use muster_framework::plugin::{Plugin, PodToPlace, Reads, Score};
 use muster_framework::view::View;
 
 /// The plugin. Source: `pkg/scheduler/framework/plugins/dynamicresources`.
@@ -27,5 +27,9 @@ impl Score for DynamicResources {
 
     fn score(&self, _pod: &PodToPlace<'_>, _view: &View<'_>, _nodes: &NodeSet, scores: &mut [i64]) {
         scores.fill(0);
+    }
+
+    fn reads(&self, _pod: &PodToPlace<'_>, _view: &View<'_>) -> Reads {
+        Reads::Nothing
     }
 }

@@ -5,8 +5,9 @@
 use crate::registry::Recipe;
 use muster_framework::image::PlacedImage;
 use muster_framework::node_set::NodeSet;
-use muster_framework::plugin::{MAX_NODE_SCORE, Plugin, PodToPlace, Score};
+use muster_framework::plugin::{MAX_NODE_SCORE, Plugin, PodToPlace, Reads, Score};
 use muster_framework::rules::KubeMinor;
+use muster_framework::table::NodeOrd;
 use muster_framework::view::View;
 
 const MEBIBYTE: i64 = 1024 * 1024;
@@ -36,6 +37,12 @@ impl ImageLocality {
         };
         pod.spec.images.len() + of_volumes
     }
+}
+
+/// The bytes of an image, the fewer the rarer it is.
+fn scaled(image: &PlacedImage, view: &View<'_>) -> i64 {
+    let spread = image.nodes().len() as f64 / view.table().len() as f64;
+    (image.size() as f64 * spread) as i64
 }
 
 /// The score of a node that has images of so many bytes, each already weighed by how common it is.
@@ -76,12 +83,10 @@ impl Score for ImageLocality {
     }
 
     fn score(&self, pod: &PodToPlace<'_>, view: &View<'_>, _nodes: &NodeSet, scores: &mut [i64]) {
-        let table = view.table();
         scores.fill(0);
         let mut any = false;
         for image in self.placed(pod, view) {
-            let spread = image.nodes().len() as f64 / table.len() as f64;
-            let scaled = (image.size() as f64 * spread) as i64;
+            let scaled = scaled(image, view);
             any |= scaled != 0;
             for node in image.nodes() {
                 let sum = &mut scores[node.index()];
@@ -100,6 +105,22 @@ impl Score for ImageLocality {
             }
             *score = last_priority;
         }
+    }
+
+    fn reads(&self, pod: &PodToPlace<'_>, view: &View<'_>) -> Reads {
+        if self.is_indifferent(pod, view) {
+            Reads::Node
+        } else {
+            Reads::AllNodes
+        }
+    }
+
+    fn score_node(&self, pod: &PodToPlace<'_>, view: &View<'_>, node: NodeOrd) -> i64 {
+        let here = self
+            .placed(pod, view)
+            .filter(|image| image.nodes().binary_search(&node).is_ok());
+        let sum = here.fold(0i64, |sum, image| sum.wrapping_add(scaled(image, view)));
+        priority(sum, self.n_images(pod))
     }
 }
 

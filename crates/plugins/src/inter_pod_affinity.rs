@@ -1,13 +1,18 @@
 //! InterPodAffinity: near which pods a pod has to be, may not be, or would rather be: by its own terms, and by those of
 //! pods that are already placed, whoever placed them.
 
+mod by_domain;
+
+use self::by_domain::{PreferredTerms, RequiredTerms, Rule};
 use crate::args::InterPodAffinityArgs;
 use crate::registry::Recipe;
+use muster_framework::cells::{DomainFilter, DomainScore};
 use muster_framework::compiled::CompiledAffinity;
+use muster_framework::domains::{Counted, DomainCounts};
 use muster_framework::event::{ClusterEvent, EventKinds, EventPod, Hint};
 use muster_framework::lanes::{self, EXACT};
 use muster_framework::node_set::NodeSet;
-use muster_framework::plugin::{Filter, MAX_NODE_SCORE, Plugin, PodToPlace, PreFilter, Score, range_of};
+use muster_framework::plugin::{Filter, MAX_NODE_SCORE, Plugin, PodToPlace, PreFilter, Reads, Score, range_of};
 use muster_framework::record::PodAffinityTerm;
 use muster_framework::rejection::{Code, Reason, Rejections};
 use muster_framework::rules::KubeMinor;
@@ -202,6 +207,36 @@ impl Filter for InterPodAffinity {
     fn waits_for_company(&self, pod: &PodToPlace<'_>, _view: &View<'_>) -> bool {
         pod.compiled.affinity.is_some()
     }
+
+    fn reads(&self, _pod: &PodToPlace<'_>) -> Reads {
+        Reads::Domains
+    }
+
+    fn by_domain(&self, pod: &PodToPlace<'_>, view: &View<'_>) -> Option<Box<dyn DomainFilter>> {
+        let table = view.table();
+        let mut terms = Vec::new();
+        let mut needs_itself = false;
+        if let Some(affinity) = &pod.compiled.affinity {
+            needs_itself = view.selection(affinity.selection).selects(&pod.identity());
+            let counted = Counted::Selected(affinity.selection);
+            let columns = affinity.columns.iter();
+            terms.extend(columns.map(|column| (Rule::Near, DomainCounts::new(counted, *column, table))));
+        }
+        for term in &pod.compiled.anti_affinity {
+            let counted = Counted::Selected(term.selection);
+            terms.push((Rule::Apart, DomainCounts::new(counted, term.column, table)));
+        }
+        for term in view.terms_selecting(&pod.identity()) {
+            if let (TermKind::RequiredAntiAffinity, column) = view.term(term) {
+                terms.push((Rule::Barred, DomainCounts::new(Counted::Bearing(term), column, table)));
+            }
+        }
+        Some(Box::new(RequiredTerms {
+            terms,
+            needs_itself,
+            is_first: false,
+        }))
+    }
 }
 
 /// Whether required anti-affinity of `other` may speak of the pod. Namespaces that a term finds by label count in any case:
@@ -279,14 +314,42 @@ impl Score for InterPodAffinity {
 
     /// Source: `NormalizeScore`: the best node gets all, the worst nothing, those between their share in doubles, cut off.
     fn normalize(&self, _pod: &PodToPlace<'_>, _view: &View<'_>, nodes: &NodeSet, scores: &mut [i64]) {
-        let [min, max] = range_of(nodes, scores);
-        if max == min {
-            return scores.fill(0);
+        normalize(nodes, scores);
+    }
+
+    fn reads(&self, pod: &PodToPlace<'_>, _view: &View<'_>) -> Reads {
+        let ignores_placed = self.args.ignore_preferred_terms_of_existing_pods;
+        if ignores_placed && pod.compiled.preferred_pods.is_empty() {
+            Reads::Nothing
+        } else {
+            Reads::Domains
         }
-        let range = (max - min) as f64;
-        for score in scores {
-            let above = lanes::from_integer((*score - min) & ((1 << EXACT) - 1));
-            *score = lanes::to_integer(lanes::floor(MAX_NODE_SCORE as f64 * (above / range)));
-        }
+    }
+
+    fn by_domain(&self, pod: &PodToPlace<'_>, view: &View<'_>) -> Option<Box<dyn DomainScore>> {
+        let table = view.table();
+        let own = pod.compiled.preferred_pods.iter();
+        let own = own.map(|(weight, term)| (*weight, Counted::Selected(term.selection), term.column));
+        let placed = view.terms_selecting(&pod.identity()).into_iter();
+        let placed = placed.filter_map(|term| {
+            let (kind, column) = view.term(term);
+            Some((self.worth(kind)?, Counted::Bearing(term), column))
+        });
+        let terms = own.chain(placed);
+        let terms = terms.map(|(weight, counted, column)| (weight, DomainCounts::new(counted, column, table)));
+        Some(Box::new(PreferredTerms { terms: terms.collect() }))
+    }
+}
+
+/// The best node, or cell of nodes, gets all, the worst nothing, those between their share.
+fn normalize(nodes: &NodeSet, scores: &mut [i64]) {
+    let [min, max] = range_of(nodes, scores);
+    if max == min {
+        return scores.fill(0);
+    }
+    let range = (max - min) as f64;
+    for score in scores {
+        let above = lanes::from_integer((*score - min) & ((1 << EXACT) - 1));
+        *score = lanes::to_integer(lanes::floor(MAX_NODE_SCORE as f64 * (above / range)));
     }
 }

@@ -9,7 +9,7 @@ use muster_framework::compiled::CompiledTerm;
 use muster_framework::event::{ClusterEvent, EventKinds, Hint};
 use muster_framework::node_match::{AnyOf, NodeMatcher, RequiredAffinity};
 use muster_framework::node_set::NodeSet;
-use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter, Score, default_normalize};
+use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter, Reads, Score, default_normalize};
 use muster_framework::rejection::{Code, Reason, Rejections};
 use muster_framework::selector::{NodeSelectorTerm, Operator};
 use muster_framework::table::NodeTable;
@@ -104,6 +104,13 @@ impl Filter for NodeAffinity {
             _ => Hint::Skip,
         }
     }
+
+    fn reads(&self, pod: &PodToPlace<'_>) -> Reads {
+        match pod.spec.node_affinity.as_deref() {
+            Some(required) if names_meant(required).is_some() => Reads::Anything,
+            _ => Reads::Node,
+        }
+    }
 }
 
 /// The names of the only nodes that can be meant: those that every term picks by `metadata.name`. None: a term picks none,
@@ -141,5 +148,13 @@ impl Score for NodeAffinity {
 
     fn normalize(&self, _pod: &PodToPlace<'_>, _view: &View<'_>, nodes: &NodeSet, scores: &mut [i64]) {
         default_normalize(nodes, scores, false);
+    }
+
+    fn reads(&self, _pod: &PodToPlace<'_>, _view: &View<'_>) -> Reads {
+        Reads::Node
+    }
+
+    fn normalizes(&self) -> bool {
+        true
     }
 }

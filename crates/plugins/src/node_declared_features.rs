@@ -7,7 +7,7 @@ use muster_framework::Text;
 use muster_framework::event::{ClusterEvent, EventKinds, Hint};
 use muster_framework::node_match::bits_by_code;
 use muster_framework::node_set::NodeSet;
-use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter};
+use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter, Reads};
 use muster_framework::rejection::{Code, Reason, Rejections};
 use muster_framework::rules::KubeMinor;
 use muster_framework::view::View;
@@ -69,6 +69,14 @@ impl Filter for NodeDeclaredFeatures {
             ClusterEvent::NodeAdd(_) => Hint::OnEventNode,
             ClusterEvent::NodeUpdate { changes, .. } if changes.features => Hint::OnEventNode,
             _ => Hint::Skip,
+        }
+    }
+
+    fn reads(&self, pod: &PodToPlace<'_>) -> Reads {
+        if self.enabled && !pod.spec.required_features.is_empty() {
+            Reads::Node
+        } else {
+            Reads::Nothing
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::registry::Recipe;
 use muster_framework::event::{ClusterEvent, EventKinds, Hint};
 use muster_framework::node_set::NodeSet;
-use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter};
+use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter, Reads};
 use muster_framework::rejection::{Code, Reason, Rejections};
 use muster_framework::rules::KubeMinor;
 use muster_framework::view::View;
@@ -62,6 +62,13 @@ impl Filter for NodeName {
         match event {
             ClusterEvent::NodeAdd(_) => Hint::OnEventNode,
             _ => Hint::Skip,
+        }
+    }
+
+    fn reads(&self, pod: &PodToPlace<'_>) -> Reads {
+        match pod.spec.node_name {
+            None => Reads::Nothing,
+            Some(_) => Reads::Anything,
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use muster_framework::event::{ClusterEvent, EventKinds, Hint};
 use muster_framework::node_set::NodeSet;
-use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter};
+use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter, Reads};
 use muster_framework::record::HostPort;
 use muster_framework::rejection::{Code, Reason, Rejections};
+use muster_framework::table::NodeOrd;
 use muster_framework::view::View;
 
 /// The plugin. Source: `pkg/scheduler/framework/plugins/nodeports`.
@@ -60,5 +61,17 @@ impl Filter for NodePorts {
             }
             _ => Hint::Skip,
         }
+    }
+
+    fn reads(&self, pod: &PodToPlace<'_>) -> Reads {
+        if pod.spec.host_ports.is_empty() {
+            Reads::Nothing
+        } else {
+            Reads::NodeAndPods
+        }
+    }
+
+    fn fits(&self, pod: &PodToPlace<'_>, view: &View<'_>, node: NodeOrd) -> bool {
+        !view.ports_conflict(node, &pod.spec.host_ports)
     }
 }

@@ -7,11 +7,12 @@ use crate::registry::Recipe;
 use muster_framework::Text;
 use muster_framework::lanes::{self, Lanes};
 use muster_framework::node_set::{BLOCK_BITS, NodeSet};
-use muster_framework::plugin::{MAX_NODE_SCORE, Plugin, PodToPlace, Score};
+use muster_framework::plugin::{MAX_NODE_SCORE, Plugin, PodToPlace, Reads, Score};
 use muster_framework::rules::KubeMinor;
 use muster_framework::table::NodeOrd;
 use muster_framework::utilization::{Counted, ScoredBlock, ScoredResource, asks_for_none};
 use muster_framework::view::View;
+use smallvec::SmallVec;
 
 /// The plugin. Source: `pkg/scheduler/framework/plugins/noderesources.BalancedAllocation`.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ impl NodeResourcesBalancedAllocation {
     }
 
     /// The score of one node, given of each resource what it has, and what is used of it without the pod and with it.
-    fn score_node(&self, amounts: impl Iterator<Item = (i64, i64, i64)> + Clone) -> i64 {
+    fn score_of(&self, amounts: impl Iterator<Item = (i64, i64, i64)> + Clone) -> i64 {
         let present = || amounts.clone().filter(|(allocatable, ..)| *allocatable != 0);
         let with = balance(present().map(|(allocatable, _, with)| fraction(with, allocatable)));
         if !self.by_improvement {
@@ -85,7 +86,7 @@ impl NodeResourcesBalancedAllocation {
                 let used = block.used[at];
                 (block.allocatable[at], used, used.wrapping_add(resource.wanted))
             });
-            scores[at] = self.score_node(amounts);
+            scores[at] = self.score_of(amounts);
         }
     }
 }
@@ -182,7 +183,7 @@ impl Score for NodeResourcesBalancedAllocation {
                     let used = block.used[at];
                     (block.allocatable[at], used, used.wrapping_add(resource.wanted))
                 });
-                scores[node as usize] = self.score_node(amounts);
+                scores[node as usize] = self.score_of(amounts);
             }
         }
         for node in view.touched().iter().filter(|node| nodes.contains(**node)) {
@@ -190,7 +191,26 @@ impl Score for NodeResourcesBalancedAllocation {
                 let (allocatable, used) = resource.on_node(view, *node);
                 (allocatable, used, used.wrapping_add(resource.wanted))
             });
-            scores[node.index()] = self.score_node(amounts);
+            scores[node.index()] = self.score_of(amounts);
         }
+    }
+
+    fn reads(&self, pod: &PodToPlace<'_>, _view: &View<'_>) -> Reads {
+        if asks_for_none(pod, self.resources.iter()) {
+            Reads::Nothing
+        } else {
+            Reads::NodeAndPods
+        }
+    }
+
+    fn score_node(&self, pod: &PodToPlace<'_>, view: &View<'_>, node: NodeOrd) -> i64 {
+        let resources = self.resources.iter();
+        let amounts = resources.filter_map(|name| {
+            let resource = ScoredResource::new(name, 1, Counted::Requested, pod, view)?;
+            let (allocatable, used) = resource.on_node(view, node);
+            Some((allocatable, used, used.wrapping_add(resource.wanted)))
+        });
+        let amounts: SmallVec<[(i64, i64, i64); 4]> = amounts.collect();
+        self.score_of(amounts.iter().copied())
     }
 }

@@ -8,12 +8,13 @@ use crate::registry::Recipe;
 use muster_framework::event::{ClusterEvent, EventKinds, Hint};
 use muster_framework::lanes::{self, Lanes};
 use muster_framework::node_set::{BLOCK_BITS, NodeSet};
-use muster_framework::plugin::{Filter, MAX_NODE_SCORE, Plugin, PodToPlace, Score};
+use muster_framework::plugin::{Filter, MAX_NODE_SCORE, Plugin, PodToPlace, Reads, Score};
 use muster_framework::rejection::{Code, Reason, Rejections};
 use muster_framework::resource::{ResourceOrd, is_extended};
 use muster_framework::table::{NodeOrd, NodeTable};
 use muster_framework::utilization::{Counted, ScoredResource};
 use muster_framework::view::View;
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
 /// The plugin.
@@ -44,17 +45,18 @@ impl NodeResourcesFit {
         is_extended(name) && (listed(&self.args.ignored_resources, name) || in_group())
     }
 
+    fn minds(&self, resource: ResourceOrd, table: &NodeTable) -> bool {
+        resource.index() < ResourceOrd::FIXED || !self.ignores(table.resource_name(resource))
+    }
+
     /// What the filter asks for.
     fn needs(&self, pod: &PodToPlace<'_>, table: &NodeTable) -> Needs {
         let (known, unknown) = (&pod.compiled.needs, &pod.compiled.unknown_needs);
-        let minded = |resource: ResourceOrd| {
-            resource.index() < ResourceOrd::FIXED || !self.ignores(table.resource_name(resource))
-        };
         Needs {
             known: known
                 .iter()
                 .copied()
-                .filter(|(resource, _)| minded(*resource))
+                .filter(|(resource, _)| self.minds(*resource, table))
                 .collect(),
             unknown: unknown
                 .iter()
@@ -124,6 +126,17 @@ impl Filter for NodeResourcesFit {
             ClusterEvent::NodeUpdate { changes, .. } if changes.allocatable => Hint::OnEventNode,
             _ => Hint::Skip,
         }
+    }
+
+    fn reads(&self, _pod: &PodToPlace<'_>) -> Reads {
+        Reads::NodeAndPods
+    }
+
+    fn fits(&self, pod: &PodToPlace<'_>, view: &View<'_>, node: NodeOrd) -> bool {
+        let mut unknown = pod.compiled.unknown_needs.iter();
+        let mut needs = pod.compiled.needs.iter();
+        unknown.all(|name| self.ignores(name))
+            && needs.all(|(resource, need)| view.free(node, *resource) >= *need || !self.minds(*resource, view.table()))
     }
 }
 
@@ -239,12 +252,24 @@ impl Score for NodeResourcesFit {
                         block.used[node.index() - first],
                     )
                 };
-                scores[node.index()] = self.score_node(&resources, of_node);
+                scores[node.index()] = self.mean(&resources, of_node);
             }
         }
         for node in view.touched().iter().filter(|node| nodes.contains(**node)) {
-            scores[node.index()] = self.score_node(&resources, |resource| resource.on_node(view, *node));
+            scores[node.index()] = self.mean(&resources, |resource| resource.on_node(view, *node));
         }
+    }
+
+    fn reads(&self, _pod: &PodToPlace<'_>, _view: &View<'_>) -> Reads {
+        Reads::NodeAndPods
+    }
+
+    fn score_node(&self, pod: &PodToPlace<'_>, view: &View<'_>, node: NodeOrd) -> i64 {
+        let resources = self.args.resources.iter();
+        let resources: SmallVec<[ScoredResource<'_>; 4]> = resources
+            .filter_map(|r| ScoredResource::new(&r.name, r.weight, Counted::WithDefaults, pod, view))
+            .collect();
+        self.mean(&resources, |resource| resource.on_node(view, node))
     }
 }
 
@@ -252,7 +277,7 @@ impl NodeResourcesFit {
     /// The score of one node: the mean over its resources, which a resource that the node does not have is left out of.
     ///
     /// Source: `leastResourceScorer`, `mostResourceScorer`, `buildRequestedToCapacityRatioScorerFunction`.
-    fn score_node(&self, resources: &[ScoredResource<'_>], of_node: impl Fn(&ScoredResource<'_>) -> (i64, i64)) -> i64 {
+    fn mean(&self, resources: &[ScoredResource<'_>], of_node: impl Fn(&ScoredResource<'_>) -> (i64, i64)) -> i64 {
         let (mut sum, mut weights) = (0i64, 0);
         for resource in resources {
             let (allocatable, used) = of_node(resource);

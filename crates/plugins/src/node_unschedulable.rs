@@ -2,7 +2,7 @@
 
 use muster_framework::event::{ClusterEvent, EventKinds, Hint};
 use muster_framework::node_set::NodeSet;
-use muster_framework::plugin::{Filter, Plugin, PodToPlace};
+use muster_framework::plugin::{Filter, Plugin, PodToPlace, Reads};
 use muster_framework::rejection::{Code, Reason, Rejections};
 use muster_framework::taint::{Taint, TaintEffect, tolerated};
 use muster_framework::view::View;
@@ -58,5 +58,9 @@ impl Filter for NodeUnschedulable {
             ClusterEvent::NodeUpdate { changes, .. } if changes.uncordoned => Hint::OnEventNode,
             _ => Hint::Skip,
         }
+    }
+
+    fn reads(&self, _pod: &PodToPlace<'_>) -> Reads {
+        Reads::Node
     }
 }

@@ -4,7 +4,7 @@ use crate::registry::Recipe;
 use crate::words::{claim_not_found, filter_error, not_the_pods_claim};
 use muster_framework::event::{ClusterEvent, EventKinds, Hint, ObjectChange, StorageEvent};
 use muster_framework::node_set::NodeSet;
-use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter};
+use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter, Reads};
 use muster_framework::record::{Kind, PodVolume};
 use muster_framework::rejection::{Code, Reason, Rejections};
 use muster_framework::rules::KubeMinor;
@@ -88,6 +88,14 @@ impl Filter for NodeVolumeLimits {
             ClusterEvent::NodeAdd(_) | ClusterEvent::AssignedPodDelete { .. } => Hint::OnEventNode,
             ClusterEvent::Storage(event) => hint_of_storage(pod, *event),
             _ => Hint::Skip,
+        }
+    }
+
+    fn reads(&self, pod: &PodToPlace<'_>) -> Reads {
+        if pod.spec.volumes.is_empty() {
+            Reads::Nothing
+        } else {
+            Reads::Anything
         }
     }
 }

@@ -1,14 +1,18 @@
 //! PodTopologySpread: how evenly the pods of a selection lie over the domains of node labels.
 
+mod by_domain;
+
+use self::by_domain::{HardSpread, SoftSpread};
 use crate::args::{DefaultConstraint, PodTopologySpreadArgs};
 use crate::registry::Recipe;
 use muster_framework::Text;
+use muster_framework::cells::{DomainFilter, DomainScore};
 use muster_framework::event::{ClusterEvent, EventKinds, EventPod, Hint};
 use muster_framework::labels::Labels;
 use muster_framework::lanes::{self, IN_RANGE};
 use muster_framework::node_match::RequiredAffinity;
 use muster_framework::node_set::NodeSet;
-use muster_framework::plugin::{Filter, MAX_NODE_SCORE, Plugin, PodToPlace, PreFilter, Score, range_of};
+use muster_framework::plugin::{Filter, MAX_NODE_SCORE, Plugin, PodToPlace, PreFilter, Reads, Score, range_of};
 use muster_framework::record::WhenUnsatisfiable;
 use muster_framework::rejection::{Code, Reason, Rejections};
 use muster_framework::selection::SelectionOrd;
@@ -68,18 +72,35 @@ impl Plugin for PodTopologySpread {
 
 // ---- constraints -------------------------------------------------------------------------------------------------
 
-/// A constraint that holds for the pod: its own, or a default one.
-struct Constraint<'a> {
-    labels: &'a LabelColumn,
+/// What a constraint that holds for the pod asks: its own, or a default one.
+#[derive(Debug, Clone, Copy)]
+struct Terms {
+    selection: SelectionOrd,
     column: ColumnOrd,
     by_hostname: bool,
-    pods: PodCounts<'a>,
     /// Whether the pod is one of those that are counted.
     selects_itself: bool,
     max_skew: i32,
     min_domains: i32,
     honor_node_affinity: bool,
     honor_node_taints: bool,
+}
+
+/// A constraint, with what it counts.
+struct Constraint<'a> {
+    terms: Terms,
+    labels: &'a LabelColumn,
+    pods: PodCounts<'a>,
+}
+
+impl Terms {
+    fn on<'a>(self, view: &View<'a>) -> Constraint<'a> {
+        Constraint {
+            terms: self,
+            labels: view.table().column(self.column),
+            pods: view.selected(self.selection),
+        }
+    }
 }
 
 impl PodTopologySpread {
@@ -93,18 +114,22 @@ impl PodTopologySpread {
         }
     }
 
-    /// Source: `filterTopologySpreadConstraints`, `buildDefaultConstraints`.
     fn constraints<'a>(&self, pod: &PodToPlace<'_>, view: &View<'a>, kind: WhenUnsatisfiable) -> Vec<Constraint<'a>> {
+        let terms = self.terms(pod, view, kind).into_iter();
+        terms.map(|terms| terms.on(view)).collect()
+    }
+
+    /// Source: `filterTopologySpreadConstraints`, `buildDefaultConstraints`.
+    fn terms(&self, pod: &PodToPlace<'_>, view: &View<'_>, kind: WhenUnsatisfiable) -> Vec<Terms> {
         if pod.spec.spread.is_empty() {
-            return self.default_constraints(pod, view, kind);
+            return self.default_terms(pod, view, kind);
         }
         let own = pod.spec.spread.iter().zip(&pod.compiled.spread);
         let own = own.filter(|(constraint, _)| constraint.when_unsatisfiable == kind);
-        own.map(|(constraint, compiled)| Constraint {
-            labels: view.table().column(compiled.column),
+        own.map(|(constraint, compiled)| Terms {
+            selection: compiled.selection,
             column: compiled.column,
             by_hostname: &*constraint.pods.topology_key == HOSTNAME,
-            pods: view.selected(compiled.selection),
             selects_itself: constraint.pods.selector.as_ref().is_some_and(|s| s.matches(pod.labels)),
             max_skew: constraint.max_skew,
             min_domains: constraint.min_domains.unwrap_or(1),
@@ -114,12 +139,7 @@ impl PodTopologySpread {
         .collect()
     }
 
-    fn default_constraints<'a>(
-        &self,
-        pod: &PodToPlace<'_>,
-        view: &View<'a>,
-        kind: WhenUnsatisfiable,
-    ) -> Vec<Constraint<'a>> {
+    fn default_terms(&self, pod: &PodToPlace<'_>, view: &View<'_>, kind: WhenUnsatisfiable) -> Vec<Terms> {
         let Some(selection) = pod.default_selection else {
             return Vec::new();
         };
@@ -129,11 +149,10 @@ impl PodTopologySpread {
         let defaults = self.defaults.iter().zip(&self.columns);
         let defaults = defaults.filter(|(constraint, _)| constraint.when_unsatisfiable == kind);
         defaults
-            .map(|(constraint, column)| Constraint {
-                labels: view.table().column(*column),
+            .map(|(constraint, column)| Terms {
+                selection,
                 column: *column,
                 by_hostname: &*constraint.topology_key == HOSTNAME,
-                pods: view.selected(selection),
                 selects_itself,
                 max_skew: constraint.max_skew,
                 min_domains: 1,
@@ -172,8 +191,8 @@ impl<'a> Inclusion<'a> {
         all_keys: bool,
     ) -> Inclusion<'a> {
         let required = !pod.compiled.node_selector.is_empty() || pod.compiled.node_affinity.is_some();
-        let affinity = required && constraints.iter().any(|c| c.honor_node_affinity);
-        let taints = constraints.iter().any(|c| c.honor_node_taints);
+        let affinity = required && constraints.iter().any(|c| c.terms.honor_node_affinity);
+        let taints = constraints.iter().any(|c| c.terms.honor_node_taints);
         let tolerates = |taints: &[Taint]| {
             let mut off = taints.iter().filter(|taint| taint.effect.keeps_off());
             off.all(|taint| tolerated(&pod.spec.tolerations, taint))
@@ -184,7 +203,7 @@ impl<'a> Inclusion<'a> {
             table,
             affinity: affinity.then(|| RequiredAffinity::of(table, pod.compiled)),
             tolerated: verdicts.filter(|verdicts| verdicts.contains(&false)),
-            keys: constraints.iter().filter(scarce).map(|c| c.column).collect(),
+            keys: constraints.iter().filter(scarce).map(|c| c.terms.column).collect(),
         }
     }
 
@@ -192,9 +211,9 @@ impl<'a> Inclusion<'a> {
     ///
     /// Source: `matchNodeInclusionPolicies`, `nodeLabelsMatchSpreadConstraints`.
     fn nodes(&self, constraint: &Constraint<'_>) -> Option<NodeSet> {
-        let affinity = self.affinity.as_ref().filter(|_| constraint.honor_node_affinity);
-        let tolerated = self.tolerated.as_ref().filter(|_| constraint.honor_node_taints);
-        let mut others = self.keys.iter().filter(|key| **key != constraint.column);
+        let affinity = self.affinity.as_ref().filter(|_| constraint.terms.honor_node_affinity);
+        let tolerated = self.tolerated.as_ref().filter(|_| constraint.terms.honor_node_taints);
+        let mut others = self.keys.iter().filter(|key| **key != constraint.terms.column);
         if affinity.is_none() && tolerated.is_none() && others.next().is_none() {
             return None;
         }
@@ -215,7 +234,7 @@ impl Constraint<'_> {
     /// How many pods each domain holds, by code, on the nodes that count.
     fn pods_by_domain(&self, counting: Option<&NodeSet>) -> Vec<i64> {
         let Some(counting) = counting else {
-            return self.pods.by_domain(self.column);
+            return self.pods.by_domain(self.terms.column);
         };
         let mut domains = vec![0; self.labels.n_codes()];
         self.pods.each_node(|node, pods| {
@@ -242,18 +261,33 @@ impl Constraint<'_> {
                 .for_each(|(code, counts)| *counts = self.labels.value(code).is_some()),
         }
         let domains = pods.iter().zip(&counts).skip(1).filter(|(_, counts)| **counts);
-        let (n_domains, fewest) = domains.fold((0, i64::from(i32::MAX)), |(n, fewest), (pods, _)| {
-            (n + 1, fewest.min(*pods))
+        let (n_domains, fewest) = domains.fold((0, None), |(n, fewest): (usize, Option<i64>), (pods, _)| {
+            (n + 1, Some(fewest.map_or(*pods, |fewest| fewest.min(*pods))))
         });
-        let fewest = if n_domains < i64::from(self.min_domains) {
-            0
-        } else {
-            fewest
-        };
-        let most = i64::from(self.max_skew) - i64::from(self.selects_itself) + fewest;
+        let most = self.terms.most(n_domains, fewest);
         let mut admits: Vec<bool> = pods.iter().map(|pods| *pods <= most).collect();
         admits[0] = false;
         admits
+    }
+}
+
+impl Terms {
+    /// How many pods a domain may hold that the pod joins, where so many domains count, and the emptiest holds `fewest`.
+    ///
+    /// Source: `minMatchNum`, `Filter` of `filtering.go`.
+    fn most(&self, n_domains: usize, fewest: Option<i64>) -> i64 {
+        let enough = i64::try_from(n_domains).is_ok_and(|n| n >= i64::from(self.min_domains));
+        let fewest = if enough {
+            fewest.unwrap_or(i64::from(i32::MAX))
+        } else {
+            0
+        };
+        i64::from(self.max_skew) - i64::from(self.selects_itself) + fewest.min(i64::from(i32::MAX))
+    }
+
+    /// Source: `scoreForCount`.
+    fn credit(&self, pods: i64, weight: f64) -> f64 {
+        pods as f64 * weight + f64::from(self.max_skew - 1)
     }
 }
 
@@ -340,6 +374,19 @@ impl Filter for PodTopologySpread {
     fn waits_for_company(&self, pod: &PodToPlace<'_>, _view: &View<'_>) -> bool {
         self.has(pod, WhenUnsatisfiable::DoNotSchedule)
     }
+
+    fn reads(&self, pod: &PodToPlace<'_>) -> Reads {
+        if self.has(pod, WhenUnsatisfiable::DoNotSchedule) {
+            Reads::Domains
+        } else {
+            Reads::Nothing
+        }
+    }
+
+    fn by_domain(&self, pod: &PodToPlace<'_>, view: &View<'_>) -> Option<Box<dyn DomainFilter>> {
+        let terms = self.terms(pod, view, WhenUnsatisfiable::DoNotSchedule);
+        Some(Box::new(HardSpread::new(terms, view.table())))
+    }
 }
 
 impl PodTopologySpread {
@@ -404,7 +451,7 @@ impl Score for PodTopologySpread {
         let n_scored = nodes.len() - ignored.len();
         let mut sums = vec![0.0; table.padded_len()];
         for constraint in &constraints {
-            if constraint.by_hostname {
+            if constraint.terms.by_hostname {
                 constraint.add_by_node(n_scored, &mut sums);
             } else {
                 let scored = nodes.iter().filter(|node| !ignored.contains(*node));
@@ -431,16 +478,22 @@ impl Score for PodTopologySpread {
         let ignored = self.ignored(pod, table, &keys, nodes);
         let mut scored = nodes.clone();
         ignored.iter().for_each(|node| scored.remove(node));
-        let [min, max] = range_of(&scored, scores);
-        if max == 0 {
-            scores.fill(MAX_NODE_SCORE);
-        } else {
-            for score in &mut *scores {
-                let share = lanes::from_integer((max + min - *score) & ((1 << IN_RANGE) - 1));
-                *score = lanes::to_integer(lanes::floor(MAX_NODE_SCORE as f64 * share / max as f64));
-            }
-        }
+        normalize(&scored, scores);
         ignored.iter().for_each(|node| scores[node.index()] = 0);
+    }
+
+    fn reads(&self, pod: &PodToPlace<'_>, view: &View<'_>) -> Reads {
+        if self.skips(pod, view, &NodeSet::default()) {
+            Reads::Nothing
+        } else {
+            Reads::Domains
+        }
+    }
+
+    fn by_domain(&self, pod: &PodToPlace<'_>, view: &View<'_>) -> Option<Box<dyn DomainScore>> {
+        let terms = self.terms(pod, view, WhenUnsatisfiable::ScheduleAnyway);
+        let soft = SoftSpread::new(terms, self.requires_all_keys(pod), view.table())?;
+        Some(Box::new(soft))
     }
 }
 
@@ -481,7 +534,7 @@ impl Constraint<'_> {
     /// Adds what each node gets for the pods in its domain.
     fn add_by_domain(&self, n_domains: usize, pods: &[i64], sums: &mut [f64]) {
         let weight = domain_weight(n_domains);
-        let mut credits: Vec<f64> = pods.iter().map(|pods| self.credit(*pods, weight)).collect();
+        let mut credits: Vec<f64> = pods.iter().map(|pods| self.terms.credit(*pods, weight)).collect();
         credits[0] = 0.0;
         for (sum, code) in sums.iter_mut().zip(self.labels.codes()) {
             *sum += credits[*code as usize];
@@ -495,14 +548,22 @@ impl Constraint<'_> {
         let weight = domain_weight(n_nodes);
         for ((sum, code), pods) in sums.iter_mut().zip(self.labels.codes()).zip(on_nodes) {
             if *code != 0 {
-                *sum += self.credit(pods, weight);
+                *sum += self.terms.credit(pods, weight);
             }
         }
     }
+}
 
-    /// Source: `scoreForCount`.
-    fn credit(&self, pods: i64, weight: f64) -> f64 {
-        pods as f64 * weight + f64::from(self.max_skew - 1)
+/// Fewer pods are better: brings the scores of nodes, or cells of nodes, that do not stand aside into 0..=100.
+fn normalize(scored: &NodeSet, scores: &mut [i64]) {
+    let [min, max] = range_of(scored, scores);
+    if max == 0 {
+        scores.fill(MAX_NODE_SCORE);
+        return;
+    }
+    for score in scores {
+        let share = lanes::from_integer((max + min - *score) & ((1 << IN_RANGE) - 1));
+        *score = lanes::to_integer(lanes::floor(MAX_NODE_SCORE as f64 * share / max as f64));
     }
 }
 

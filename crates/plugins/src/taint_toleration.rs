@@ -5,7 +5,7 @@
 use muster_framework::event::{ClusterEvent, EventKinds, Hint};
 use muster_framework::node_match::bits_by_code;
 use muster_framework::node_set::NodeSet;
-use muster_framework::plugin::{Filter, Plugin, PodToPlace, Score, default_normalize};
+use muster_framework::plugin::{Filter, Plugin, PodToPlace, Reads, Score, default_normalize};
 use muster_framework::rejection::{Code, Reason, Rejections};
 use muster_framework::taint::{Taint, TaintEffect, Toleration, tolerated};
 use muster_framework::view::View;
@@ -55,6 +55,10 @@ impl Filter for TaintToleration {
             _ => Hint::Skip,
         }
     }
+
+    fn reads(&self, _pod: &PodToPlace<'_>) -> Reads {
+        Reads::Node
+    }
 }
 
 /// How many soft taints the pod does not tolerate, by the id of each distinct set of taints.
@@ -86,5 +90,13 @@ impl Score for TaintToleration {
 
     fn normalize(&self, _pod: &PodToPlace<'_>, _view: &View<'_>, nodes: &NodeSet, scores: &mut [i64]) {
         default_normalize(nodes, scores, true);
+    }
+
+    fn reads(&self, _pod: &PodToPlace<'_>, _view: &View<'_>) -> Reads {
+        Reads::Node
+    }
+
+    fn normalizes(&self) -> bool {
+        true
     }
 }

@@ -11,7 +11,7 @@ use crate::registry::Recipe;
 use capacity_score::CapacityScore;
 use muster_framework::event::{ClusterEvent, EventKinds, Hint, ObjectChange, StorageEvent};
 use muster_framework::node_set::NodeSet;
-use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter, Score};
+use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter, Reads, Score};
 use muster_framework::record::{Kind, PodVolume};
 use muster_framework::rejection::{Code, Rejections};
 use muster_framework::rules::KubeMinor;
@@ -97,6 +97,14 @@ impl Filter for VolumeBinding {
             _ => Hint::Skip,
         }
     }
+
+    fn reads(&self, pod: &PodToPlace<'_>) -> Reads {
+        if pod.spec.volumes.is_empty() {
+            Reads::Nothing
+        } else {
+            Reads::Anything
+        }
+    }
 }
 
 fn hint_of_storage(pod: &PodToPlace<'_>, event: StorageEvent) -> Hint {
@@ -135,6 +143,14 @@ impl Score for VolumeBinding {
             if let Ok(found) = fit.on(node) {
                 scores[node.index()] = score.of(&found);
             }
+        }
+    }
+
+    fn reads(&self, pod: &PodToPlace<'_>, _view: &View<'_>) -> Reads {
+        if self.score.is_none() || !names_claims(pod) {
+            Reads::Nothing
+        } else {
+            Reads::Anything
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::words::claim_not_found;
 use muster_framework::event::{ClusterEvent, EventKinds, Hint, ObjectChange, StorageEvent};
 use muster_framework::node_set::NodeSet;
-use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter};
+use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter, Reads};
 use muster_framework::record::{ClaimKey, Kind, PodSpec, PodVolume};
 use muster_framework::rejection::{Code, Reason, Rejections};
 use muster_framework::view::View;
@@ -81,6 +81,14 @@ impl Filter for VolumeRestrictions {
                 ..
             }) if named_claims(pod).any(|claim| key_hash(&claim.namespace, &claim.name) == *added) => Hint::Queue,
             _ => Hint::Skip,
+        }
+    }
+
+    fn reads(&self, pod: &PodToPlace<'_>) -> Reads {
+        if pod.spec.volumes.is_empty() {
+            Reads::Nothing
+        } else {
+            Reads::Anything
         }
     }
 }

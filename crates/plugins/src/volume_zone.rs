@@ -4,7 +4,7 @@ use crate::words::{claim_not_found, class_not_found, no_binding_mode, volume_not
 use muster_framework::event::{ClusterEvent, EventKinds, Hint, ObjectChange, StorageEvent};
 use muster_framework::labels::Labels;
 use muster_framework::node_set::NodeSet;
-use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter};
+use muster_framework::plugin::{Filter, Plugin, PodToPlace, PreFilter, Reads};
 use muster_framework::record::{ClaimKey, Kind, PodVolume};
 use muster_framework::rejection::{Code, Reason, Rejections};
 use muster_framework::view::View;
@@ -92,6 +92,14 @@ impl Filter for VolumeZone {
                 _ => Hint::Skip,
             },
             _ => Hint::Skip,
+        }
+    }
+
+    fn reads(&self, pod: &PodToPlace<'_>) -> Reads {
+        if pod.spec.volumes.is_empty() {
+            Reads::Nothing
+        } else {
+            Reads::Anything
         }
     }
 }

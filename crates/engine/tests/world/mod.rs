@@ -28,6 +28,7 @@ pub(crate) fn settings() -> Settings {
         pod_max_in_unschedulable: Duration::from_secs(300),
         leads: true,
         gangs: muster_engine::GangSettings::default(),
+        batching: muster_engine::BatchSettings::default(),
     }
 }
 

@@ -63,6 +63,7 @@ async fn setup_with(
         pod_max_in_unschedulable: Duration::from_secs(300),
         leads: settings.lease.is_none(),
         gangs: muster_engine::GangSettings::default(),
+        batching: muster_engine::BatchSettings::default(),
     });
     let health = Arc::new(Health::default());
     let running = start(

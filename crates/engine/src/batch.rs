@@ -138,6 +138,8 @@ pub struct BatchCounts {
     pub full_passes: [u64; FullPass::ALL.len()],
     /// Verdicts that were made.
     pub made: u64,
+    /// Verdicts that went because too much had changed.
+    pub outdated: u64,
     /// Verdicts that went because others took their room.
     pub evicted: u64,
     /// Nodes that were judged again to bring verdicts up to date.
@@ -178,15 +180,29 @@ pub(crate) struct Batches {
     /// The shape of the last question.
     last: Option<Key>,
     scratch: Scratch,
-    pub(crate) counts: BatchCounts,
+    /// By profile.
+    counts: Vec<BatchCounts>,
 }
 
 impl Batches {
-    pub(crate) fn new(settings: BatchSettings) -> Batches {
+    /// For so many profiles.
+    pub(crate) fn new(settings: BatchSettings, n_profiles: usize) -> Batches {
         Batches {
             settings,
+            counts: vec![BatchCounts::default(); n_profiles],
             ..Batches::default()
         }
+    }
+
+    /// What was done since this was asked last, by profile; those of which nothing was done are left out.
+    pub(crate) fn take_counts(&mut self) -> impl Iterator<Item = (ProfileOrd, BatchCounts)> {
+        let counts = self.counts.iter_mut().enumerate();
+        let counts = counts.map(|(profile, counts)| (ProfileOrd::at(profile), std::mem::take(counts)));
+        counts.filter(|(_, counts)| !counts.is_empty())
+    }
+
+    fn counts_of(&mut self, profile: ProfileOrd) -> &mut BatchCounts {
+        &mut self.counts[profile.index()]
     }
 
     pub(crate) fn is_on(&self) -> bool {
@@ -195,12 +211,7 @@ impl Batches {
 
     /// Whether the answer that has just been given is to be held against a full pass.
     pub(crate) fn is_to_be_checked(&self) -> bool {
-        let answers = self.counts_of_answers();
-        self.settings.check_every > 0 && answers.is_multiple_of(u64::from(self.settings.check_every))
-    }
-
-    fn counts_of_answers(&self) -> u64 {
-        self.asked
+        self.settings.check_every > 0 && self.asked.is_multiple_of(u64::from(self.settings.check_every))
     }
 
     /// The verdict on a pod, if there is one. Where nothing can take the pod, `rejections`, which are clear, are told why.
@@ -218,16 +229,16 @@ impl Batches {
             Ok(()) => self.answer(&key, question, &asked, rejections),
         };
         match answer {
-            Answer::Node(_) => self.counts.placed += 1,
-            Answer::Nowhere => self.counts.rejected += 1,
-            Answer::FullPass(reason) => self.count_full_pass(reason),
+            Answer::Node(_) => self.counts_of(key.profile).placed += 1,
+            Answer::Nowhere => self.counts_of(key.profile).rejected += 1,
+            Answer::FullPass(reason) => self.count_full_pass(key.profile, reason),
         }
         self.last = Some(key);
         answer
     }
 
-    pub(crate) fn count_full_pass(&mut self, reason: FullPass) {
-        self.counts.full_passes[reason as usize] += 1;
+    pub(crate) fn count_full_pass(&mut self, profile: ProfileOrd, reason: FullPass) {
+        self.counts_of(profile).full_passes[reason as usize] += 1;
     }
 
     /// Makes sure that there is a verdict on the shape that is true of the cluster as it is.
@@ -246,11 +257,13 @@ impl Batches {
         (known.asked, known.position) = (self.asked, position);
         match &mut known.state {
             State::Kept(verdict) => {
+                let counts = &mut self.counts[key.profile.index()];
                 if let Some(nodes) = verdict.follow(asked, &mut self.scratch) {
-                    self.counts.nodes_followed += nodes as u64;
+                    counts.nodes_followed += nodes as u64;
                     return Ok(());
                 }
                 known.state = State::Seen;
+                counts.outdated += 1;
                 self.n_kept -= 1;
             }
             State::Barren(left) if *left > 0 => {
@@ -274,7 +287,7 @@ impl Batches {
         };
         let kept = matches!(state, State::Kept(_));
         if kept {
-            self.counts.made += 1;
+            self.counts_of(key.profile).made += 1;
             self.make_room(asked.view.table().len());
             self.n_kept += 1;
         }
@@ -301,12 +314,13 @@ impl Batches {
 
     /// A full pass agrees with the last answer, or it does not: then the verdict goes.
     pub(crate) fn hear_of_check(&mut self, agrees: bool) {
+        let Some(key) = self.last.take() else { return };
         if agrees {
-            self.counts.confirmed += 1;
+            self.counts_of(key.profile).confirmed += 1;
             return;
         }
-        self.counts.contradicted += 1;
-        if let Some(known) = self.last.as_ref().and_then(|key| self.known.get_mut(key))
+        self.counts_of(key.profile).contradicted += 1;
+        if let Some(known) = self.known.get_mut(&key)
             && matches!(known.state, State::Kept(_))
         {
             known.state = State::Seen;
@@ -335,16 +349,14 @@ impl Batches {
     fn make_room(&mut self, n_nodes: usize) {
         let most = (MAX_BYTES / Verdict::bytes(n_nodes)).max(MIN_KEPT);
         while self.n_kept >= most {
-            let kept = self
-                .known
-                .values_mut()
-                .filter(|known| matches!(known.state, State::Kept(_)));
-            let Some(oldest) = kept.min_by_key(|known| known.asked) else {
+            let kept = self.known.iter_mut();
+            let kept = kept.filter(|(_, known)| matches!(known.state, State::Kept(_)));
+            let Some((key, oldest)) = kept.min_by_key(|(_, known)| known.asked) else {
                 return;
             };
             oldest.state = State::Seen;
             self.n_kept -= 1;
-            self.counts.evicted += 1;
+            self.counts[key.profile.index()].evicted += 1;
         }
     }
 }

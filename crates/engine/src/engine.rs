@@ -309,10 +309,11 @@ impl Engine {
             pipeline,
             ..
         } = self;
-        let batching = std::mem::take(&mut pipeline.batches.counts);
-        if !batching.is_empty() {
-            observations.push(Observation::Batching(batching));
-        }
+        let Pipeline { batches, profiles, .. } = pipeline;
+        observations.extend(batches.take_counts().map(|(profile, counts)| Observation::Batching {
+            profile: profiles[profile.index()].scheduler_name().clone(),
+            counts,
+        }));
         let contradictions = pipeline.contradictions.drain(..);
         observations.extend(contradictions.map(|message| Observation::BatchContradicted {
             message: message.into(),

@@ -213,7 +213,12 @@ pub enum Observation {
         reason: Text,
     },
     /// What batching has done since this was told last.
-    Batching(BatchCounts),
+    Batching {
+        /// The scheduler name of the pods: upstream's profile.
+        profile: Text,
+        /// What was done.
+        counts: BatchCounts,
+    },
     /// A decision by a verdict was not what the full pass says: a defect. The full pass was followed.
     BatchContradicted {
         /// What was decided, and what the full pass says.

@@ -32,6 +32,11 @@ const NOT_ASKED: Reason = Reason::Sentence("node(s) changed while extenders were
 pub(crate) struct ProfileOrd(usize);
 
 impl ProfileOrd {
+    /// The profile at this place.
+    pub(crate) fn at(place: usize) -> ProfileOrd {
+        ProfileOrd(place)
+    }
+
     /// Its place.
     pub(crate) fn index(self) -> usize {
         self.0
@@ -40,7 +45,7 @@ impl ProfileOrd {
 
 /// The profiles and the memory that passes use again and again.
 pub(crate) struct Pipeline {
-    profiles: Vec<Profile>,
+    pub(crate) profiles: Vec<Profile>,
     /// A pod that may not be queued keeps the node that it was promised. Source: `PriorityQueue.moveToActiveQ`, which before
     /// 1.37 tells the nominator of pods that pass PreEnqueue only.
     keeps_promises: bool,
@@ -143,7 +148,7 @@ impl Pipeline {
             unasked: Vec::new(),
             scores: Vec::new(),
             totals: Vec::new(),
-            batches: Batches::new(batching),
+            batches: Batches::new(batching, specs.len()),
             contradictions: Vec::new(),
         }
     }
@@ -151,10 +156,11 @@ impl Pipeline {
     /// Keeps every rejection in full from now on, which takes full passes.
     pub(crate) fn with_details(mut self) -> Pipeline {
         self.rejections = Rejections::detailed();
-        self.batches = Batches::new(BatchSettings {
+        let off = BatchSettings {
             enabled: false,
             check_every: 0,
-        });
+        };
+        self.batches = Batches::new(off, self.profiles.len());
         self
     }
 
@@ -205,7 +211,7 @@ impl Pipeline {
             None
         };
         if let Some(reason) = prevented {
-            self.batches.count_full_pass(reason);
+            self.batches.count_full_pass(profile, reason);
             return Answer::FullPass(reason);
         }
         self.feasible.clear();

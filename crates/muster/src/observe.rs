@@ -74,9 +74,12 @@ fn log(observation: &Observation) {
         Observation::BindFailed { pod, node, message } => {
             tracing::warn!(%pod, %node, error = %message, "a bind was refused, or its answer lost");
         }
+        Observation::BatchContradicted { message } => {
+            tracing::error!(%message, "a verdict on twins was wrong, and has been dropped: please report this");
+        }
         // The informer that could not read it has said so.
         Observation::Undecodable { .. } => {}
-        Observation::Attempt { .. } | Observation::QueueIncoming { .. } => {
+        Observation::Attempt { .. } | Observation::QueueIncoming { .. } | Observation::Batching { .. } => {
             tracing::trace!(?observation, "observed");
         }
     }

@@ -3,8 +3,11 @@
 //!
 //! Label values come from closed lists, apart from the profile, which is one of the configured scheduler names.
 
+mod batching;
+
+use self::batching::Batching;
 use crate::process::Process;
-use muster_engine::{AttemptResult, Observation, Section, Stats, WaitReason};
+use muster_engine::{AttemptResult, BatchCounts, Observation, Section, Stats, WaitReason};
 use muster_framework::record::Kind;
 use prometheus::core::Collector;
 use prometheus::{
@@ -46,6 +49,7 @@ fn kubelet_reason(reason: &str) -> &'static str {
 pub struct Metrics {
     registry: Registry,
     process: Process,
+    batching: Batching,
     schedule_attempts: IntCounterVec,
     attempt_duration: HistogramVec,
     algorithm_duration: Histogram,
@@ -266,6 +270,7 @@ impl Metrics {
                 "Number of facts that the engine was told.",
                 &["kind", "input"],
             )?,
+            batching: Batching::new(&make)?,
             registry: registry.clone(),
         };
         metrics.begin();
@@ -291,6 +296,7 @@ impl Metrics {
     /// Makes the series of these profiles.
     pub fn profiles<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
         for name in names {
+            self.batching.count(name, &BatchCounts::default());
             for result in [
                 AttemptResult::Scheduled,
                 AttemptResult::Unschedulable,
@@ -348,7 +354,8 @@ impl Metrics {
             }
             Observation::BindFailed { .. } => self.bind_failures.inc(),
             // Counted where objects are decoded, see `undecodable`.
-            Observation::Undecodable { .. } => {}
+            Observation::Batching { profile, counts } => self.batching.count(profile, counts),
+            Observation::BatchContradicted { .. } | Observation::Undecodable { .. } => {}
             // Gauges tell of those: see `stats`.
             Observation::Waiting { .. } | Observation::GroupWaiting { .. } => {}
         }

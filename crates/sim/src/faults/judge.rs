@@ -8,8 +8,9 @@ use super::process::Taken;
 use super::profile::Excuse;
 use super::world::World;
 use crate::object::Key;
-use muster_engine::{EffectKind, PodRef, PodState, PodStatus};
+use muster_engine::{EffectKind, PodRef, PodState, PodStatus, Section};
 use muster_framework::Text;
+use muster_framework::group::GroupKey;
 use muster_framework::record::{PodPhase, PodRecord};
 use muster_framework::resource::ResourceList;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +35,8 @@ pub enum Rule {
     BindsOnce,
     /// No member of a gang is bound while fewer than `minCount` have places.
     BindsGangsWhole,
+    /// Whoever starts or takes over gives nobody a place before every group that it finds half bound has been tried.
+    PlansHalfBoundFirst,
     /// Who does not lead does nothing.
     OnlyLeaderActs,
     /// No pod is bound only because everything is tried again from time to time.
@@ -128,7 +131,69 @@ impl World {
         }
         let known: BTreeSet<&Text> = statuses.iter().map(|status| &status.pod.uid).collect();
         of.taken.retain(|uid, _| known.contains(uid));
+        self.judge_recovery(process, &statuses, &newly)?;
         self.judge_places(process, &newly)
+    }
+
+    /// A scheduler is about to do something: if that may be its first decision, these groups come before all others.
+    pub(super) fn note_half_bound(&mut self, process: usize) {
+        let of = &self.processes[process];
+        if of.decides || !of.leads || !of.engine.is_synced() {
+            return;
+        }
+        let statuses = of.engine.pods();
+        let may_be_tried = |status: &&PodStatus| match status.state {
+            PodState::Queued { section, .. } => section != Section::Gated,
+            _ => false,
+        };
+        let tried = statuses.iter().filter(may_be_tried);
+        let groups: BTreeSet<GroupKey> = tried.filter_map(|status| of.mirror.group_of(&status.pod.uid)).collect();
+        // A gang that was whole before more was asked of it is not broken, for a scheduler that was there.
+        let raised = statuses.iter().filter(|status| self.is_of_raised_gang(&status.pod));
+        let raised: BTreeSet<&String> = raised.filter_map(|status| status.group.as_ref()).collect();
+        let half_bound: BTreeSet<String> = groups
+            .iter()
+            .filter(|group| is_half_bound(&of.mirror, group, &statuses))
+            .map(GroupKey::to_string)
+            .collect();
+        let untried = half_bound
+            .iter()
+            .filter(|group| !raised.contains(group))
+            .cloned()
+            .collect();
+        let of = &mut self.processes[process];
+        of.decides = true;
+        of.untried = untried;
+        of.half_bound = half_bound;
+    }
+
+    /// Places have just been taken: for whom, while groups that were found half bound are still to be tried?
+    fn judge_recovery(&mut self, process: usize, statuses: &[PodStatus], newly: &[(Text, Text)]) -> Result<(), Breach> {
+        let of = &mut self.processes[process];
+        if of.untried.is_empty() {
+            return Ok(());
+        }
+        let is_other = |status: &&PodStatus| {
+            let is_newly = newly.iter().any(|(uid, _)| *uid == status.pod.uid);
+            is_newly && !status.group.as_ref().is_some_and(|group| of.half_bound.contains(group))
+        };
+        let other = statuses.iter().find(is_other);
+        // They are ready from the first decision until they are tried: whoever is not has been, or may not be any more.
+        let is_ready = |group: &String| {
+            statuses.iter().any(|status| {
+                let is_active = matches!(status.state, PodState::Queued { section, .. } if section == Section::Active);
+                is_active && status.group.as_ref() == Some(group)
+            })
+        };
+        of.untried.retain(is_ready);
+        match other {
+            Some(other) if !of.untried.is_empty() => {
+                let (label, pod, waiting) = (of.label(), &other.pod, &of.untried);
+                let detail = format!("{label} gives {pod} a place, and has not tried {waiting:?} that are half bound");
+                Err(Breach::new(Rule::PlansHalfBoundFirst, detail))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Places have just been taken: was there room, by all that the scheduler knew?
@@ -288,6 +353,27 @@ fn on_node<'a>(mirror: &'a Mirror, taken: &BTreeMap<Text, Taken>, node: &Text) -
     pods.filter(|pod| pod.phase == PodPhase::Active)
         .filter(is_there)
         .collect()
+}
+
+/// Whether some members of a gang have a place, but too few of them.
+fn is_half_bound(mirror: &Mirror, group: &GroupKey, statuses: &[PodStatus]) -> bool {
+    let Policy::Gang(min_count) = mirror.policy(group) else {
+        return false;
+    };
+    let name = group.to_string();
+    let (mut placed, mut succeeded) = (0, 0);
+    for status in statuses.iter().filter(|status| status.group.as_ref() == Some(&name)) {
+        let Some(pod) = mirror.pods.get(&status.pod.uid) else {
+            continue;
+        };
+        match status.state {
+            // One that is being deleted keeps its room, and counts for nothing.
+            PodState::Binding { .. } | PodState::Bound { .. } => placed += u32::from(!pod.terminating),
+            PodState::Finished => succeeded += u32::from(pod.phase == PodPhase::Succeeded),
+            PodState::Queued { .. } => {}
+        }
+    }
+    placed > 0 && placed + succeeded < min_count
 }
 
 /// How many members of a group have a place or have succeeded, and all of them for a person.

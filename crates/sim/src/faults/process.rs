@@ -46,6 +46,12 @@ pub(super) struct Process {
     pub(super) bound: BTreeSet<Text>,
     /// Groups whose policy it was told otherwise than before, and when.
     pub(super) policy_told: BTreeMap<GroupKey, Time>,
+    /// It may have decided something: it leads, and everything has been listed.
+    pub(super) decides: bool,
+    /// Groups that it found half bound then, as statuses name them.
+    pub(super) half_bound: BTreeSet<String>,
+    /// Those of them that it has not tried since.
+    pub(super) untried: BTreeSet<String>,
     pub(super) poll_at: Option<Time>,
     pub(super) idle_polls: u32,
     /// When the last of its writes arrives.
@@ -70,6 +76,9 @@ impl Process {
             taken: BTreeMap::new(),
             bound: BTreeSet::new(),
             policy_told: BTreeMap::new(),
+            decides: false,
+            half_bound: BTreeSet::new(),
+            untried: BTreeSet::new(),
             poll_at: None,
             idle_polls: 0,
             last_arrival: Time::ZERO,

@@ -309,7 +309,7 @@ impl World {
     }
 
     /// Whether a pod's gang once needed fewer members than now.
-    fn is_of_raised_gang(&self, pod: &PodRef) -> bool {
+    pub(super) fn is_of_raised_gang(&self, pod: &PodRef) -> bool {
         let record = self
             .cluster
             .get(&Key::pod(&pod.namespace, &pod.name))

@@ -431,10 +431,11 @@ impl World {
         of.poll_at = None;
         // Whoever has lost the lease meanwhile does nothing any more.
         self.follow_election(process);
-        let of = &mut self.processes[process];
-        if !of.alive {
+        if !self.processes[process].alive {
             return;
         }
+        self.note_half_bound(process);
+        let of = &mut self.processes[process];
         let clock = of.clock(self.now);
         let effect = of.engine.poll(clock);
         self.touched.insert(process);

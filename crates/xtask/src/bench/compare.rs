@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::case::{Case, Cell};
 use super::contestant::{Contestant, Programs};
-use super::figures::{Figure, over_rounds, ratio, runs, short};
+use super::figures::{Figure, over_rounds, placements, ratio, runs, short};
 use super::matrix::{Matrix, expected};
 use super::race;
 use super::results::{Machine, Results, Row, Versions, load};
@@ -277,10 +277,18 @@ fn line(row: &Row) -> String {
 fn summarise(rows: &[Row], cell: &Cell, schedulers: &[Contestant]) -> Result<()> {
     say(&format!("\n{cell}: medians (least–most)"))?;
     for scheduler in schedulers {
+        let placements = match placements(rows, cell, *scheduler) {
+            Ok(right) => right,
+            Err(failure) => {
+                say(&format!("{scheduler}: {failure}"))?;
+                continue;
+            }
+        };
         let figure =
             |figure| over_rounds(rows, cell, *scheduler, figure).map_or("–".to_owned(), |spread| spread.to_string());
         say(&format!(
-            "{scheduler}: first {} s, last {} s, {} binds/s, {} from the start, {} CPU s per 1,000, {} MiB, {} writes a pod",
+            "{scheduler}: first {} s, last {} s, {} binds/s, {} from the start, {} CPU s per 1,000, {} MiB, \
+             {} writes a pod; placements: {placements}",
             figure(Figure::First),
             figure(Figure::Last),
             figure(Figure::Rate),

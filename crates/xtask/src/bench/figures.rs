@@ -135,6 +135,22 @@ pub(super) fn ratio(
     Spread::of(ratios.collect::<Option<Vec<f64>>>()?)
 }
 
+/// What the checker said of all runs of a contestant; or what makes its figures worthless.
+pub(super) fn placements(rows: &[Row], cell: &Cell, scheduler: Contestant) -> Result<String, String> {
+    let runs = runs(rows, cell, scheduler);
+    if let Some(failure) = runs.clone().find_map(|row| row.outcome.failure()) {
+        return Err(failure);
+    }
+    if !scheduler.decides() {
+        return Ok("not judged".to_owned());
+    }
+    let wishes = runs.filter_map(|row| row.outcome.judgement.as_ref()?.wishes_held);
+    let percent = Spread::of(wishes.map(|share| share * 100.0));
+    Ok(percent.map_or("right".to_owned(), |percent| {
+        format!("right, and {percent} % of wishes")
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::case::Case;

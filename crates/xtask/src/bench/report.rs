@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use super::case::Cell;
 use super::compare::{RESULTS, say};
 use super::contestant::Contestant;
-use super::figures::{Figure, Spread, over_rounds, runs};
+use super::figures::{Figure, Spread, over_rounds, placements, runs};
 use super::matrix::Matrix;
 use super::results::{Results, Row};
 use crate::steps::workspace_root;
@@ -171,7 +171,10 @@ fn figures_table(rows: &[Row], cells: &[Cell]) -> String {
                 Figure::RefusedBinds,
             ];
             let figures = figures.map(|figure| shown(over_rounds(rows, cell, scheduler, figure)));
-            let placements = placements(rows, cell, scheduler);
+            let placements = match placements(rows, cell, scheduler) {
+                Ok(right) => right,
+                Err(failure) => format!("**{failure}**"),
+            };
             text += &format!("| {cell} | {scheduler} | {} | {placements} |\n", figures.join(" | "));
         }
     }
@@ -180,22 +183,6 @@ fn figures_table(rows: &[Row], cells: &[Cell]) -> String {
 
 fn shown(spread: Option<Spread>) -> String {
     spread.map_or("–".to_owned(), |spread| spread.to_string())
-}
-
-/// What the checker said of all runs of a contestant.
-fn placements(rows: &[Row], cell: &Cell, scheduler: Contestant) -> String {
-    let runs = runs(rows, cell, scheduler);
-    if let Some(failure) = runs.clone().find_map(|row| row.outcome.failure()) {
-        return format!("**{failure}**");
-    }
-    if !scheduler.decides() {
-        return "not judged".to_owned();
-    }
-    let wishes = runs.filter_map(|row| row.outcome.judgement.as_ref()?.wishes_held);
-    let percent = Spread::of(wishes.map(|share| share * 100.0));
-    percent.map_or("right".to_owned(), |percent| {
-        format!("right, and {percent} % of wishes")
-    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! Who is woken by what. The proof that no flush is needed: after any history, once the queue has come to rest, trying
-//! everything again places nobody.
+//! everything again places nobody. And the other side: how many wake-ups were of no use, where that is known.
 
 mod world;
 
@@ -487,4 +487,68 @@ proptest! {
     fn nor_where_pods_are_spread_by_default(steps in prop::collection::vec(step(), 0..60)) {
         at_rest_nobody_is_placed_by_trying_again(&with_hard_defaults(), &steps)?;
     }
+}
+
+// ---- precision ---------------------------------------------------------------------------------------------------
+
+/// How many pods events have brought back.
+fn woken(world: &World) -> u32 {
+    let by_event = |o: &Observation| match o {
+        Observation::QueueIncoming { section, event, pods } => {
+            let came_back = matches!(section.name(), "active" | "backoff");
+            let own = matches!(
+                *event,
+                "UnschedulablePodAdd" | "BackoffComplete" | "PopFromBackoffQ" | "ScheduleAttemptFailure"
+            );
+            if came_back && !own { *pods } else { 0 }
+        }
+        _ => 0,
+    };
+    world.observations.iter().map(by_event).sum()
+}
+
+/// Five pods wait for five things. What is not theirs wakes nobody, and of those that are woken none has to wait again.
+#[test]
+fn an_event_wakes_those_that_it_helps_and_nobody_else() {
+    let mut world = World::new(&[some_node(0, 2, 1, 0), some_node(1, 1, 2, 0)]);
+    for (name, kind, app) in [("db", 10, "a"), ("lonely", 0, "b")] {
+        let placed = PodRecord {
+            scheduler_name: "other".into(),
+            node_name: Some(if name == "db" { "n0" } else { "n1" }.into()),
+            ..pod(name, 0)
+        };
+        world.pod(variant(placed, kind, app));
+    }
+    world.pod(pod("large", 5_000));
+    world.pod(variant(pod("disk", 10), 1, "c"));
+    world.pod(variant(pod("claim", 10), 12, "c"));
+    world.pod(variant(pod("avoids", 10), 8, "c"));
+    world.pod(variant(pod("company", 10), 16, "c"));
+    world.node(NodeRecord {
+        unschedulable: true,
+        ..some_node(0, 2, 1, 0)
+    });
+    world.advance(Duration::from_secs(30));
+    let waiting = |world: &World| world.engine.stats().pending[2];
+    assert_eq!((waiting(&world), woken(&world)), (5, 0), "{:?}", world.bound());
+    // A node that is too small for the large one and lacks the disk, a pod that nobody asks for, a claim of others.
+    world.node(some_node(2, 1, 0, 1));
+    world.pod(PodRecord {
+        scheduler_name: "other".into(),
+        node_name: Some("n1".into()),
+        ..pod("stranger", 10)
+    });
+    world.delete(Kind::Pod, "stranger");
+    put_claim(&mut world, 1, 1);
+    world.advance(Duration::from_secs(30));
+    assert_eq!((waiting(&world), woken(&world)), (5, 0));
+    // A node with the disk, and in no zone: two are woken, and go.
+    world.node(some_node(3, 1, 0, 4));
+    world.advance(Duration::from_secs(30));
+    assert_eq!((waiting(&world), woken(&world)), (3, 2), "{:?}", world.bound());
+    // Room for the large one.
+    world.node(some_node(4, 6, 0, 0));
+    world.advance(Duration::from_secs(30));
+    assert_eq!((waiting(&world), woken(&world)), (2, 3), "{:?}", world.bound());
+    assert_eq!(rescued(&world), Vec::<&Observation>::new());
 }

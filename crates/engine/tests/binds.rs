@@ -6,7 +6,7 @@ use muster_engine::{
     BindOutcome, Effect, EffectId, EffectKind, Engine, GangSettings, Input, Object, Outcome, Settings,
 };
 use muster_framework::group::{GroupLink, GroupPolicy, GroupTerms, WhenBroken};
-use muster_framework::record::{Kind, PodPhase, PodRecord};
+use muster_framework::record::{Kind, NodeRecord, PodPhase, PodRecord};
 use std::time::Duration;
 use world::{World, gang, member, node, pod, settings, workload};
 
@@ -301,6 +301,42 @@ fn a_member_whose_bind_is_refused_goes_elsewhere_at_once_and_the_others_keep_the
         world.bound()
     );
     assert_eq!(world.condition("w0"), None, "nobody had to wait");
+}
+
+#[test]
+fn a_gang_whose_refused_member_finds_no_other_place_takes_back_what_has_not_left() {
+    let mut world = World::new(&["a", "b", "c", "d", "e", "f"].map(|name| node(name, 1000)));
+    train(&mut world, 6, 6);
+    let first = first_effect(&mut world);
+    let (id, _, on) = bind_of(&first).expect("a bind");
+    assert_eq!(world.engine.stats().assumed_pods, 6, "five wait to be handed out");
+    world.node(NodeRecord {
+        unschedulable: true,
+        ..node(on, 1000)
+    });
+    refuse(&mut world, id);
+    // The pod is read: it is on no node. Until that is known others leave.
+    let mut left = 0;
+    loop {
+        let effect = first_effect(&mut world);
+        let is_read = matches!(effect.kind, EffectKind::ReadPod { .. });
+        left += usize::from(bind_of(&effect).is_some());
+        world.carry_out(effect);
+        if is_read {
+            break;
+        }
+    }
+    assert!(left < 5, "some are there to be taken back");
+    let effects = world.poll();
+    assert_eq!(binds(&effects), [], "there is no place for the sixth");
+    assert_eq!(world.engine.stats().assumed_pods, 0, "nobody keeps a place");
+    assert_eq!(world.bound().len(), left);
+    for effect in effects {
+        world.carry_out(effect);
+    }
+    world.node(node("g", 1000));
+    world.advance(Duration::from_secs(30));
+    assert_eq!(world.bound().len(), 6, "with room elsewhere it goes whole");
 }
 
 #[test]

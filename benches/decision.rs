@@ -5,7 +5,7 @@
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use muster_benches::cluster::{Cluster, Shape};
 use muster_benches::full::FullEngine;
-use muster_benches::{add_gang, drain, engine, pod};
+use muster_benches::{BATCHED, UNBATCHED, add_gang, drain, engine, pod};
 use muster_engine::{Input, Object, Time};
 use muster_framework::record::PodRecord;
 use muster_framework::rules::KubeMinor;
@@ -68,23 +68,44 @@ fn hopeless(c: &mut Criterion) {
     group.finish();
 }
 
-/// One pod more where 50,000 are: by its shape, beside the bare arithmetic in the same run.
+/// One pod more where 50,000 are: by its shape, beside the bare arithmetic in the same run; by a full pass, and by the
+/// verdict on its twins.
 fn full(c: &mut Criterion) {
     let mut group = c.benchmark_group("one pod more on 5000 nodes with 50000 pods");
     let mut cluster = Cluster::new(5_000, 50_000, KubeMinor::V1_37);
     let plain = cluster.compile(0, Shape::Plain);
     group.bench_function("bare arithmetic", |b| b.iter(|| black_box(&cluster).reference(&plain)));
-    let mut engine = FullEngine::new(5_000, 50_000, KubeMinor::V1_37);
-    for shape in Shape::ALL {
-        engine.place_twin(shape);
-        group.bench_function(format!("{shape:?}"), |b| {
-            b.iter_custom(|n| total(&mut engine, n, |engine| engine.pod(shape)));
-        });
+    for (how, batching) in [("full pass", UNBATCHED), ("batched", BATCHED)] {
+        let mut engine = FullEngine::new(5_000, 50_000, batching);
+        for shape in Shape::ALL {
+            (0..3).for_each(|_| engine.place_twin(shape));
+            group.bench_function(BenchmarkId::new(how, format!("{shape:?}")), |b| {
+                b.iter_custom(|n| total(&mut engine, n, |engine| engine.pod(shape)));
+            });
+        }
     }
+    let mut engine = FullEngine::new(5_000, 50_000, BATCHED);
     group.bench_function("ZoneSpread by a selector seen for the first time", |b| {
         b.iter_custom(|n| total(&mut engine, n, FullEngine::pod_with_new_selector));
     });
     group.finish();
+}
+
+/// How the cost of one pod more grows with the cluster, with two pods on each node.
+fn growth(c: &mut Criterion) {
+    for (how, batching) in [("full pass", UNBATCHED), ("batched", BATCHED)] {
+        let mut group = c.benchmark_group(format!("one pod more, {how}"));
+        for n_nodes in [1_000, 5_000, 20_000, 100_000] {
+            let mut engine = FullEngine::new(n_nodes, 2 * n_nodes, batching);
+            for shape in [Shape::Plain, Shape::ZoneSpread, Shape::Affinity] {
+                (0..3).for_each(|_| engine.place_twin(shape));
+                group.bench_function(BenchmarkId::new(format!("{shape:?}"), n_nodes), |b| {
+                    b.iter_custom(|n| total(&mut engine, n, |engine| engine.pod(shape)));
+                });
+            }
+        }
+        group.finish();
+    }
 }
 
 fn total(engine: &mut FullEngine, n: u64, mut pod: impl FnMut(&mut FullEngine) -> PodRecord) -> Duration {
@@ -98,6 +119,6 @@ fn total(engine: &mut FullEngine, n: u64, mut pod: impl FnMut(&mut FullEngine) -
 criterion_group! {
     name = decision;
     config = Criterion::default().sample_size(20);
-    targets = full, plain, gangs, hopeless
+    targets = full, growth, plain, gangs, hopeless
 }
 criterion_main!(decision);

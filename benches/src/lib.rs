@@ -3,7 +3,7 @@
 pub mod cluster;
 pub mod full;
 
-use muster_engine::{Effect, Engine, Input, Object, Settings, Time};
+use muster_engine::{BatchSettings, Effect, Engine, GangSettings, Input, Object, Settings, Time};
 use muster_framework::group::{GroupLink, GroupPolicy};
 use muster_framework::labels::Labels;
 use muster_framework::record::{Kind, NodeRecord, PodPhase, PodRecord, PodSpec, WorkloadRecord};
@@ -13,9 +13,20 @@ use muster_plugins::ProfileSpec;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Twins are placed by one verdict, and nothing is checked.
+pub const BATCHED: BatchSettings = BatchSettings {
+    enabled: true,
+    check_every: 0,
+};
+/// Every pod takes the full pass.
+pub const UNBATCHED: BatchSettings = BatchSettings {
+    enabled: false,
+    check_every: 0,
+};
+
 /// An engine that knows so many nodes of 4 CPU in ten zones, and is ready to schedule.
 pub fn engine(n_nodes: usize) -> Engine {
-    let mut engine = idle_engine(KubeMinor::default());
+    let mut engine = idle_engine(KubeMinor::default(), BATCHED);
     for n in 0..n_nodes {
         engine.handle(Time::ZERO, Input::Applied(Object::Node(node(n))));
     }
@@ -24,7 +35,7 @@ pub fn engine(n_nodes: usize) -> Engine {
 }
 
 /// An engine that knows nothing yet.
-fn idle_engine(minor: KubeMinor) -> Engine {
+fn idle_engine(minor: KubeMinor, batching: BatchSettings) -> Engine {
     Engine::new(&Settings {
         profiles: vec![ProfileSpec::default_for("muster", minor)],
         kube: minor,
@@ -34,8 +45,8 @@ fn idle_engine(minor: KubeMinor) -> Engine {
         pod_max_backoff: Duration::from_secs(10),
         pod_max_in_unschedulable: Duration::from_secs(300),
         leads: true,
-        gangs: muster_engine::GangSettings::default(),
-        batching: muster_engine::BatchSettings::default(),
+        gangs: GangSettings::default(),
+        batching,
     })
 }
 

@@ -317,27 +317,37 @@ impl Score for InterPodAffinity {
         normalize(nodes, scores);
     }
 
-    fn reads(&self, pod: &PodToPlace<'_>, _view: &View<'_>) -> Reads {
+    fn reads(&self, pod: &PodToPlace<'_>, view: &View<'_>) -> Reads {
         let ignores_placed = self.args.ignore_preferred_terms_of_existing_pods;
-        if ignores_placed && pod.compiled.preferred_pods.is_empty() {
-            Reads::Nothing
-        } else {
+        let has_own = !pod.compiled.preferred_pods.is_empty();
+        if has_own || (!ignores_placed && self.worthy_terms(pod, view).next().is_some()) {
             Reads::Domains
+        } else {
+            Reads::Nothing
         }
     }
 
     fn by_domain(&self, pod: &PodToPlace<'_>, view: &View<'_>) -> Option<Box<dyn DomainScore>> {
-        let table = view.table();
         let own = pod.compiled.preferred_pods.iter();
         let own = own.map(|(weight, term)| (*weight, Counted::Selected(term.selection), term.column));
-        let placed = view.terms_selecting(&pod.identity()).into_iter();
-        let placed = placed.filter_map(|term| {
+        let terms = own.chain(self.worthy_terms(pod, view));
+        let terms = terms.map(|(weight, counted, column)| (weight, DomainCounts::new(counted, column, view.table())));
+        Some(Box::new(PreferredTerms { terms: terms.collect() }))
+    }
+}
+
+impl InterPodAffinity {
+    /// The terms that speak of the pod, whether or not anybody bears them now, with what a bearer is worth.
+    fn worthy_terms<'a>(
+        &'a self,
+        pod: &PodToPlace<'_>,
+        view: &'a View<'_>,
+    ) -> impl Iterator<Item = (i64, Counted, ColumnOrd)> + use<'a> {
+        let terms = view.terms_selecting(&pod.identity()).into_iter();
+        terms.filter_map(|term| {
             let (kind, column) = view.term(term);
             Some((self.worth(kind)?, Counted::Bearing(term), column))
-        });
-        let terms = own.chain(placed);
-        let terms = terms.map(|(weight, counted, column)| (weight, DomainCounts::new(counted, column, table)));
-        Some(Box::new(PreferredTerms { terms: terms.collect() }))
+        })
     }
 }
 

@@ -85,12 +85,14 @@ impl Profile {
             Some(plugins.len() - 1)
         };
         let pre_enqueue = spec.pre_enqueue.iter().filter_map(|name| place(name)).collect();
-        let filters = spec.filters.iter().filter_map(|name| place(name)).collect();
-        let scores = spec
+        let mut filters: Vec<usize> = spec.filters.iter().filter_map(|name| place(name)).collect();
+        let mut scores: Vec<(usize, i64)> = spec
             .scores
             .iter()
             .filter_map(|(name, weight)| Some((place(name)?, *weight)))
             .collect();
+        filters.retain(|at| plugins[*at].filter().is_some());
+        scores.retain(|(at, _)| plugins[*at].score().is_some());
         Profile {
             scheduler_name: spec.scheduler_name.clone(),
             args: spec.args.clone(),
@@ -121,6 +123,17 @@ impl Profile {
     pub fn filters(&self) -> impl Iterator<Item = (&'static str, &dyn Filter)> {
         let plugins = self.filters.iter().map(|at| &self.plugins[*at]);
         plugins.filter_map(|plugin| Some((plugin.name(), plugin.filter()?)))
+    }
+
+    /// The filter at a place among [`Profile::filters`].
+    pub fn filter_at(&self, place: usize) -> Option<&dyn Filter> {
+        self.plugins[*self.filters.get(place)?].filter()
+    }
+
+    /// The score at a place among [`Profile::scores`], with its weight.
+    pub fn score_at(&self, place: usize) -> Option<(i64, &dyn Score)> {
+        let (at, weight) = *self.scores.get(place)?;
+        Some((weight, self.plugins[at].score()?))
     }
 
     /// The scores with their weights.

@@ -245,7 +245,7 @@ impl Verdict {
         self.ground = vec![0; padded * n_ground];
         let mut scores = vec![0; padded];
         for (at, score) in self.parts.ground.iter().enumerate() {
-            let score = score_at(asked.profile, *score);
+            let (_, score) = score_at(asked.profile, *score);
             score.score(asked.pod, asked.view, &self.eligible, &mut scores);
             for node in self.eligible.iter() {
                 self.ground[node.index() * n_ground + at] = scores[node.index()];
@@ -257,7 +257,7 @@ impl Verdict {
         let padded = asked.view.table().padded_len();
         let (mut stable, mut scores) = (vec![0i64; padded], vec![0; padded]);
         for at in &self.parts.stable {
-            let (_, weight, score) = nth_score(asked.profile, *at);
+            let (weight, score) = score_at(asked.profile, *at);
             score.score(asked.pod, asked.view, fitting, &mut scores);
             let sums = stable.iter_mut().zip(&scores);
             sums.for_each(|(sum, score)| *sum = sum.wrapping_add(weight.wrapping_mul(*score)));
@@ -324,19 +324,12 @@ fn run(filters: &[usize], asked: &Asked<'_>, nodes: &mut NodeSet) {
 }
 
 fn filter_at(profile: &Profile, at: usize) -> &dyn Filter {
-    nth_filter(profile, at).1
+    profile.filter_at(at).expect("the profile has not changed")
 }
 
-fn nth_filter(profile: &Profile, at: usize) -> Named<'_> {
-    profile.filters().nth(at).expect("the profile has not changed")
-}
-
-fn score_at(profile: &Profile, at: usize) -> &dyn Score {
-    nth_score(profile, at).2
-}
-
-fn nth_score(profile: &Profile, at: usize) -> (&'static str, i64, &dyn Score) {
-    profile.scores().nth(at).expect("the profile has not changed")
+/// A score and its weight.
+fn score_at(profile: &Profile, at: usize) -> (i64, &dyn Score) {
+    profile.score_at(at).expect("the profile has not changed")
 }
 
 // ---- following ---------------------------------------------------------------------------------------------------
@@ -432,8 +425,8 @@ impl Verdict {
         self.eligible.insert(node);
         let n_ground = self.parts.ground.len();
         for (at, score) in self.parts.ground.iter().enumerate() {
-            let score = score_at(asked.profile, *score).score_node(asked.pod, asked.view, node);
-            self.ground[node.index() * n_ground + at] = score;
+            let (_, score) = score_at(asked.profile, *score);
+            self.ground[node.index() * n_ground + at] = score.score_node(asked.pod, asked.view, node);
         }
     }
 
@@ -445,7 +438,7 @@ impl Verdict {
             return Ok(());
         }
         let stable = self.parts.stable.iter().fold(0i64, |sum, at| {
-            let (_, weight, score) = nth_score(profile, *at);
+            let (weight, score) = score_at(profile, *at);
             sum.wrapping_add(weight.wrapping_mul(score.score_node(pod, view, node)))
         });
         let (place, ends) = self.place(view.table(), node);
@@ -565,7 +558,7 @@ impl Verdict {
             }
         };
         for (nth, at) in self.parts.ground.iter().enumerate() {
-            let (_, weight, score) = nth_score(asked.profile, *at);
+            let (weight, score) = score_at(asked.profile, *at);
             for cell in feasible.iter().map(NodeOrd::index) {
                 scores[cell] = self.cells.place(cell)[nth];
             }
@@ -573,7 +566,7 @@ impl Verdict {
             add(weight, scores);
         }
         for (nth, (at, by_domain)) in self.parts.scores_by_domain.iter().enumerate() {
-            let (_, weight, _) = nth_score(asked.profile, *at);
+            let (weight, _) = score_at(asked.profile, *at);
             let span = self.span(self.parts.by_domain.len() + nth);
             let cells = Cells {
                 feasible,

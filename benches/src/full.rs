@@ -2,7 +2,9 @@
 
 use crate::cluster::{Shape, app, node, node_of_placed, selects_app, shape_of_placed, spec};
 use crate::{drain, idle_engine, list_all, pod};
-use muster_engine::{BindOutcome, EffectId, EffectKind, Engine, Input, Object, ObjectKey, Outcome, Time};
+use muster_engine::{
+    BatchSettings, BindOutcome, EffectId, EffectKind, Engine, Input, Object, ObjectKey, Outcome, Time,
+};
 use muster_framework::record::{Kind, PodRecord, SelectorOwnerRecord};
 use muster_framework::rules::KubeMinor;
 use std::sync::Arc;
@@ -30,8 +32,8 @@ fn record(n: usize, app_of: usize, shape: Shape) -> PodRecord {
 
 impl FullEngine {
     /// So many nodes with so many pods on them, as [`Cluster`](crate::cluster::Cluster) has them, and a service.
-    pub fn new(n_nodes: usize, n_pods: usize, minor: KubeMinor) -> FullEngine {
-        let mut engine = idle_engine(minor);
+    pub fn new(n_nodes: usize, n_pods: usize, batching: BatchSettings) -> FullEngine {
+        let mut engine = idle_engine(KubeMinor::V1_37, batching);
         let mut tell = |object| engine.handle(Time::ZERO, Input::Applied(object));
         (0..n_nodes).for_each(|n| tell(Object::Node(node(n))));
         tell(Object::SelectorOwner(SelectorOwnerRecord {
@@ -82,6 +84,15 @@ impl FullEngine {
     pub fn place_twin(&mut self, shape: Shape) {
         let twin = self.pod(shape);
         self.place(twin);
+    }
+
+    /// Hears of pods and goes on until nothing is left to do; gives how many effects came out.
+    pub fn place_all(&mut self, pods: Vec<PodRecord>) -> usize {
+        for pod in pods {
+            self.engine
+                .handle(Time::ZERO, Input::Applied(Object::Pod(Box::new(pod))));
+        }
+        drain(&mut self.engine)
     }
 
     /// How long it takes from hearing of the pod to binding it. Afterwards the pod is gone.

@@ -4,6 +4,7 @@
 //! A workload is played once against the simulated API server, and the placements are checked. What the engine was asked
 //! meanwhile is then asked of another engine, alone, and the processor time of its thread is taken: none of the
 //! simulator's own. That one must want the same, effect by effect.
+#![allow(clippy::print_stdout)]
 
 use clap::Parser;
 use muster_config::Configuration;

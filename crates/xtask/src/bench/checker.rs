@@ -15,9 +15,11 @@ use serde_json::Value;
 use super::case::Setting;
 use subject::{Amounts, Kind, Labels, Rule, Subject, allocatable, is_selected};
 
-/// A scheduler decides while binds are on their way, and they arrive in any order. So many pods at most are let pass one
-/// that was stored before them: no more than a scheduler here has binds on their way at once.
-const OVERTAKEN_BY: usize = 64;
+/// A scheduler decides while binds are on their way, and they arrive in any order. So many at most are taken for decided
+/// before one that was stored before them: they were on their way when it arrived, and no scheduler here has more.
+const ON_THEIR_WAY: usize = 64;
+/// How far behind its turn a bind that was slow may have been stored.
+const LATE_BY: usize = 256;
 
 /// Where a pod went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +35,8 @@ pub(super) struct Bind {
 pub(super) struct Judgement {
     /// The first thing that is wrong.
     pub(super) wrong: Option<String>,
-    /// How many binds were stored before one that must have been decided earlier.
-    pub(super) overtaken: usize,
+    /// By how many that must have been decided earlier a bind was followed in the store, at the most.
+    pub(super) overtaken_by: usize,
     /// Of the wishes that need not be granted, the share that held when their pod was bound, if there were any.
     pub(super) wishes_held: Option<f64>,
 }
@@ -72,7 +74,9 @@ pub(super) fn replay(setting: &Setting, binds: &[Bind]) -> Result<Judgement> {
             });
             return Ok(judgement);
         };
-        judgement.overtaken += usize::from(next > 0);
+        if let Some(first) = left.front().filter(|_| next > 0) {
+            judgement.overtaken_by = judgement.overtaken_by.max(turn + 1 - first.n);
+        }
         let Some(bind) = left.remove(next) else { break };
         let wishes = ledger.wishes(bind.pod, bind.node);
         (held, asked) = (held + wishes.0, asked + wishes.1);
@@ -94,11 +98,9 @@ struct Stored<'a> {
 /// Which of those that are left may have been decided next, when so many were: the first to which there is no objection.
 fn next_decided(ledger: &Ledger, left: &VecDeque<Stored<'_>>, n_decided: usize) -> Option<usize> {
     let n_overtaken_by = n_decided - left.front()?.n;
-    let candidates = left.iter().take(OVERTAKEN_BY.saturating_sub(n_overtaken_by).max(1));
-    candidates
-        .enumerate()
-        .find(|(_, bind)| ledger.objection(bind.pod, bind.node).is_none())
-        .map(|(at, _)| at)
+    let n_candidates = if n_overtaken_by < ON_THEIR_WAY { LATE_BY } else { 1 };
+    let is_allowed = |bind: &Stored<'_>| ledger.objection(bind.pod, bind.node).is_none();
+    left.iter().take(n_candidates).position(is_allowed)
 }
 
 /// All of a gang, or nothing: each needs all of its members.
@@ -336,13 +338,11 @@ mod tests {
     #[test]
     fn hard_spread_holds_at_every_bind() {
         assert_eq!(judged(Case::ZoneSpread, (0..40).map(|n| n % 20)), Judgement::default());
-        // In the end all zones have two; on the way there one had two while others had none, more binds away than any
-        // could have been on their way.
-        let zone_by_zone = (0..200).map(|n| n / 20);
-        let judgement = judged(Case::ZoneSpread, zone_by_zone);
+        // In the end all zones have twenty; on the way there one had twenty while others had none.
+        let judgement = judged(Case::ZoneSpread, (0..200).map(|n| n / 20));
         assert_wrong(
             &judgement,
-            "pod-1 on node-0: a skew of 2 over topology.kubernetes.io/zone, 1 is allowed",
+            "pod-8 on node-0: a skew of 2 over topology.kubernetes.io/zone, 1 is allowed",
         );
     }
 
@@ -350,17 +350,27 @@ mod tests {
     fn binds_that_were_on_their_way_together_may_change_places() {
         // The second one of zone 0 overtook the last zone's first.
         let judgement = judged(Case::ZoneSpread, [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 9]);
-        assert_eq!((judgement.wrong, judgement.overtaken), (None, 1));
+        assert_eq!((judgement.wrong, judgement.overtaken_by), (None, 1));
+        // Three of the next round did, but it is the same one that each of them has to wait for.
+        let judgement = judged(Case::ZoneSpread, [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 9, 13]);
+        assert_eq!((judgement.wrong, judgement.overtaken_by), (None, 1));
     }
 
     #[test]
     fn no_bind_is_overtaken_by_more_than_can_be_on_their_way() {
-        // One zone is left out at first: what comes after more binds than the limit does not make up for it.
-        let nine_zones = |rounds: usize| (0..9 * rounds).map(|n| n % 9);
-        let late = nine_zones(9).chain([9; 9]);
-        assert!(judged(Case::ZoneSpread, late).wrong.is_some());
-        let soon = nine_zones(7).chain([9; 7]);
-        assert_eq!(judged(Case::ZoneSpread, soon).wrong, None);
+        // Zone by zone: the last of the first zone comes after the last but one of all the others.
+        let zone_by_zone = |of_each: usize| judged(Case::ZoneSpread, (0..10 * of_each).map(|n| n / of_each));
+        let judgement = zone_by_zone(8);
+        assert_eq!((judgement.wrong, judgement.overtaken_by), (None, 63));
+        assert!(zone_by_zone(9).wrong.is_some());
+    }
+
+    #[test]
+    fn no_bind_is_later_than_a_slow_one() {
+        // One zone is left out at first.
+        let late = |rounds: usize| judged(Case::ZoneSpread, (0..9 * rounds).map(|n| n % 9).chain(vec![9; rounds]));
+        assert_eq!(late(28).wrong, None);
+        assert!(late(30).wrong.is_some());
     }
 
     #[test]

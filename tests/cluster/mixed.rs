@@ -15,7 +15,7 @@ const N_REPLICAS: usize = 20;
 
 /// Muster decides while binds are on their way, so many at most. They arrive in any order: so far may the order of the
 /// decisions be from the order of the binds.
-const BINDS_IN_FLIGHT: usize = 32;
+const BINDS_IN_FLIGHT: usize = 64;
 
 /// What happened to the pods of the test, as a watch tells it.
 struct History {

@@ -35,7 +35,7 @@ pub struct Configuration {
     pub gangs: GangSettings,
     /// Whether twins are placed by one verdict.
     pub batching: BatchSettings,
-    /// How many bindings may be on their way at once; at least one.
+    /// How many bindings may be on their way at once at the most; at least one.
     pub binds_in_flight: usize,
     /// How many writes of conditions and events may be on their way at once; at least one.
     pub status_writes_in_flight: usize,

@@ -20,8 +20,8 @@ pub(crate) const POD_MAX_IN_UNSCHEDULABLE: Duration = Duration::from_secs(300);
 /// The seed of tie-breaks.
 pub(crate) const SEED: u64 = 0;
 
-/// Bindings on their way at once: 32 requests in flight is where one connection to one API server stops getting faster.
-pub(crate) const BINDS_IN_FLIGHT: usize = 32;
+/// The most bindings on their way at once. One API server near by stops getting faster at 32, one that is far away later.
+pub(crate) const BINDS_IN_FLIGHT: usize = 64;
 
 /// Writes of conditions and events on their way at once: fewer than bindings, so that explaining never delays binding.
 pub(crate) const STATUS_WRITES_IN_FLIGHT: usize = 16;

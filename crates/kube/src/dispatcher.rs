@@ -1,10 +1,11 @@
 //! Carries out what the engine decides, and tells it what became of it.
 //!
-//! Everything is bounded: so many binds and reads at once, so many status writes at once and waiting, so many events
-//! waiting. The driver asks for an effect only while there is [room](Dispatcher::has_room); then taking it never blocks.
+//! Everything is bounded: so many binds and reads at once (as many as the server bears, see `bind_window`), so many status
+//! writes at once and waiting, so many events waiting. The driver asks for an effect only while there is [room](Dispatcher::has_room); then taking it never blocks.
 //! Every effect that is answered at all is answered exactly once.
 
 use crate::answer;
+use crate::bind_window::BindWindow;
 use crate::events::{self, Event, EventQueue, EventSettings, EventWorkers};
 use crate::exchange::{Answer, Lost, exchange};
 use crate::extender::{Extenders, without_managed_fields};
@@ -25,8 +26,8 @@ use muster_framework::group::GroupStatus;
 use muster_framework::record::Kind;
 use muster_framework::rules::KubeMinor;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
@@ -44,7 +45,7 @@ const POD_READ_TIMEOUT: Duration = Duration::from_secs(3);
 /// Sizes and times of the dispatcher.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DispatcherSettings {
-    /// Binds and reads on their way at once.
+    /// The most binds and reads on their way at once. How many there are within it depends on how the server answers.
     pub binds_in_flight: usize,
     /// Questions to extenders on their way at once. While there are so many nothing else is decided: no question waits
     /// longer than the extender takes.
@@ -70,7 +71,7 @@ pub struct DispatcherSettings {
 impl Default for DispatcherSettings {
     fn default() -> DispatcherSettings {
         DispatcherSettings {
-            binds_in_flight: 32,
+            binds_in_flight: 64,
             questions_in_flight: 32,
             status_writes_in_flight: 16,
             status_writes_waiting: 1024,
@@ -89,7 +90,9 @@ pub(crate) struct Dispatcher {
     runtime: Handle,
     desk: Arc<Desk>,
     events: EventQueue,
+    /// Has as many permits as there may be binds at the most; the window says how many of them may be used.
     binds: Arc<Semaphore>,
+    binds_max: usize,
     questions: Arc<Semaphore>,
     status_writes: Arc<Semaphore>,
 }
@@ -106,6 +109,7 @@ struct Desk {
     request_timeout: Duration,
     /// By whose rules a pod that is read back is read.
     minor: KubeMinor,
+    bind_window: Mutex<BindWindow>,
     /// Of the status writes that were taken, so many go at once; the others wait here in their order.
     status_writes_at_once: Semaphore,
     in_flight: AtomicUsize,
@@ -168,6 +172,7 @@ impl Dispatcher {
         };
         let (events, workers) = events::start(&runtime, client.clone(), Arc::clone(&observer), event_settings);
         let writes_at_once = settings.status_writes_in_flight.max(1);
+        let binds_max = settings.binds_in_flight.clamp(1, Semaphore::MAX_PERMITS);
         let desk = Arc::new(Desk {
             client,
             extenders,
@@ -177,12 +182,13 @@ impl Dispatcher {
             fence,
             request_timeout: settings.request_timeout,
             minor,
+            bind_window: Mutex::new(BindWindow::new(binds_max)),
             status_writes_at_once: Semaphore::new(writes_at_once),
             in_flight: AtomicUsize::new(0),
             freed: Notify::new(),
             lost_one: AtomicBool::new(false),
         });
-        let binds = Arc::new(Semaphore::new(settings.binds_in_flight.max(1)));
+        let binds = Arc::new(Semaphore::new(binds_max));
         let questions = Arc::new(Semaphore::new(settings.questions_in_flight.max(1)));
         let status_writes = Arc::new(Semaphore::new(writes_at_once + settings.status_writes_waiting));
         (
@@ -191,6 +197,7 @@ impl Dispatcher {
                 desk,
                 events,
                 binds,
+                binds_max,
                 questions,
                 status_writes,
             },
@@ -201,8 +208,9 @@ impl Dispatcher {
     /// Whether any effect, whatever it is, can be taken now. Only the owner takes effects, so this stays true until it
     /// does.
     pub(crate) fn has_room(&self) -> bool {
-        let slots = [&self.binds, &self.questions, &self.status_writes];
-        slots.iter().all(|slots| slots.available_permits() > 0)
+        let slots = [&self.questions, &self.status_writes];
+        let on_their_way = self.binds_max - self.binds.available_permits();
+        on_their_way < self.desk.bind_window().limit() && slots.iter().all(|slots| slots.available_permits() > 0)
     }
 
     /// Waits until a slot came free since the last call.
@@ -226,7 +234,10 @@ impl Dispatcher {
         match effect.kind {
             EffectKind::Bind { pod, node, by } => {
                 let desk = Arc::clone(&self.desk);
-                self.answer(id, &self.binds, async move { desk.bind(&pod, &node, by).await });
+                let on_their_way = self.binds_max - self.binds.available_permits() + 1;
+                self.answer(id, &self.binds, async move {
+                    desk.bind(&pod, &node, by, on_their_way).await
+                });
             }
             EffectKind::ReserveVolume {
                 pod: _,
@@ -351,13 +362,27 @@ impl Dispatcher {
 impl Desk {
     /// Source for extenders that may be ignored: `extendersBinding` in `pkg/scheduler/schedule_one.go`. Had it bound the
     /// pod after all, the second bind would be refused, and the pod read.
-    async fn bind(&self, pod: &PodRef, node: &str, by: Option<u32>) -> Outcome {
+    async fn bind(&self, pod: &PodRef, node: &str, by: Option<u32>, on_their_way: usize) -> Outcome {
         if let Some(extender) = by
             && let Some(outcome) = self.bind_by(extender, pod, node).await
         {
             return Outcome::Bind(outcome);
         }
-        Outcome::Bind(answer::of_bind(pod, self.ask(&write::bind(pod, node)).await))
+        let begun = Instant::now();
+        let answer = self.ask(&write::bind(pod, node)).await;
+        match &answer {
+            Ok(answer) if answer.status.is_success() => self.bind_window().answered(begun.elapsed(), on_their_way),
+            Ok(answer) if is_overload(answer.status) => self.bind_window().overloaded(),
+            // A refusal says nothing about how busy the server is.
+            Ok(_) => {}
+            Err(_) => self.bind_window().overloaded(),
+        }
+        Outcome::Bind(answer::of_bind(pod, answer))
+    }
+
+    /// Every change is whole before anything could panic.
+    fn bind_window(&self) -> MutexGuard<'_, BindWindow> {
+        self.bind_window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has an extender bind a pod. None: it could not, and it may be done without.
@@ -447,6 +472,7 @@ impl Desk {
             if answer.status != StatusCode::TOO_MANY_REQUESTS {
                 return Ok(answer);
             }
+            self.bind_window().overloaded();
             let wait = answer.retry_after.unwrap_or(UNSTATED_RETRY_AFTER).max(MIN_RETRY_AFTER);
             if Instant::now() + wait >= deadline {
                 return Ok(answer);
@@ -480,6 +506,14 @@ impl Desk {
         }
         answer
     }
+}
+
+/// Whether the server, or what stands before it, says that it has too much to do.
+fn is_overload(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+    )
 }
 
 /// A request as the HTTP client takes it. A write that the server has not carried out within the time is not to be

@@ -1,7 +1,8 @@
 //! The loop that owns the engine, on a thread of its own.
 //!
 //! One turn: fold what has arrived, let the engine work while the dispatcher has room, report, then sleep until there is
-//! an input, a free slot, or a time that the engine named.
+//! an input, a free slot, or a time that the engine named. Turns are a little apart: under load each folds all that came
+//! meanwhile, instead of the thread being woken for every answer and every watch event.
 //!
 //! **No deadlock.** There is one bounded channel, into this thread. Informers and the dispatcher's tasks wait when it is
 //! full; this thread never waits for them. It takes from the channel without condition; it hands effects over without
@@ -23,6 +24,9 @@ use tokio::sync::{mpsc, watch};
 const INPUTS_PER_TURN: usize = 4096;
 /// How long the engine may work before inputs are looked at again.
 const WORK_PER_TURN: Duration = Duration::from_millis(5);
+/// How far apart turns begin that inputs or free slots ask for. What comes after a rest is not held up. Little beside what
+/// a bind takes: the server is kept busy by the others that are on their way.
+const BETWEEN_TURNS: Duration = Duration::from_millis(1);
 /// The longest sleep: the thread shows that it is alive.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// The shortest sleep when the engine had nothing to do: a wake-up in the past must not make this a busy loop.
@@ -136,6 +140,7 @@ impl Driver {
                 self.health.set_stopping();
                 stop_by = Some(Instant::now() + self.grace);
             }
+            let begun = Instant::now();
             // Asked before the turn: every outcome of what was in flight is then among the inputs of the turn.
             let idle = self.dispatcher.is_idle();
             let turn = self.turn();
@@ -155,7 +160,7 @@ impl Driver {
                     return Ended::GraceUsedUp;
                 }
             }
-            self.sleep_after(&turn);
+            self.sleep_after(&turn, begun);
         }
     }
 
@@ -264,10 +269,11 @@ impl Driver {
         decided
     }
 
-    fn sleep_after(&mut self, turn: &Turn) {
+    fn sleep_after(&mut self, turn: &Turn, begun: Instant) {
         if turn.work == Work::More || turn.inputs == INPUTS_PER_TURN {
             return;
         }
+        std::thread::sleep(BETWEEN_TURNS.saturating_sub(begun.elapsed()));
         let longest = match self.engine.next_wakeup() {
             // Time alone does not help while there is no room.
             Some(at) if turn.work == Work::Done => at.since(self.clock.now()).clamp(SHORTEST_SLEEP, LONGEST_SLEEP),

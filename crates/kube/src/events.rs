@@ -1,8 +1,9 @@
 //! Events, as Kubernetes shows them to people: written by a few workers from a bounded queue, never in the way of a bind.
 //!
-//! An event is a courtesy. One that finds no room, or that the server does not take, is counted and forgotten: what a pod
+//! Of two alike that wait the newer one is written alone (`event_backlog`). An event is a courtesy. One that finds no room, or that the server does not take, is counted and forgotten: what a pod
 //! waits for also stands in its condition, which is written again until it stands.
 
+use crate::event_backlog::{EventBacklog, NoRoom};
 use crate::exchange::exchange;
 use crate::fence::Fence;
 use crate::observer::{Notice, Observer};
@@ -12,11 +13,11 @@ use kube::Client;
 use muster_api::write::{self, EventText};
 use muster_engine::{Regarding, Severity};
 use muster_framework::Text;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 /// An event that waits to be written.
@@ -31,17 +32,18 @@ pub(crate) struct Event {
 }
 
 /// Where events are put. The workers end when it is dropped and the queue is empty.
-pub(crate) struct EventQueue {
-    waiting: mpsc::Sender<(Timestamp, Event)>,
-    observer: Arc<dyn Observer>,
-}
+pub(crate) struct EventQueue(Arc<Desk>);
 
 /// The workers' end of it.
 pub(crate) struct EventWorkers(JoinSet<()>);
 
 /// What the workers need.
 struct Desk {
-    waiting: Mutex<mpsc::Receiver<(Timestamp, Event)>>,
+    backlog: Mutex<EventBacklog>,
+    /// There is something to do, or nothing more will come.
+    called: Notify,
+    /// Nothing more will come.
+    closed: AtomicBool,
     client: Client,
     observer: Arc<dyn Observer>,
     limit: Option<RateLimit>,
@@ -70,12 +72,13 @@ pub(crate) fn start(
     observer: Arc<dyn Observer>,
     settings: EventSettings,
 ) -> (EventQueue, EventWorkers) {
-    let (sender, receiver) = mpsc::channel(settings.queue.max(1));
     let begun = u64::try_from(Timestamp::now().as_nanosecond()).unwrap_or_default();
     let desk = Arc::new(Desk {
-        waiting: Mutex::new(receiver),
+        backlog: Mutex::new(EventBacklog::new(settings.queue)),
+        called: Notify::new(),
+        closed: AtomicBool::new(false),
         client,
-        observer: Arc::clone(&observer),
+        observer,
         limit: settings.limit,
         fence: settings.fence,
         timeout: settings.timeout,
@@ -87,21 +90,24 @@ pub(crate) fn start(
     for _ in 0..settings.workers.max(1) {
         workers.spawn_on(work(Arc::clone(&desk)), runtime);
     }
-    (
-        EventQueue {
-            waiting: sender,
-            observer,
-        },
-        EventWorkers(workers),
-    )
+    (EventQueue(desk), EventWorkers(workers))
 }
 
 impl EventQueue {
     /// Puts an event in the queue; drops it if there is no room. Never blocks.
     pub(crate) fn put(&self, event: Event) {
-        if self.waiting.try_send((Timestamp::now(), event)).is_err() {
-            self.observer.notice(Notice::EventWithoutRoom);
+        let put = self.0.backlog().put(Timestamp::now(), event);
+        match put {
+            Ok(()) => self.0.called.notify_one(),
+            Err(NoRoom) => self.0.observer.notice(Notice::EventWithoutRoom),
         }
+    }
+}
+
+impl Drop for EventQueue {
+    fn drop(&mut self) {
+        self.0.closed.store(true, Ordering::Release);
+        self.0.called.notify_waiters();
     }
 }
 
@@ -117,14 +123,24 @@ impl EventWorkers {
 
 async fn work(desk: Arc<Desk>) {
     loop {
-        // The lock is on the queue alone, and given back before anything is sent.
-        let next = desk.waiting.lock().await.recv().await;
-        let Some((at, event)) = next else { return };
-        desk.write(at, &event).await;
+        // Made before it is looked whether there is anything: a call in between is heard.
+        let called = desk.called.notified();
+        let closed = desk.closed.load(Ordering::Acquire);
+        let next = desk.backlog().take();
+        match next {
+            Some((at, event)) => desk.write(at, &event).await,
+            None if closed => return,
+            None => called.await,
+        }
     }
 }
 
 impl Desk {
+    /// Every change is whole before anything could panic.
+    fn backlog(&self) -> MutexGuard<'_, EventBacklog> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn write(&self, at: Timestamp, event: &Event) {
         if let Some(limit) = &self.limit {
             limit.take().await;

@@ -295,27 +295,22 @@ impl<E: Encoding> Informer<E> {
         if let Some(whole) = self.whole_nodes() {
             whole.list_begun();
         }
-        let mut token: Option<String> = None;
         let mut objects = 0;
+        let mut body = self.page_body(None).await?;
         let position = loop {
-            let answer = self.get(self.page_uri(token.as_deref()), E::ACCEPT).await?;
-            if answer.status != StatusCode::OK {
-                return Err(self.refusal("list", &answer));
-            }
-            let page = E::page(&answer.body)?;
-            for item in &page.items {
-                self.tell_object(item).await?;
-            }
+            let page = E::page(&body)?;
             objects += page.items.len();
-            match page.continue_token {
-                Some(next) => token = Some(next),
-                None => {
-                    break Position {
-                        listed: page.resource_version,
-                        seen: 0,
-                    };
-                }
-            }
+            let Some(token) = page.continue_token else {
+                self.tell_objects(&page.items).await?;
+                break Position {
+                    listed: page.resource_version,
+                    seen: 0,
+                };
+            };
+            // The server writes the next page while this one is read; no more than two are here at a time.
+            let (next, told) = tokio::join!(self.page_body(Some(&token)), self.tell_objects(&page.items));
+            told?;
+            body = next?;
         };
         self.tell(Input::ListDone(self.kind)).await?;
         if let Some(whole) = self.whole_nodes() {
@@ -326,6 +321,21 @@ impl<E: Encoding> Informer<E> {
         tracing::debug!(kind = self.kind.name(), objects, "listed");
         self.complaint.settle();
         Ok(position)
+    }
+
+    async fn page_body(&self, token: Option<&str>) -> Result<Bytes, Failure> {
+        let answer = self.get(self.page_uri(token), E::ACCEPT).await?;
+        match answer.status {
+            StatusCode::OK => Ok(answer.body),
+            _ => Err(self.refusal("list", &answer)),
+        }
+    }
+
+    async fn tell_objects(&self, objects: &[&[u8]]) -> Result<(), Failure> {
+        for object in objects {
+            self.tell_object(object).await?;
+        }
+        Ok(())
     }
 
     /// Tells what changes, and how far it got; ends well when the server ends it in order.

@@ -21,10 +21,12 @@
 
 mod answer;
 mod backoff;
+mod bind_window;
 mod connect;
 mod dispatcher;
 mod driver;
 mod error_text;
+mod event_backlog;
 mod events;
 mod exchange;
 mod extender;

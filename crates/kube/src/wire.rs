@@ -102,7 +102,7 @@ impl Cutter for Lines {
 
     fn cut(&mut self) -> Option<Bytes> {
         loop {
-            let Some(length) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') else {
+            let Some(length) = memchr::memchr(b'\n', &self.buffer[self.searched..]) else {
                 self.searched = self.buffer.len();
                 return None;
             };

@@ -172,6 +172,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         tracing::warn!(%warning, "the configuration says something that has no effect");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        // The engine has a thread of its own. One more bears several times what an API server can take; two would
+        // pass work to and fro, and spend a tenth of the processor time and more on waking each other.
+        .worker_threads(1)
         .enable_all()
         .thread_name("network")
         .build()

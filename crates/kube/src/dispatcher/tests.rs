@@ -291,6 +291,25 @@ async fn waiting_conditions_do_not_hold_up_binds() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_too_busy_gets_fewer_binds_at_once() {
+    let mut setup = setup(short(), |_| Reply::Say(429, String::new())).await;
+    let fill = |setup: &Setup, from: u64| {
+        let mut n_taken = 0;
+        while setup.dispatcher.has_room() {
+            setup.dispatcher.carry_out(bind(from + n_taken, "a"));
+            n_taken += 1;
+        }
+        n_taken
+    };
+    assert_eq!(fill(&setup, 0), 32);
+    next_words(&mut setup.inputs, 32).await;
+    while !setup.dispatcher.is_idle() {
+        setup.dispatcher.freed().await;
+    }
+    assert_eq!(fill(&setup, 100), 16);
+}
+
+#[tokio::test]
 async fn an_outcome_that_will_never_come_is_noticed() {
     let setup = setup(short(), |_| created()).await;
     assert!(!setup.dispatcher.has_lost_one());
@@ -317,8 +336,8 @@ async fn events_without_room_are_dropped_and_counted() {
     })
     .await;
     // No await in between: the worker gets no chance to take one.
-    for id in 0..5 {
-        setup.dispatcher.carry_out(event(id, "a"));
+    for (id, pod) in ["a", "b", "c", "d", "e", "b"].into_iter().enumerate() {
+        setup.dispatcher.carry_out(event(id as u64, pod));
     }
     assert_eq!(setup.notes.count(Notice::EventWithoutRoom), 3);
     assert!(setup.dispatcher.is_idle(), "events are not waited for");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use muster_config::{ClientConnection, Configuration, LeaderElection, Profile, load};
-use muster_engine::GangSettings;
+use muster_engine::{BatchSettings, GangSettings};
 use muster_framework::group::WhenBroken;
 use muster_framework::rules::KubeMinor;
 use proptest::prelude::*;
@@ -66,7 +66,7 @@ fn everything_that_is_applied() {
          true, leaseDuration: 30s, renewDeadline: 20s, retryPeriod: 4s, resourceName: x, resourceNamespace: here}}\n--- # Muster's own\napiVersion: \
          muster.dev/v1alpha1\nkind: MusterConfiguration\nseed: 42\npodMaxInUnschedulable: 1m30s\nbindsInFlight: 3\n\
          statusWritesInFlight: 2\nallowDefaultSchedulerName: true\ngangs: {{whenBroken: evict, brokenGrace: 5s, \
-         succeededCount: false}}\n"
+         succeededCount: false}}\nbatching: {{enabled: false, checkEvery: 7}}\n"
     );
     let configuration = accepted(&text);
     let expected = Configuration {
@@ -93,6 +93,10 @@ fn everything_that_is_applied() {
             when_broken: WhenBroken::Evict,
             broken_grace: Duration::from_secs(5),
             succeeded_count: false,
+        },
+        batching: BatchSettings {
+            enabled: false,
+            check_every: 7,
         },
         binds_in_flight: 3,
         status_writes_in_flight: 2,

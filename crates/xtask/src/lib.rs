@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub mod api;
+pub mod batch_exactness;
 pub mod bench;
 pub mod binaries;
 pub mod control_plane;

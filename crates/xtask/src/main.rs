@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use muster_xtask::{bench, demo, lint, oracle, simulate_faults, test, up_down};
+use muster_xtask::{batch_exactness, bench, demo, lint, oracle, simulate_faults, test, up_down};
 
 /// Developer commands of Muster.
 #[derive(Debug, Parser)]
@@ -27,6 +27,8 @@ enum Command {
     Bench(bench::Command),
     /// Run worlds of faults in virtual time: nothing may go wrong in any, and mistakes must be found.
     SimulateFaults(simulate_faults::Args),
+    /// Hold every placement by a verdict on twins against a full pass, in random histories; mistakes must be found.
+    BatchExactness(batch_exactness::Args),
     /// Run everything: lint, all tests, and the tests against a real control plane.
     Test(test::Args),
     /// Show a gang that waits for room and then starts as a whole.
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Oracle(args) => oracle::run(&args),
         Command::Bench(command) => bench::run(&command),
         Command::SimulateFaults(args) => simulate_faults::run(&args),
+        Command::BatchExactness(args) => batch_exactness::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Demo(args) => demo::run(&args),
     };

@@ -17,4 +17,4 @@ pub mod shrink;
 
 pub use case::{Answer, Case};
 pub use compare::{Difference, differences};
-pub use generator::generate;
+pub use generator::{Dice, generate};

@@ -134,7 +134,11 @@ mod tests {
     #[test]
     fn every_mutation_still_finds_its_place() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        for folder in [folder(), root.join("crates/sim/mutations")] {
+        for folder in [
+            folder(),
+            root.join("crates/sim/mutations"),
+            root.join("tests/exactness/mutations"),
+        ] {
             for mutation in load(&folder).unwrap().iter().flat_map(|mutated| &mutated.mutations) {
                 let text = fs::read_to_string(root.join(&mutation.path)).unwrap();
                 mutation.applied_to(&text).unwrap();

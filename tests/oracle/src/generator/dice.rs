@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 /// A stream of choices.
 #[derive(Debug, Clone)]
-pub(crate) struct Dice(u64);
+pub struct Dice(u64);
 
 /// What SplitMix64 adds at each step: 2⁶⁴ divided by the golden ratio.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -20,7 +20,7 @@ fn mixed(mut z: u64) -> u64 {
 
 impl Dice {
     /// The stream of one case.
-    pub(crate) fn new(seed: u64, index: u64) -> Dice {
+    pub fn new(seed: u64, index: u64) -> Dice {
         // Mixed apart, so that neighbouring seeds do not share their cases one place further.
         Dice(mixed(seed.wrapping_add(STEP)) ^ mixed(index.wrapping_mul(STEP).wrapping_add(1)))
     }
@@ -31,34 +31,34 @@ impl Dice {
     }
 
     /// A number below `n`, and 0 when there is none.
-    pub(crate) fn below(&mut self, n: usize) -> usize {
+    pub fn below(&mut self, n: usize) -> usize {
         // The bias of the remainder is of no matter for numbers as small as ours.
         let drawn = self.next() % (n.max(1) as u64);
         usize::try_from(drawn).unwrap_or(0)
     }
 
     /// True in so many of a hundred throws.
-    pub(crate) fn percent(&mut self, of_hundred: usize) -> bool {
+    pub fn percent(&mut self, of_hundred: usize) -> bool {
         self.below(100) < of_hundred
     }
 
     /// A number of the range.
-    pub(crate) fn range(&mut self, range: RangeInclusive<usize>) -> usize {
+    pub fn range(&mut self, range: RangeInclusive<usize>) -> usize {
         range.start() + self.below(range.end() - range.start() + 1)
     }
 
     /// One of them; the list must not be empty.
-    pub(crate) fn pick<T: Copy>(&mut self, list: &[T]) -> T {
+    pub fn pick<T: Copy>(&mut self, list: &[T]) -> T {
         list[self.below(list.len())]
     }
 
     /// Each of them in so many of a hundred throws, in their order.
-    pub(crate) fn some<T: Copy>(&mut self, list: &[T], of_hundred: usize) -> Vec<T> {
+    pub fn some<T: Copy>(&mut self, list: &[T], of_hundred: usize) -> Vec<T> {
         list.iter().copied().filter(|_| self.percent(of_hundred)).collect()
     }
 
     /// At least one of them, in their order.
-    pub(crate) fn at_least_one<T: Copy>(&mut self, list: &[T], of_hundred: usize) -> Vec<T> {
+    pub fn at_least_one<T: Copy>(&mut self, list: &[T], of_hundred: usize) -> Vec<T> {
         let some = self.some(list, of_hundred);
         if some.is_empty() { vec![self.pick(list)] } else { some }
     }

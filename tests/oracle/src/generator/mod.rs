@@ -17,7 +17,7 @@ mod volumes;
 use serde_json::{Map, Value, json};
 
 use crate::case::Case;
-use dice::Dice;
+pub use dice::Dice;
 
 /// What a case is mostly about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use crate::group_report::NoRoom;
 use crate::groups::GroupId;
 use crate::observation::{AttemptResult, Observation};
 use crate::pipeline::ALL_PLUGINS;
-use crate::plan::{Plan, Wish};
+use crate::plan::Plan;
 use crate::planning::Planning;
 use crate::pods::PodId;
 use crate::preparation::Planned;
@@ -30,8 +30,8 @@ impl Engine {
         if !self.consult(now, pod) {
             return;
         }
-        let mut plan = Plan::default();
-        let placed = self.plan_member(Wish::of(pod, pod), &mut plan);
+        let planned = self.place_alone(pod);
+        let placed = planned.is_some();
         let failure = if placed { None } else { self.failure_of(pod, vec![pod]) };
         let asked_too_little = !placed && !self.pipeline.unasked().is_empty();
         self.end_consultation(pod);
@@ -41,7 +41,7 @@ impl Engine {
         }
         self.observe_attempt(pod, 1, placed, false);
         match failure {
-            None => self.depart(now, &plan.places),
+            None => self.depart(now, planned.as_slice()),
             Some(failure) => {
                 let rejected = SmallVec::from_slice(&[failure.rejected]);
                 self.park(now, Entity::Pod(pod), 1, rejected);

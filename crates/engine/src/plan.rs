@@ -63,16 +63,28 @@ impl Wish<'_> {
 }
 
 impl Engine {
+    /// The best node for a pod that is placed by itself, with what of its volumes has to be bound there. None: nothing can
+    /// take it, and the pipeline knows why; or there is no such pod.
+    pub(crate) fn place_alone(&mut self, pod: PodId) -> Option<Planned> {
+        let plan = Plan::default();
+        let node = self.find_node(Wish::of(pod, pod), &plan)?;
+        self.planned(pod, node, &plan)
+    }
+
     /// Finds the best node for a pod on top of the plan so far. What extenders say is what they have said of its twin.
     /// False: nothing can take it, and the pipeline knows why; or there is no such pod.
     pub(crate) fn plan_member(&mut self, wish: Wish<'_>, plan: &mut Plan) -> bool {
-        let place = self.with_pod(wish, plan, |pipeline, profile, pod, view, choice| {
-            pipeline.place(profile, pod, view, choice)
-        });
-        match place.flatten() {
+        match self.find_node(wish, plan) {
             Some(node) => self.put(wish.pod, node, plan),
             None => false,
         }
+    }
+
+    fn find_node(&mut self, wish: Wish<'_>, plan: &Plan) -> Option<NodeOrd> {
+        let place = self.with_pod(wish, plan, |pipeline, profile, pod, view, choice| {
+            pipeline.place(profile, pod, view, choice)
+        });
+        place.flatten()
     }
 
     /// The nodes that can take a pod on top of a plan.
@@ -99,24 +111,31 @@ impl Engine {
 
     /// Writes down in the plan that a pod goes to a node. False: there is no such pod.
     pub(crate) fn put(&mut self, id: PodId, node: NodeOrd, plan: &mut Plan) -> bool {
-        let Engine { cluster, pipeline, .. } = &mut *self;
-        let (Some(pod), Some(record)) = (cluster.to_place(id), cluster.pods.get(id).map(|pod| &pod.record)) else {
+        let Some(planned) = self.planned(id, node, plan) else {
             return false;
         };
-        let Some(profile) = pipeline.profile_of(&record.scheduler_name) else {
+        let (Some(pod), Some(facts)) = (self.cluster.to_place(id), self.cluster.pods.get(id)) else {
             return false;
         };
-        let bindings = pipeline.bindings(profile, &pod, &View::new(&cluster.table, &plan.delta), node);
-        plan.delta.add(&cluster.table, node, &pod);
-        if !bindings.is_empty() {
-            plan.delta.assume(&record.uid, &bindings);
+        plan.delta.add(&self.cluster.table, node, &pod);
+        if !planned.bindings.is_empty() {
+            plan.delta.assume(&facts.record.uid, &planned.bindings);
         }
-        plan.places.push(Planned {
+        plan.places.push(planned);
+        true
+    }
+
+    /// What it takes that a pod goes to a node, on top of a plan. None: there is no such pod.
+    fn planned(&self, id: PodId, node: NodeOrd, plan: &Plan) -> Option<Planned> {
+        let Engine { cluster, pipeline, .. } = self;
+        let (pod, record) = (cluster.to_place(id)?, &cluster.pods.get(id)?.record);
+        let profile = pipeline.profile_of(&record.scheduler_name)?;
+        let bindings = pipeline.bindings(profile, &pod, &View::new(&cluster.table, &plan.delta), node);
+        Some(Planned {
             pod: id,
             node,
             bindings,
-        });
-        true
+        })
     }
 
     /// What stands against the pod that the last judgement found no node for.

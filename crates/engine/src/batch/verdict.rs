@@ -392,6 +392,8 @@ impl Verdict {
         }
         for (node, record) in changed.iter() {
             if *record {
+                // Another node may have its ordinal now: even if that is as good, ties are broken by another name.
+                self.cells.take_out(*node);
                 self.read_record(asked, *node);
             }
             self.judge_node(asked, *node)?;

@@ -81,7 +81,7 @@ pub(super) struct Bars {
 }
 
 /// Widths and heights, in pixels.
-const GROUP_WIDTH: u32 = 104;
+const GROUP_WIDTH: u32 = 124;
 const EDGE: u32 = 56;
 const HEIGHT: u32 = 380;
 
@@ -246,16 +246,26 @@ fn draw_panel(panel: &Panel, area: &Area<'_>) -> Result<()> {
         .build_cartesian_2d((times[0]..times[times.len() - 1]).log_scale(), 0.0..most * 1.02)?;
     chart
         .configure_mesh()
+        .disable_x_mesh()
+        // Its own ticks lie where the scale begins and ends; ours, below, at round times.
+        .x_labels(0)
+        .x_label_formatter(&|_| String::new())
         .light_line_style(TRANSPARENT)
         .bold_line_style(GRID)
         .axis_style(GRID)
         .label_style(("sans-serif", 14).into_font().color(&INK))
         .x_desc("seconds since the start")
-        .x_label_formatter(&|seconds| short_tick(*seconds))
         .y_label_formatter(&|pods| format!("{pods:.0}"))
-        .x_labels(12)
         .y_labels(6)
         .draw()?;
+    let style = ("sans-serif", 14).into_font().color(&INK);
+    let style = style.pos(Pos::new(HPos::Center, VPos::Top));
+    for time in times {
+        let line = vec![(time, 0.0), (time, most)];
+        chart.draw_series([PathElement::new(line, GRID)])?;
+        let label = Text::new(short_tick(time), (0, 4), style.clone());
+        chart.draw_series([EmptyElement::at((time, 0.0)) + label])?;
+    }
     for (series, points) in &panel.curves {
         let line = LineSeries::new(points.iter().copied(), series.colour.stroke_width(2));
         chart.draw_series(line)?;

@@ -111,7 +111,7 @@ fn caption(rows: &[Row], cells: &[Cell]) -> String {
         format!("{cpu}, {cores} processors, {memory} GiB, Linux {}", machine.linux)
     });
     let dates = extent(rows.iter().map(|row| row.date.strftime("%Y-%m-%d").to_string()));
-    let loads = extent(rows.iter().map(|row| format!("{:.1}", row.load_before)));
+    let loads = extent(rows.iter().map(|row| Load((row.load_before * 10.0).round() as u32)));
     let rounds = extent(cells.iter().flat_map(|cell| {
         Contestant::ALL
             .map(|scheduler| runs(rows, cell, scheduler).count())
@@ -119,7 +119,7 @@ fn caption(rows: &[Row], cells: &[Cell]) -> String {
             .filter(|n_runs| *n_runs > 0)
     }));
     format!(
-        "*{}; {rounds} rounds. {machine}. Kubernetes {}, Muster {}, Rust {}. {dates}; load before a run {loads}.*",
+        "*{}; rounds: {rounds}. {machine}. Kubernetes {}, Muster {}, Rust {}. {dates}; load before a run {loads}.*",
         commands(rows, cells),
         each(&|row| row.versions.kubernetes.clone()),
         each(&|row| row.versions.muster.clone()),
@@ -140,6 +140,16 @@ fn commands(rows: &[Row], cells: &[Cell]) -> String {
     };
     let quoted: Vec<String> = commands.iter().map(|command| format!("`{command}`")).collect();
     quoted.join(", ")
+}
+
+/// How many processes wanted a processor, in tenths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Load(u32);
+
+impl Display for Load {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.0 / 10, self.0 % 10)
+    }
 }
 
 /// The least and the most, or the one that there is.
@@ -227,6 +237,12 @@ mod tests {
             line,
             "| plain, 1,000 nodes, 5,000 pods, 1.35 | muster | – | – | – | – | – | – | – | **wrong: pod-1 on node-1: no** |"
         );
+    }
+
+    #[test]
+    fn extents_are_of_numbers_and_not_of_words() {
+        assert_eq!(extent([Load(98), Load(102)].into_iter()), "9.8 to 10.2");
+        assert_eq!(extent([5, 5].into_iter()), "5");
     }
 
     #[test]

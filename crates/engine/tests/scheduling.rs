@@ -2,7 +2,7 @@
 
 mod world;
 
-use muster_engine::{EffectKind, Input, Object, PodState, Time};
+use muster_engine::{EffectKind, Input, Object, Observation, PodState, Time};
 use muster_framework::group::GroupPolicy;
 use muster_framework::labels::Labels;
 use muster_framework::record::{
@@ -648,4 +648,28 @@ fn members_of_a_gang_that_are_planned_are_not_in_the_way_as_promised_too() {
     });
     world.run();
     assert_eq!(world.bound().len(), 2);
+}
+
+/// A node that comes where another one was is told apart from it, even if it is as good: ties are broken by names. Each
+/// placement by a verdict is held against a full pass here, which panics if they differ.
+#[test]
+fn twins_see_that_another_node_has_taken_the_place_of_one() {
+    let alike = |name: &str| NodeRecord {
+        labels: Labels::default(),
+        ..node(name, 4000)
+    };
+    let nodes: Vec<NodeRecord> = (0..40).map(|at| alike(&format!("n{at}"))).collect();
+    let mut world = World::new(&nodes);
+    for round in 0..30 {
+        world.pod(pod(&format!("twin{round}"), 0));
+        world.run();
+        // The engine has placed a verdict's pod somewhere else than here, mostly: these nodes are as they were.
+        world.delete(Kind::Node, &format!("n{round}"));
+        world.node(alike(&format!("other{round}")));
+    }
+    let counted = world.observations.iter().filter_map(|observation| match observation {
+        Observation::Batching { counts, .. } => Some(counts.placed),
+        _ => None,
+    });
+    assert!(counted.sum::<u64>() > 20, "verdicts are asked");
 }

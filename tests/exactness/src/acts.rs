@@ -7,7 +7,7 @@ use crate::world::World;
 use muster_engine::Object;
 use muster_framework::Text;
 use muster_framework::group::{GroupLink, GroupPolicy, GroupTerms};
-use muster_framework::record::{Kind, NodeImage, PodRecord, WorkloadRecord};
+use muster_framework::record::{Kind, NodeImage, NodeRecord, PodRecord, WorkloadRecord};
 use muster_framework::rules::KubeMinor;
 use muster_framework::taint::{Taint, TaintEffect};
 use muster_oracle::Dice;
@@ -38,7 +38,7 @@ const ACTS: [(usize, Act); 17] = [
     (3, a_node_is_cordoned),
     (3, a_node_goes),
     (3, a_node_comes),
-    (2, a_namespace_is_labelled),
+    (5, a_namespace_is_labelled),
     (3, a_service_comes_or_goes),
     (3, a_pod_is_relabelled),
     (3, a_pod_is_resized),
@@ -246,11 +246,7 @@ fn a_pod_is_resized(world: &mut World, dice: &mut Dice) {
 // ---- nodes -------------------------------------------------------------------------------------------------------
 
 /// Changes a random node.
-fn change_node(
-    world: &mut World,
-    dice: &mut Dice,
-    change: impl FnOnce(&mut muster_framework::record::NodeRecord, &mut Dice),
-) {
+fn change_node(world: &mut World, dice: &mut Dice, change: impl FnOnce(&mut NodeRecord, &mut Dice)) {
     if !world.nodes.is_empty() {
         let mut node = world.nodes[dice.below(world.nodes.len())].clone();
         change(&mut node, dice);
@@ -322,7 +318,7 @@ fn a_node_is_cordoned(world: &mut World, dice: &mut Dice) {
     change_node(world, dice, |node, _| node.unschedulable = !node.unschedulable);
 }
 
-/// Sometimes its pods go first, sometimes later; and often it comes again.
+/// Sometimes its pods go first, sometimes later; and often it, or another one like it, comes again.
 fn a_node_goes(world: &mut World, dice: &mut Dice) {
     if world.nodes.len() < 2 {
         return;
@@ -341,23 +337,28 @@ fn a_node_goes(world: &mut World, dice: &mut Dice) {
     if dice.percent(50) {
         world.poll(dice.range(0..=4), dice);
     }
-    if dice.percent(60) {
-        world.put_node(node);
-    } else if !pods_first {
-        on_it.iter().for_each(|uid| world.delete_pod(uid));
+    match dice.below(10) {
+        0..=3 => world.put_node(node),
+        4..=6 => put_under_another_name(world, node),
+        _ if !pods_first => on_it.iter().for_each(|uid| world.delete_pod(uid)),
+        _ => {}
     }
+}
+
+fn put_under_another_name(world: &mut World, mut node: NodeRecord) {
+    world.made += 1;
+    let name = format!("new{}", world.made);
+    set_label(&mut node.labels, HOSTNAME, Some(&name));
+    node.name = name.into();
+    world.put_node(node);
 }
 
 fn a_node_comes(world: &mut World, dice: &mut Dice) {
     if world.nodes.is_empty() || world.nodes.len() > 170 {
         return;
     }
-    let mut node = world.nodes[dice.below(world.nodes.len())].clone();
-    world.made += 1;
-    let name = format!("new{}", world.made);
-    set_label(&mut node.labels, HOSTNAME, Some(&name));
-    node.name = name.into();
-    world.put_node(node);
+    let model = world.nodes[dice.below(world.nodes.len())].clone();
+    put_under_another_name(world, model);
 }
 
 // ---- the rest ----------------------------------------------------------------------------------------------------

@@ -143,7 +143,13 @@ fn become_template(pod: &mut PodRecord, number: usize, dice: &mut Dice) {
 fn speak_of_itself(pod: &mut PodRecord, dice: &mut Dice) {
     let key = dice.pick(&["topology.kubernetes.io/zone", HOSTNAME, "rack", "rack"]);
     let labels: Map<String, Value> = pod.labels.iter().map(|(k, v)| (k.to_string(), json!(&**v))).collect();
-    let term = json!({"topologyKey": key, "labelSelector": {"matchLabels": labels}});
+    let mut term = json!({"topologyKey": key, "labelSelector": {"matchLabels": labels}});
+    // Labels of namespaces change: then pods are counted anew.
+    if dice.percent(40) {
+        let by_team = json!({"matchLabels": {"team": dice.pick(&["a", "b"])}});
+        let by_env = json!({"matchExpressions": [{"key": "env", "operator": "Exists"}]});
+        term["namespaceSelector"] = if dice.percent(60) { by_team } else { by_env };
+    }
     let spread = |action: &str| {
         let (skew, selector) = (1 + i32::from(key == "rack"), &term["labelSelector"]);
         let constraint = json!({

@@ -1,5 +1,7 @@
 //! The workloads of the engine's bench: each can be read in every size, and in its smallest ends as it must.
 
+#![allow(clippy::unwrap_used, reason = "tests say what is wrong by panicking")]
+
 use muster_config::Configuration;
 use muster_framework::rules::KubeMinor;
 use muster_sim::{Simulation, Size, Source, Wanted, Workload};

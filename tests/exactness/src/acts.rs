@@ -34,7 +34,7 @@ const ACTS: [(usize, Act); 17] = [
     (4, a_nodes_label_changes),
     (3, a_nodes_taints_change),
     (3, a_nodes_room_changes),
-    (3, a_nodes_images_change),
+    (7, a_nodes_images_change),
     (3, a_node_is_cordoned),
     (3, a_node_goes),
     (3, a_node_comes),
@@ -299,12 +299,14 @@ fn a_nodes_room_changes(world: &mut World, dice: &mut Dice) {
 }
 
 fn a_nodes_images_change(world: &mut World, dice: &mut Dice) {
+    // An image that some pods want.
+    let wanted = &world.templates[dice.below(world.templates.len())].spec.images;
+    let name = wanted.first().cloned().unwrap_or_else(|| "app:latest".into());
     change_node(world, dice, |node, dice| {
         let mut images = node.images.to_vec();
-        if dice.percent(40) {
-            images.pop();
+        if images.iter().any(|image| image.names.contains(&name)) {
+            images.retain(|image| !image.names.contains(&name));
         } else {
-            let name: Text = dice.pick(&["app:latest", "app:v1", "other:latest"]).into();
             images.push(NodeImage {
                 names: Box::new([name]),
                 size: dice.pick(&[24 << 20, 400 << 20, 900 << 20]),

@@ -26,7 +26,7 @@ pub struct Args {
     #[arg(long, default_value_t = DECISIONS_OF_TEST)]
     decisions: u64,
     /// The seed.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 3)]
     seed: u64,
     /// Only the history of this number.
     #[arg(long)]

@@ -14,7 +14,7 @@ struct Args {
     #[arg(long, default_value_t = 50_000)]
     decisions: u64,
     /// The seed.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 3)]
     seed: u64,
     /// Only the history of this number.
     #[arg(long)]

@@ -73,7 +73,7 @@ async fn main() -> anyhow::Result<()> {
     let clients = muster_kube::connect(Some(Path::new(kubeconfig))).await?;
     let (nodes, _) = list(&clients.watches, "/api/v1/nodes").await?;
     let (pods, version) = list(&clients.watches, "/api/v1/pods").await?;
-    let watch = tokio::spawn(watch_pods(clients.watches.clone(), version));
+    let watch = tokio::spawn(go_on_watching(clients.watches.clone(), version));
     let pods = pods.into_iter().filter(|pod| {
         let is_ours = pod.spec.scheduler_name == *scheduler_name;
         is_ours && pod.spec.node_name.is_empty()
@@ -92,7 +92,7 @@ async fn main() -> anyhow::Result<()> {
     }
     bind_all(&desk, pods.collect(), &nodes).await?;
     // Like any scheduler it goes on until it is killed.
-    watch.await.context("the watch")?
+    watch.await.context("the watch")
 }
 
 /// Lists as an informer does: consistently, in pages of the same size.
@@ -116,8 +116,20 @@ async fn list(client: &Client, path: &str) -> anyhow::Result<(Vec<Item>, String)
     }
 }
 
-/// Reads what the server tells, and makes nothing of it.
-async fn watch_pods(client: Client, version: String) -> anyhow::Result<()> {
+/// Watches again when the server has ended a watch, as it may at any time.
+async fn go_on_watching(client: Client, mut version: String) {
+    loop {
+        if let Err(error) = watch_pods(&client, &version).await {
+            eprintln!("null scheduler: {error:#}");
+        }
+        // From whatever the server has: nothing is made of it anyway.
+        version = "0".to_owned();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Reads what the server tells, and makes nothing of it, until the server ends it.
+async fn watch_pods(client: &Client, version: &str) -> anyhow::Result<()> {
     let path = format!("/api/v1/pods?watch=true&allowWatchBookmarks=true&resourceVersion={version}");
     let answer = client.send(Request::get(path).body(Body::empty())?).await?;
     let mut body = answer.into_body();

@@ -52,7 +52,15 @@ pub fn run(args: &Args) -> Result<()> {
     let go_programs = (!args.no_cluster).then(|| build_go_programs(args.kube));
     lint::run(&lint::Args::default())?;
     step("tests of the crates", || {
-        let mut command = cargo(&["test", "--quiet", "--workspace", "--exclude", TESTS_PACKAGE]);
+        // To the end even if one fails: whoever mends it wants to know of all.
+        let mut command = cargo(&[
+            "test",
+            "--quiet",
+            "--workspace",
+            "--no-fail-fast",
+            "--exclude",
+            TESTS_PACKAGE,
+        ]);
         run_command(command.args(&args.cargo_args))
     })?;
     step("worlds of faults", simulate_faults::run_fixed_seeds)?;

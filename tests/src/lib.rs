@@ -172,11 +172,20 @@ impl Cluster {
 
     /// Writes a KubeSchedulerConfiguration with these fields; gives the flag that names it.
     pub fn write_configuration(&self, fields: &Value) -> Result<String> {
-        let mut configuration = fields.clone();
-        configuration["apiVersion"] = "kubescheduler.config.k8s.io/v1".into();
-        configuration["kind"] = "KubeSchedulerConfiguration".into();
+        self.write_document("kubescheduler.config.k8s.io/v1", "KubeSchedulerConfiguration", fields)
+    }
+
+    /// Likewise of what kube-scheduler has no field for.
+    pub fn write_muster_configuration(&self, fields: &Value) -> Result<String> {
+        self.write_document("muster.dev/v1alpha1", "MusterConfiguration", fields)
+    }
+
+    fn write_document(&self, api_version: &str, kind: &str, fields: &Value) -> Result<String> {
+        let mut document = fields.clone();
+        document["apiVersion"] = api_version.into();
+        document["kind"] = kind.into();
         let path = self.kubeconfig.with_file_name(format!("{}-config.json", self.name));
-        std::fs::write(&path, configuration.to_string()).context("writing a configuration")?;
+        std::fs::write(&path, document.to_string()).context("writing a configuration")?;
         Ok(format!("--config={}", path.display()))
     }
 

@@ -30,7 +30,7 @@ const ORACLE_MINORS: [KubeMinor; 2] = [KubeMinor::V1_35, KubeMinor::V1_37];
 /// The newest minor, against which a part of the cluster tests runs as well: what speaks of pod groups, of faults and of
 /// changes of the leader. The rest asks the same of every minor, and costs minutes.
 const ALSO: KubeMinor = KubeMinor::V1_37;
-const TESTS_OF_ALSO: [&str; 5] = ["dialects::", "gangs::", "leader::", "proxy::", "restarts::"];
+const TESTS_OF_ALSO: [&str; 6] = ["broken::", "dialects::", "gangs::", "leader::", "proxy::", "restarts::"];
 
 /// What to leave out, and against which Kubernetes to test.
 #[derive(Debug, clap::Args)]

@@ -134,6 +134,7 @@ mod tests {
     #[test]
     fn every_mutation_still_finds_its_place() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut lost = Vec::new();
         for folder in [
             folder(),
             root.join("crates/sim/mutations"),
@@ -141,8 +142,9 @@ mod tests {
         ] {
             for mutation in load(&folder).unwrap().iter().flat_map(|mutated| &mutated.mutations) {
                 let text = fs::read_to_string(root.join(&mutation.path)).unwrap();
-                mutation.applied_to(&text).unwrap();
+                lost.extend(mutation.applied_to(&text).err().map(|error| error.to_string()));
             }
         }
+        assert!(lost.is_empty(), "{}", lost.join("\n"));
     }
 }

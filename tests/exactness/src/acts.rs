@@ -175,7 +175,22 @@ fn of_rival(world: &mut World, dice: &mut Dice) -> Option<PodRecord> {
     let mut pod = twin(world, template, dice);
     pod.scheduler_name = RIVAL.into();
     pod.node_name = Some(node);
+    // In any namespace: selectors of namespaces count it then or do not.
+    if dice.percent(50) {
+        let namespaces = namespaces(world);
+        pod.namespace = namespaces[dice.below(namespaces.len())].clone();
+    }
     Some(pod)
+}
+
+/// The namespaces that have an object, and those of the templates.
+fn namespaces(world: &World) -> Vec<Text> {
+    let names = world.others.iter().filter_map(|object| match object {
+        Object::Namespace(namespace) => Some(namespace.name.clone()),
+        _ => None,
+    });
+    let of_templates = world.templates.iter().map(|template| template.namespace.clone());
+    names.chain(of_templates).collect()
 }
 
 fn a_rival_binds(world: &mut World, dice: &mut Dice) {

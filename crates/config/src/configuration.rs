@@ -7,8 +7,9 @@ use muster_engine::{BatchSettings, GangSettings};
 use muster_framework::rules::KubeMinor;
 use muster_plugins::profile::ProfileSpec;
 
+use crate::document::Node;
 use crate::extender::ExtenderSpec;
-use crate::problem::{Error, Report};
+use crate::problem::{Error, Problem, Report};
 use crate::profile::{DEFAULT_SCHEDULER, Profile};
 use crate::{defaults, document, own, scheduler};
 
@@ -39,8 +40,8 @@ pub struct Configuration {
     pub binds_in_flight: usize,
     /// How many writes of conditions and events may be on their way at once; at least one.
     pub status_writes_in_flight: usize,
-    /// What was accepted but has no effect, each with its path: for the log.
-    pub warnings: Vec<String>,
+    /// What was accepted but has no effect: for the log.
+    pub warnings: Vec<Problem>,
 }
 
 /// How to reach the API server.
@@ -193,14 +194,18 @@ pub fn load_for_evaluation(text: &str) -> Result<Configuration, Error> {
     read(text, allowances)
 }
 
-fn read(text: &str, mut allowances: Allowances) -> Result<Configuration, Error> {
-    let documents = document::read(text).map_err(Error::from)?;
+fn read(text: &str, allowances: Allowances) -> Result<Configuration, Error> {
+    from_documents(&document::read(text).map_err(Error::from)?, allowances)
+}
+
+/// What these documents say.
+pub(crate) fn from_documents(documents: &[Node], mut allowances: Allowances) -> Result<Configuration, Error> {
     let report = Report::default();
     let mut configuration = Configuration {
         profiles: vec![Profile::named(allowances.unnamed)],
         ..Configuration::default()
     };
-    if let Some(found) = document::classify(&documents, &report) {
+    if let Some(found) = document::classify(documents, &report) {
         if let Some(field) = found.own {
             own::apply(field, &mut configuration, &mut allowances);
         }

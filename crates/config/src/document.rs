@@ -8,9 +8,11 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 use serde_saphyr::Spanned;
 
 use crate::field::Field;
+use crate::own;
 use crate::problem::{Problem, Report};
 
 /// A value and the line where it, or the nearest key before it, stands.
@@ -31,14 +33,47 @@ pub(crate) enum Value {
     Map(Vec<(String, Node)>),
 }
 
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Value::Null => serializer.serialize_unit(),
+            Value::Bool(value) => serializer.serialize_bool(*value),
+            Value::Integer(value) => match (i64::try_from(*value), u64::try_from(*value)) {
+                (Ok(value), _) => serializer.serialize_i64(value),
+                (_, Ok(value)) => serializer.serialize_u64(value),
+                _ => Err(S::Error::custom("the number is too large")),
+            },
+            Value::Number(value) => serializer.serialize_f64(*value),
+            Value::String(text) => serializer.serialize_str(text),
+            Value::List(items) => serializer.collect_seq(items.iter().map(|item| &item.value)),
+            Value::Map(entries) => {
+                let mut map = serializer.serialize_map(Some(entries.len()))?;
+                for (key, node) in entries {
+                    map.serialize_entry(key, &node.value)?;
+                }
+                map.end()
+            }
+        }
+    }
+}
+
+/// Writes documents, in the order of their fields.
+pub(crate) fn write<'a>(
+    documents: impl IntoIterator<Item = &'a Value>,
+) -> Result<String, serde_saphyr::SerializeError> {
+    // What is folded over several lines would be harder to read and to search.
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    let texts = documents
+        .into_iter()
+        .map(|document| serde_saphyr::to_string_with_options(document, options.clone()));
+    Ok(texts.collect::<Result<Vec<_>, _>>()?.join("---\n"))
+}
+
 /// The documents of a file by their kinds.
 pub(crate) struct Documents<'a> {
     pub(crate) scheduler: Field<'a>,
     pub(crate) own: Option<Field<'a>>,
 }
-
-/// The kind of the second document.
-const OWN_KIND: &str = "MusterConfiguration";
 
 /// Reads all documents that are not empty.
 pub(crate) fn read(text: &str) -> Result<Vec<Node>, Problem> {
@@ -58,13 +93,13 @@ pub(crate) fn classify<'a>(nodes: &'a [Node], report: &'a Report) -> Option<Docu
     let (mut scheduler, mut own) = (None, None);
     for node in nodes {
         let (slot, path) = match kind(node) {
-            Some(OWN_KIND) => (&mut own, OWN_KIND),
+            Some(own::KIND) => (&mut own, own::KIND),
             _ => (&mut scheduler, ""),
         };
         let field = Field::root(path, node, report);
         match slot {
             None => *slot = Some(field),
-            Some(_) if path == OWN_KIND => field.problem("given twice: there can be only one"),
+            Some(_) if path == own::KIND => field.problem("given twice: there can be only one"),
             Some(_) => field.problem("a second document that is not a MusterConfiguration: there can be only one"),
         }
     }
@@ -119,7 +154,7 @@ fn read_one(text: &str) -> Result<Node, Problem> {
         .deserialize(deserializer)
     })
     .map_err(|error| {
-        let root = if trail.own.get() { OWN_KIND } else { "" };
+        let root = if trail.own.get() { own::KIND } else { "" };
         problem(&error, format!("{root}{}", trail.path.into_inner().unwrap_or_default()))
     })
 }
@@ -256,7 +291,7 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
                 path,
             })?;
             if self.path.is_empty() && key.value == "kind" {
-                self.trail.own.set(node.value == Value::String(OWN_KIND.to_owned()));
+                self.trail.own.set(node.value == Value::String(own::KIND.to_owned()));
             }
             place(&mut node, line);
             first_line = first_line.or(line);
@@ -269,7 +304,8 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
     }
 }
 
-fn scalar(value: Value) -> Node {
+/// A value of which no line is known.
+pub(crate) fn scalar(value: Value) -> Node {
     Node { line: None, value }
 }
 

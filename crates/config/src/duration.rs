@@ -32,6 +32,35 @@ pub fn parse(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
+/// A duration as Go writes it: `1h0m0s`, `1m30s`, `1.5s`, `250ms`, `0s`. What [`parse`] reads as the same.
+pub fn format(duration: Duration) -> String {
+    let nanos = duration.as_nanos();
+    let (unit, per_unit) = match nanos {
+        0 => return "0s".to_owned(),
+        1..1_000 => ("ns", 1),
+        1_000..1_000_000 => ("µs", 1_000),
+        1_000_000..1_000_000_000 => ("ms", 1_000_000),
+        _ => ("s", 1_000_000_000),
+    };
+    let minutes = nanos / 60_000_000_000;
+    let (whole, rest) = match minutes {
+        0 => (nanos / per_unit, nanos % per_unit),
+        _ => (nanos / per_unit % 60, nanos % per_unit),
+    };
+    let front = match (minutes / 60, minutes % 60) {
+        (0, 0) => String::new(),
+        (0, minutes) => format!("{minutes}m"),
+        (hours, minutes) => format!("{hours}h{minutes}m"),
+    };
+    let digits = per_unit.ilog10() as usize;
+    let fraction = if rest == 0 {
+        String::new()
+    } else {
+        format!(".{rest:0digits$}")
+    };
+    format!("{front}{whole}{}{unit}", fraction.trim_end_matches('0'))
+}
+
 fn split_at_non(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(|c| !belongs(c)).unwrap_or(text.len()))
 }
@@ -96,6 +125,37 @@ mod tests {
         assert_eq!(parse("1500ns"), Ok(Duration::from_nanos(1500)));
         assert_eq!(parse("2µs"), Ok(Duration::from_micros(2)));
         assert_eq!(parse("9223372036854775807ns"), Ok(MAX));
+    }
+
+    #[test]
+    fn writes_what_go_writes() {
+        let cases = [
+            (0, "0s"),
+            (1, "1ns"),
+            (1_500, "1.5µs"),
+            (250_000_000, "250ms"),
+            (1_500_000_000, "1.5s"),
+            (60_000_000_000, "1m0s"),
+            (90_000_000_001, "1m30.000000001s"),
+            (3_600_000_000_000, "1h0m0s"),
+            (360_000_000_000_000, "100h0m0s"),
+        ];
+        for (nanos, text) in cases {
+            assert_eq!(format(Duration::from_nanos(nanos)), text);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_written_is_read_again(nanos in 0..=i64::MAX as u64) {
+            let duration = Duration::from_nanos(nanos);
+            proptest::prop_assert_eq!(parse(&format(duration)), Ok(duration));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in "[-0-9.nuµmshx]{0,30}") {
+            let _ = parse(&text);
+        }
     }
 
     #[test]

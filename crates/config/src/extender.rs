@@ -6,6 +6,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine as _, alphabet};
+
 use muster_engine::ExtenderSettings;
 
 use crate::field::{Field, Section};
@@ -223,40 +226,15 @@ fn pem(section: &Section<'_>, file: &str, data: &str) -> Option<Pem> {
     if bytes.is_empty() { file } else { Some(Pem::Text(bytes)) }
 }
 
-/// Base64 as Go's JSON decoder reads bytes: the standard alphabet with padding, line breaks left out.
+/// Base64 as Go's JSON decoder reads bytes: the standard alphabet with padding, line breaks left out, and bits behind the end
+/// overlooked.
 fn base64(text: &str) -> Option<Vec<u8>> {
+    const LIKE_GO: GeneralPurpose = GeneralPurpose::new(
+        &alphabet::STANDARD,
+        GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+    );
     let symbols: Vec<u8> = text.bytes().filter(|byte| !b"\r\n".contains(byte)).collect();
-    let value = |symbol: u8| {
-        Some(match symbol {
-            b'A'..=b'Z' => symbol - b'A',
-            b'a'..=b'z' => symbol - b'a' + 26,
-            b'0'..=b'9' => symbol - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        })
-    };
-    let padding = symbols
-        .iter()
-        .rev()
-        .take(2)
-        .take_while(|symbol| **symbol == b'=')
-        .count();
-    if !symbols.len().is_multiple_of(4) {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(symbols.len() / 4 * 3);
-    let last = symbols.len().saturating_sub(4);
-    for (i, group) in symbols.chunks_exact(4).enumerate() {
-        let padded = if i * 4 == last { padding } else { 0 };
-        let mut bits: u32 = 0;
-        for symbol in &group[..4 - padded] {
-            bits = bits << 6 | u32::from(value(*symbol)?);
-        }
-        bits <<= 6 * padded as u32;
-        bytes.extend_from_slice(&bits.to_be_bytes()[1..4 - padded]);
-    }
-    Some(bytes)
+    LIKE_GO.decode(symbols).ok()
 }
 
 /// A string that says something.
@@ -278,6 +256,7 @@ mod tests {
             ("TWFu", b"Man"),
             ("TWFu\nTWFu\r\n", b"ManMan"),
             ("+/+/", &[0xfb, 0xff, 0xbf]),
+            ("TR==", b"M"),
         ] {
             assert_eq!(base64(text).as_deref(), Some(bytes), "{text}");
         }

@@ -26,17 +26,20 @@ impl<'a> Field<'a> {
 
     /// Reports a problem of this field.
     pub(crate) fn problem(&self, message: impl Into<String>) {
-        let path = self.path().to_owned();
-        self.report.problem(Problem {
-            path,
-            line: self.node.line,
-            message: message.into(),
-        });
+        self.report.problem(self.said(message.into()));
     }
 
     /// Reports that this field is accepted but has no effect.
     pub(crate) fn warning(&self, message: &str) {
-        self.report.warning(format!("{}: {message}", self.path()));
+        self.report.warning(self.said(message.to_owned()));
+    }
+
+    fn said(&self, message: String) -> Problem {
+        Problem {
+            path: self.path().to_owned(),
+            line: self.node.line,
+            message,
+        }
     }
 
     pub(crate) fn path(&self) -> &str {

@@ -29,6 +29,7 @@
 #[cfg(test)]
 mod compatibility;
 mod configuration;
+mod conversion;
 mod defaults;
 mod document;
 mod duration;
@@ -41,12 +42,15 @@ mod node_selector;
 mod own;
 mod plugin_args;
 mod plugin_sets;
+mod printing;
 mod problem;
 mod profile;
 mod scheduler;
 
 pub use configuration::{ClientConnection, Configuration, LeaderElection, load, load_for_evaluation};
-pub use duration::parse as parse_duration;
+pub use conversion::{Conversion, Fate, Finding, Place, convert};
+pub use duration::{format as format_duration, parse as parse_duration};
 pub use extender::{ExtenderSpec, ExtenderTls, Pem};
+pub use printing::Secrets;
 pub use problem::{Error, Problem};
 pub use profile::Profile;

@@ -5,14 +5,19 @@ use crate::field::{Field, Section};
 use muster_engine::{BatchSettings, GangSettings};
 use muster_framework::group::WhenBroken;
 
+/// The kind of the document.
+pub(crate) const KIND: &str = "MusterConfiguration";
+/// Its one version.
+pub(crate) const API_VERSION: &str = "muster.dev/v1alpha1";
+
 /// Applies the document to `configuration`.
 pub(crate) fn apply(document: Field<'_>, configuration: &mut Configuration, allowances: &mut Allowances) {
     let Some(section) = document.section() else { return };
-    section.must_be("apiVersion", "muster.dev/v1alpha1");
+    section.must_be("apiVersion", API_VERSION);
     if section.get("apiVersion").is_none() {
-        section.field().problem("needs apiVersion: muster.dev/v1alpha1");
+        section.field().problem(format!("needs apiVersion: {API_VERSION}"));
     }
-    section.must_be("kind", "MusterConfiguration");
+    section.must_be("kind", KIND);
     if let Some(seed) = section.get("seed").and_then(|field| field.integer()) {
         configuration.seed = seed;
     }

@@ -352,7 +352,7 @@ fn volume_binding(section: &Section<'_>) -> VolumeBindingArgs {
 }
 
 /// What an empty `shape` stands for. Source: `SetDefaults_VolumeBindingArgs`.
-const DEFAULT_CAPACITY_SHAPE: [ShapePoint; 2] = [
+pub(crate) const DEFAULT_CAPACITY_SHAPE: [ShapePoint; 2] = [
     ShapePoint {
         utilization: 0,
         score: 10,
@@ -429,6 +429,6 @@ mod tests {
         let nodes = document::read(text).expect("YAML");
         let report = Report::default();
         assert_eq!(read(&Field::root("", &nodes[0], &report)), PluginArgs::default());
-        assert_eq!(report.finish().expect("no problems"), Vec::<String>::new());
+        assert_eq!(report.finish().expect("no problems"), []);
     }
 }

@@ -29,6 +29,11 @@ impl PluginSets {
     pub(crate) fn at(&self, point: Point) -> Option<&PluginSet> {
         self.at.get(&point)
     }
+
+    /// The points about which the file says something, in their order.
+    pub(crate) fn points(&self) -> impl Iterator<Item = (Point, &PluginSet)> {
+        self.at.iter().map(|(point, set)| (*point, set))
+    }
 }
 
 /// The sets, and where they stand in the file.

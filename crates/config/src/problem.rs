@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 
-/// One problem of a configuration.
+/// One problem of a configuration, or something that is accepted but has no effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The field, as `.profiles[0].schedulerName`; fields of the second document begin with `MusterConfiguration`.
@@ -55,7 +55,7 @@ fn join(problems: &[Problem]) -> String {
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     problems: RefCell<Vec<Problem>>,
-    warnings: RefCell<Vec<String>>,
+    warnings: RefCell<Vec<Problem>>,
 }
 
 impl Report {
@@ -63,12 +63,12 @@ impl Report {
         self.problems.borrow_mut().push(problem);
     }
 
-    pub(crate) fn warning(&self, warning: String) {
+    pub(crate) fn warning(&self, warning: Problem) {
         self.warnings.borrow_mut().push(warning);
     }
 
     /// The warnings when there was no problem, else the problems.
-    pub(crate) fn finish(self) -> Result<Vec<String>, Error> {
+    pub(crate) fn finish(self) -> Result<Vec<Problem>, Error> {
         let mut problems = self.problems.into_inner();
         if problems.is_empty() {
             return Ok(self.warnings.into_inner());

@@ -88,7 +88,7 @@ fn type_meta(section: &Section<'_>) {
 }
 
 /// The lease that kube-scheduler itself is elected by.
-const UPSTREAM_LEASE: &str = "kube-scheduler";
+pub(crate) const UPSTREAM_LEASE: &str = "kube-scheduler";
 
 /// Upstream checks periods and names only when it elects, and takes zero and empty for its defaults. Source:
 /// `ValidateLeaderElectionConfiguration` and `RecommendedDefaultLeaderElectionConfiguration` of `k8s.io/component-base`.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use muster_config::{Configuration, load, load_for_evaluation};
+use muster_config::{Configuration, Problem, load, load_for_evaluation};
 use muster_framework::rules::KubeMinor;
 use muster_plugins::ProfileSpec;
 use muster_plugins::args::PluginArgs;
@@ -28,6 +28,10 @@ fn with_args(entries: &str, minor: KubeMinor) -> PluginArgs {
         .profiles(minor)
         .remove(0)
         .args
+}
+
+fn lines(warnings: &[Problem]) -> String {
+    warnings.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn list(names: &[muster_framework::Text]) -> String {
@@ -307,7 +311,7 @@ fn extenders() {
          enableHTTPS: true\n"
     ));
     insta::with_settings!({ omit_expression => true }, { insta::assert_debug_snapshot!(&configuration.extenders) });
-    insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!(configuration.warnings.join("\n")) });
+    insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!(lines(&configuration.warnings)) });
     for profile in configuration.profiles(KubeMinor::V1_36) {
         assert_eq!(
             list(&profile.args.node_resources_fit.ignored_resources),

@@ -117,7 +117,7 @@ fn prepare(args: &Args) -> anyhow::Result<(Simulation, Vec<String>)> {
         }
         None => muster_config::Configuration::default(),
     };
-    warnings.extend(configuration.warnings.iter().cloned());
+    warnings.extend(configuration.warnings.iter().map(ToString::to_string));
     for name in &args.scheduler_name {
         if !configuration.scheduler_names().any(|known| known == name) {
             configuration.profiles.push(muster_config::Profile::named(name));

@@ -35,6 +35,7 @@ mod document;
 mod duration;
 mod expansion;
 mod extender;
+mod feature_gates;
 mod field;
 mod known_plugins;
 mod names;
@@ -51,6 +52,8 @@ pub use configuration::{ClientConnection, Configuration, LeaderElection, load, l
 pub use conversion::{Conversion, Fate, Finding, Place, convert};
 pub use duration::{format as format_duration, parse as parse_duration};
 pub use extender::{ExtenderSpec, ExtenderTls, Pem};
+pub use feature_gates::apply_feature_gates;
+pub use names::{label_value as check_label_value, qualified_name as check_label_key};
 pub use printing::Secrets;
 pub use problem::{Error, Problem};
 pub use profile::Profile;

@@ -7,7 +7,7 @@ const MAX_NAME: usize = 63;
 const MAX_PREFIX: usize = 253;
 
 /// What is wrong with a qualified name: a label key, a topology key, or a resource.
-pub(crate) fn qualified_name(text: &str) -> Option<&'static str> {
+pub fn qualified_name(text: &str) -> Option<&'static str> {
     let (prefix, name) = match text.split_once('/') {
         Some((prefix, name)) => (Some(prefix), name),
         None => (None, text),
@@ -30,7 +30,7 @@ pub(crate) fn qualified_name(text: &str) -> Option<&'static str> {
 }
 
 /// What is wrong with the value of a label.
-pub(crate) fn label_value(text: &str) -> Option<&'static str> {
+pub fn label_value(text: &str) -> Option<&'static str> {
     if MAX_NAME < text.len() {
         return Some("the value of a label must have no more than 63 characters");
     }

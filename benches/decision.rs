@@ -35,7 +35,7 @@ fn plain(c: &mut Criterion) {
 
 fn gangs(c: &mut Criterion) {
     let mut group = c.benchmark_group("one gang on 5000 nodes");
-    for n_members in [8, 100, 1_000] {
+    for n_members in [8, 100, 1_000, 5_000] {
         group.throughput(Throughput::Elements(n_members as u64));
         group.bench_function(BenchmarkId::from_parameter(format!("{n_members} members")), |b| {
             b.iter_batched_ref(
@@ -108,6 +108,24 @@ fn growth(c: &mut Criterion) {
     }
 }
 
+/// Plain pods of many specs in turn: each has to make up for what happened since its like was placed.
+fn churn(c: &mut Criterion) {
+    let mut group = c.benchmark_group("one pod more on 5000 nodes with 50000 pods, specs in turn");
+    for n_specs in [1, 10, 1_000] {
+        let mut engine = FullEngine::new(5_000, 50_000, BATCHED);
+        let mut n = 0;
+        let mut next = move |engine: &mut FullEngine| {
+            n = (n + 1) % n_specs;
+            engine.pod_of_spec(n)
+        };
+        total(&mut engine, 2 * n_specs as u64, &mut next);
+        group.bench_function(BenchmarkId::from_parameter(format!("{n_specs} specs")), |b| {
+            b.iter_custom(|n| total(&mut engine, n, &mut next));
+        });
+    }
+    group.finish();
+}
+
 fn total(engine: &mut FullEngine, n: u64, mut pod: impl FnMut(&mut FullEngine) -> PodRecord) -> Duration {
     let mut decide = |_| {
         let pod = pod(engine);
@@ -119,6 +137,6 @@ fn total(engine: &mut FullEngine, n: u64, mut pod: impl FnMut(&mut FullEngine) -
 criterion_group! {
     name = decision;
     config = Criterion::default().sample_size(20);
-    targets = full, growth, plain, gangs, hopeless
+    targets = full, growth, churn, plain, gangs, hopeless
 }
 criterion_main!(decision);

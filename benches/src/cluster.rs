@@ -33,8 +33,16 @@ pub enum Shape {
     ZoneSpread,
     /// To be spread evenly over zones, if possible.
     SoftZoneSpread,
+    /// To be spread evenly over nodes.
+    HostnameSpread,
+    /// To be spread evenly over nodes, if possible.
+    SoftHostnameSpread,
     /// To be in a zone with pods of another application.
     Affinity,
+    /// To be on a node with pods of another application.
+    HostnameAffinity,
+    /// To be in a zone without pods of an application that has none.
+    ZoneAntiAffinity,
     /// To be on a node without pods of its own application.
     AntiAffinity,
     /// Two images, of which many nodes have one.
@@ -43,12 +51,16 @@ pub enum Shape {
 
 impl Shape {
     /// All shapes.
-    pub const ALL: [Shape; 7] = [
+    pub const ALL: [Shape; 11] = [
         Shape::Plain,
         Shape::Service,
         Shape::ZoneSpread,
         Shape::SoftZoneSpread,
+        Shape::HostnameSpread,
+        Shape::SoftHostnameSpread,
         Shape::Affinity,
+        Shape::HostnameAffinity,
+        Shape::ZoneAntiAffinity,
         Shape::AntiAffinity,
         Shape::Images,
     ];
@@ -59,11 +71,15 @@ pub(crate) fn app(n: usize) -> Labels {
 }
 
 pub(crate) fn selects_app(n: usize) -> LabelSelector {
+    selects(&format!("app-{}", n % N_APPS))
+}
+
+fn selects(app: &str) -> LabelSelector {
     LabelSelector {
         requirements: Box::new([Requirement {
             key: "app".into(),
             operator: Operator::In,
-            values: Box::new([format!("app-{}", n % N_APPS).into()]),
+            values: Box::new([app.into()]),
         }]),
     }
 }
@@ -153,13 +169,17 @@ pub(crate) fn spec(n: usize, shape: Shape) -> PodSpec {
     };
     match shape {
         Shape::Plain | Shape::Service => {}
-        Shape::ZoneSpread | Shape::SoftZoneSpread => {
+        Shape::ZoneSpread | Shape::SoftZoneSpread | Shape::HostnameSpread | Shape::SoftHostnameSpread => {
             let when_unsatisfiable = match shape {
-                Shape::ZoneSpread => WhenUnsatisfiable::DoNotSchedule,
+                Shape::ZoneSpread | Shape::HostnameSpread => WhenUnsatisfiable::DoNotSchedule,
                 _ => WhenUnsatisfiable::ScheduleAnyway,
             };
+            let topology_key = match shape {
+                Shape::ZoneSpread | Shape::SoftZoneSpread => ZONE,
+                _ => HOSTNAME,
+            };
             spec.spread = Box::new([SpreadConstraint {
-                pods: term(selects_app(n), ZONE),
+                pods: term(selects_app(n), topology_key),
                 max_skew: 5,
                 when_unsatisfiable,
                 min_domains: None,
@@ -168,6 +188,8 @@ pub(crate) fn spec(n: usize, shape: Shape) -> PodSpec {
             }]);
         }
         Shape::Affinity => spec.affinity = Box::new([term(selects_app(n + 1), ZONE)]),
+        Shape::HostnameAffinity => spec.affinity = Box::new([term(selects_app(n + 1), HOSTNAME)]),
+        Shape::ZoneAntiAffinity => spec.anti_affinity = Box::new([term(selects("absent"), ZONE)]),
         Shape::AntiAffinity => spec.anti_affinity = Box::new([term(selects_app(n), HOSTNAME)]),
         Shape::Images => {
             spec.images = ["registry.example/image-3:1", "registry.example/image-2042:1"]

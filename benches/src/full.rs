@@ -80,6 +80,16 @@ impl FullEngine {
         pod
     }
 
+    /// A plain pod of the `n`th of many specs.
+    pub fn pod_of_spec(&mut self, n: usize) -> PodRecord {
+        let mut pod = self.pod(Shape::Plain);
+        let spec = Arc::make_mut(&mut pod.spec);
+        spec.charge.requests.milli_cpu += n as i64;
+        spec.charge.scoring_milli_cpu += n as i64;
+        pod.charge = spec.charge.clone();
+        pod
+    }
+
     /// Places a twin for good, so that the spec of its like is known.
     pub fn place_twin(&mut self, shape: Shape) {
         let twin = self.pod(shape);

@@ -119,9 +119,13 @@ fn a_member_that_an_admission_policy_refuses_says_why_and_the_gang_ends_whole() 
         "metadata": { "name": "no-w3" },
         "spec": {
             "failurePolicy": "Fail",
-            "matchConstraints": { "resourceRules": [{
-                "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods/binding"],
-            }] },
+            "matchConstraints": {
+                // What a failed test leaves behind must not reach others.
+                "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": cluster.name() } },
+                "resourceRules": [{
+                    "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods/binding"],
+                }],
+            },
             "validations": [{ "expression": "object.metadata.name != 'w3'", "message": "w3 is not wanted here" }],
         },
     });
@@ -157,7 +161,7 @@ fn wait_until_refused(cluster: &Cluster) {
     let refused = cluster.api().wait_until("the policy is in force", PATIENCE, |_| {
         let answer = cluster.api().post(&path, &probe);
         Ok(answer
-            .is_err_and(|error| error.to_string().contains("not wanted"))
+            .is_err_and(|error| format!("{error:#}").contains("not wanted"))
             .then_some(()))
     });
     refused.unwrap();

@@ -25,7 +25,7 @@ pub use muster_xtask::pod_group::gang;
 use muster_xtask::{ControlPlane, KubeMinor, MINOR_VARIABLE, Options, SimulatedNode};
 use objects::pod;
 use proxy::Proxy;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// How long anything may take that is expected to happen.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -172,20 +172,18 @@ impl Cluster {
 
     /// Writes a KubeSchedulerConfiguration with these fields; gives the flag that names it.
     pub fn write_configuration(&self, fields: &Value) -> Result<String> {
-        self.write_document("kubescheduler.config.k8s.io/v1", "KubeSchedulerConfiguration", fields)
+        self.write_documents(&[kube_document(fields)])
     }
 
-    /// Likewise of what kube-scheduler has no field for.
+    /// Likewise, with a MusterConfiguration of these fields beside it: what kube-scheduler has no field for.
     pub fn write_muster_configuration(&self, fields: &Value) -> Result<String> {
-        self.write_document("muster.dev/v1alpha1", "MusterConfiguration", fields)
+        let own = document("muster.dev/v1alpha1", "MusterConfiguration", fields);
+        self.write_documents(&[kube_document(&Value::Object(Map::new())), own])
     }
 
-    fn write_document(&self, api_version: &str, kind: &str, fields: &Value) -> Result<String> {
-        let mut document = fields.clone();
-        document["apiVersion"] = api_version.into();
-        document["kind"] = kind.into();
-        let path = self.kubeconfig.with_file_name(format!("{}-config.json", self.name));
-        std::fs::write(&path, document.to_string()).context("writing a configuration")?;
+    fn write_documents(&self, documents: &[String]) -> Result<String> {
+        let path = self.kubeconfig.with_file_name(format!("{}-config.yaml", self.name));
+        std::fs::write(&path, documents.join("\n---\n")).context("writing a configuration")?;
         Ok(format!("--config={}", path.display()))
     }
 
@@ -263,6 +261,17 @@ impl Drop for Cluster {
             eprintln!("cleaning up after the test {}: {error:#}", self.name);
         }
     }
+}
+
+fn kube_document(fields: &Value) -> String {
+    document("kubescheduler.config.k8s.io/v1", "KubeSchedulerConfiguration", fields)
+}
+
+fn document(api_version: &str, kind: &str, fields: &Value) -> String {
+    let mut document = fields.clone();
+    document["apiVersion"] = api_version.into();
+    document["kind"] = kind.into();
+    document.to_string()
 }
 
 /// Reason and message of a pod's `PodScheduled` condition, if that is False.

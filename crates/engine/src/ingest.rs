@@ -245,6 +245,7 @@ impl Engine {
             .map(|node| self.cluster.table.labels(node).clone())
             .unwrap_or_default();
         let applied = self.cluster.apply_node(record);
+        self.look_at_places_on(now, &record.name);
         self.look_at_preparations(now);
         if applied.added {
             self.wake(now, &ClusterEvent::NodeAdd(applied.node), "NodeAdd");
@@ -513,6 +514,7 @@ impl Engine {
     fn settle(&mut self, now: Time, id: PodId, changed: bool, event: &'static str) {
         let Some(pod) = self.cluster.pods.get(id) else { return };
         let old_role = pod.group.map(|(_, role)| role);
+        let old_node = pod.place.as_ref().map(|place| place.node_name.clone());
         let role = if pod.record.phase != PodPhase::Active {
             let succeeded = pod.record.phase == PodPhase::Succeeded;
             self.avoid_who_turned_away(now, id);
@@ -545,6 +547,11 @@ impl Engine {
             self.report_unsupported(now, id);
         } else if self.cluster.pods.get(id).is_some_and(Pod::is_bound) {
             self.queue.remove(Entity::Pod(id));
+        }
+        let place = self.cluster.pods.get(id).and_then(|pod| pod.place.as_ref());
+        let node = place.map(|place| place.node_name.clone());
+        if let Some(node) = node.filter(|node| old_node.as_ref() != Some(node)) {
+            self.look_at_places_on(now, &node);
         }
     }
 

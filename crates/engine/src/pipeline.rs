@@ -664,6 +664,13 @@ impl Pipeline {
         equals.max_by_key(|node| tie_of(salt, view.table(), *node))
     }
 
+    /// The filter that binds volumes, as a bit by index; 0 if the profile has none.
+    pub(crate) fn volume_binders(&self, profile: ProfileOrd) -> u32 {
+        let filters = self.profile(profile).filters().enumerate();
+        let binders = filters.filter(|(_, (plugin, _))| *plugin == "VolumeBinding");
+        binders.fold(0, |bits, (at, _)| bits | 1 << at)
+    }
+
     /// What of the pod's volumes has to be bound or made when it goes to the node.
     pub(crate) fn bindings(
         &self,
@@ -672,11 +679,7 @@ impl Pipeline {
         view: &View<'_>,
         node: NodeOrd,
     ) -> Bindings {
-        let binds_volumes = self
-            .profile(profile)
-            .filters()
-            .any(|(plugin, _)| plugin == "VolumeBinding");
-        if pod.spec.volumes.is_empty() || !binds_volumes {
+        if pod.spec.volumes.is_empty() || self.volume_binders(profile) == 0 {
             return Bindings::default();
         }
         plan_bindings(pod, view, node)
@@ -736,12 +739,15 @@ fn run_filters(
 /// at nodes that fell out is never read.
 fn add_weighted(totals: &mut [i64], scores: &[i64], weight: i64, begun: bool) {
     // Small weights are most of them, and processors add many integers at once but multiply them one by one.
-    match weight {
-        1 => join(totals, scores, begun, |score| score),
-        2 => join(totals, scores, begun, |score| score << 1),
-        3 => join(totals, scores, begun, |score| (score << 1).wrapping_add(score)),
-        _ => join(totals, scores, begun, |score| weight.wrapping_mul(score)),
-    }
+    lanes::widely(
+        #[inline(always)]
+        || match weight {
+            1 => join(totals, scores, begun, |score| score),
+            2 => join(totals, scores, begun, |score| score << 1),
+            3 => join(totals, scores, begun, |score| (score << 1).wrapping_add(score)),
+            _ => join(totals, scores, begun, |score| weight.wrapping_mul(score)),
+        },
+    );
 }
 
 #[inline(always)]

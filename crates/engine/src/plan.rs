@@ -3,7 +3,7 @@
 use crate::consultation::Consultation;
 use crate::diagnosis;
 use crate::engine::Engine;
-use crate::pipeline::{Choice, Pipeline, ProfileOrd};
+use crate::pipeline::{ALL_PLUGINS, Choice, Pipeline, ProfileOrd};
 use crate::pods::PodId;
 use crate::preparation::Planned;
 use crate::queue::Rejected;
@@ -107,6 +107,23 @@ impl Engine {
             pipeline.accepts(profile, pod, view, choice, node)
         });
         takes == Some(true)
+    }
+
+    /// Whether a pod could be given the place again that is kept for it. Its volumes are not asked about: they are being
+    /// bound.
+    pub(crate) fn place_stands(&mut self, id: PodId) -> bool {
+        let Some(place) = self.cluster.unplace(id) else {
+            return false;
+        };
+        let stands = place.charged.is_some_and(|node| {
+            let stands = self.with_pod(Wish::of(id, id), &Plan::default(), |pipeline, profile, pod, view, _| {
+                let filters = ALL_PLUGINS & !pipeline.volume_binders(profile);
+                pipeline.keeps_off(profile, pod, view, node, [0, filters]).is_none()
+            });
+            stands == Some(true)
+        });
+        self.cluster.place(id, &place.node_name, place.bind);
+        stands
     }
 
     /// Writes down in the plan that a pod goes to a node. False: there is no such pod.

@@ -275,6 +275,24 @@ impl Engine {
         }
     }
 
+    /// A node has changed, or somebody else has put a pod there: whoever is to go there and could not be sent there now is
+    /// sent elsewhere, as long as the bind has not been handed out. Who came last goes first. The rest of a gang keeps its
+    /// places at the barrier while another is looked for.
+    pub(crate) fn look_at_places_on(&mut self, now: Time, name: &Text) {
+        if self.cluster.n_assumed() == 0 {
+            return;
+        }
+        let unsent = |id: &PodId| self.stage(*id).is_some_and(BindStage::is_unsent);
+        let holders: Vec<PodId> = self.cluster.pods_on(name).filter(unsent).collect();
+        for id in holders.into_iter().rev() {
+            if self.stage(id).is_some_and(BindStage::is_unsent) && !self.place_stands(id) {
+                let message = format!("node {name:?} has become unfit for it since");
+                self.place_failed(now, id, Again::AtOnce, message.clone());
+                self.group_fails(now, id, &message, false);
+            }
+        }
+    }
+
     /// Puts a pod's bind out, in the lane of its departure.
     fn send_bind(&mut self, id: PodId) {
         let by = self.binding_extender(id);

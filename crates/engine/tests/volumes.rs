@@ -285,6 +285,46 @@ fn a_gang_that_loses_a_member_while_it_waits_for_volumes_does_not_go_short() {
 }
 
 #[test]
+fn a_place_that_somebody_else_takes_while_volumes_are_waited_for_is_found_elsewhere_or_the_gang_waits() {
+    let mut world = World::new(&[node("n1", 200), node("n2", 100)]);
+    world.apply(class("fast", "csi.example.com"));
+    world.workload(workload("train", &[("w", gang(2))]));
+    put_claim(&mut world, claim("a", "fast"));
+    world.pod(with_claim(member("a", 200, "train", "w", ""), "a"));
+    world.pod(member("b", 100, "train", "w", ""));
+    world.run();
+    let mut rival = pod("rival", 100);
+    rival.scheduler_name = "other".into();
+    rival.node_name = Some("n2".into());
+    world.pod(rival);
+    bind_claim(&mut world, "a", "fast", 30);
+    world.run();
+    assert_eq!(binds(&world), 0, "b has nowhere to go");
+    let (reason, message) = world.condition("b").expect("it is told");
+    assert_eq!(reason, "Unschedulable");
+    assert!(message.contains("Insufficient cpu"), "{message}");
+    world.apply(Object::Node(node("n3", 100)));
+    world.advance(Duration::from_secs(30));
+    assert_eq!(world.bound()["b"], "n3");
+    assert_eq!(binds(&world), 2);
+}
+
+#[test]
+fn a_node_that_is_cordoned_while_volumes_are_waited_for_is_left() {
+    let mut world = World::new(&[node("n1", 100)]);
+    world.apply(class("fast", "csi.example.com"));
+    put_claim(&mut world, claim("a", "fast"));
+    world.pod(with_claim(pod("a", 100), "a"));
+    world.run();
+    let mut cordoned = node("n1", 100);
+    (cordoned.unschedulable, cordoned.resource_version) = (true, 2);
+    world.apply(Object::Node(cordoned));
+    bind_claim(&mut world, "a", "fast", 30);
+    world.run();
+    assert_eq!(binds(&world), 0);
+}
+
+#[test]
 fn a_gang_that_loses_the_member_it_waits_for_does_not_go_short() {
     let mut world = World::new(&[node("n1", 1000)]);
     world.apply(class("fast", "csi.example.com"));

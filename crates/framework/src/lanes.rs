@@ -55,6 +55,13 @@ pub fn percent(part: f64, hundred_by_whole: f64) -> f64 {
     nearest(part * hundred_by_whole + (NUDGE - 0.5))
 }
 
+/// Does the same work with the widest instructions that this processor has: binaries are made for processors of any age.
+/// What the work calls has to be inlined into it, and its results do not depend on how wide the instructions are.
+#[inline(always)]
+pub fn widely<R>(work: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(work)
+}
+
 /// The highest of the numbers.
 #[inline(always)]
 pub fn highest(lanes: &Lanes) -> f64 {

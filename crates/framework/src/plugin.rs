@@ -247,13 +247,26 @@ pub fn default_normalize(nodes: &NodeSet, scores: &mut [i64], reverse: bool) {
     } else {
         (0.0, 1.0)
     };
-    for score in scores {
-        *score = lanes::to_integer(start + sign * lanes::percent(lanes::from_integer(*score), factor));
-    }
+    lanes::widely(
+        #[inline(always)]
+        || {
+            for score in scores {
+                *score = lanes::to_integer(start + sign * lanes::percent(lanes::from_integer(*score), factor));
+            }
+        },
+    );
 }
 
 /// The lowest and the highest score of `nodes`; zeros if there is no node.
 pub fn range_of(nodes: &NodeSet, scores: &[i64]) -> [i64; 2] {
+    lanes::widely(
+        #[inline(always)]
+        || range_of_blocks(nodes, scores),
+    )
+}
+
+#[inline(always)]
+fn range_of_blocks(nodes: &NodeSet, scores: &[i64]) -> [i64; 2] {
     let mut range: Option<[i64; 2]> = None;
     let mut widen = |[low, high]: [i64; 2]| {
         range = Some(range.map_or([low, high], |[lowest, highest]| [lowest.min(low), highest.max(high)]));
@@ -269,6 +282,7 @@ pub fn range_of(nodes: &NodeSet, scores: &[i64]) -> [i64; 2] {
 }
 
 /// The lowest and the highest score of a block. None: one is out of the range of lanes.
+#[inline(always)]
 fn range_of_block(scores: &[i64; BLOCK_BITS]) -> Option<[i64; 2]> {
     const LIFT: i64 = 1 << (lanes::EXACT - 1);
     let (mut in_lanes, mut lifted) = ([0.0; BLOCK_BITS], 0);

@@ -44,6 +44,7 @@ impl NodeResourcesBalancedAllocation {
     }
 
     /// The scores of a block by two resources. False: they have to be computed one by one.
+    #[inline(always)]
     fn score_block(&self, resources: [&ScoredResource<'_>; 2], first: usize, scores: &mut [i64]) -> bool {
         let Some(scores) = scores.first_chunk_mut() else {
             return false;
@@ -171,9 +172,12 @@ impl Score for NodeResourcesBalancedAllocation {
             .filter_map(|name| ScoredResource::new(name, 1, Counted::Requested, pod, view))
             .collect();
         for (first, bits) in nodes.blocks() {
-            if let [a, b] = &resources[..]
-                && self.score_block([a, b], first, &mut scores[first..first + BLOCK_BITS])
-            {
+            let block = &mut scores[first..first + BLOCK_BITS];
+            let is_scored = matches!(&resources[..], [a, b] if lanes::widely(
+                #[inline(always)]
+                || self.score_block([a, b], first, block),
+            ));
+            if is_scored {
                 continue;
             }
             for NodeOrd(node) in NodeSet::nodes_of_block(first, bits) {

@@ -102,7 +102,11 @@ impl Filter for NodeResourcesFit {
         nodes.retain_blocks(
             |first| {
                 if needs.unknown.is_empty() {
-                    touched.correct(first, base_bits(&needs, view.table(), first))
+                    let base = lanes::widely(
+                        #[inline(always)]
+                        || base_bits(&needs, view.table(), first),
+                    );
+                    touched.correct(first, base)
                 } else {
                     0
                 }
@@ -141,6 +145,7 @@ impl Filter for NodeResourcesFit {
 }
 
 /// Which nodes of the block that begins at `first` have room for the pod, going by the base alone.
+#[inline(always)]
 fn base_bits(needs: &Needs, table: &NodeTable, first: usize) -> usize {
     // Signs are gathered instead of comparing, which processors do for one pair of integers at a time.
     let (mut left, mut all) = ([0i64; BLOCK_BITS], 0);
@@ -241,7 +246,12 @@ impl Score for NodeResourcesFit {
             .filter_map(|r| ScoredResource::new(&r.name, r.weight, Counted::WithDefaults, pod, view))
             .collect();
         for (first, bits) in nodes.blocks() {
-            if self.score_block(&resources, first, &mut scores[first..first + BLOCK_BITS]) {
+            let block = &mut scores[first..first + BLOCK_BITS];
+            let is_scored = lanes::widely(
+                #[inline(always)]
+                || self.score_block(&resources, first, block),
+            );
+            if is_scored {
                 continue;
             }
             for node in NodeSet::nodes_of_block(first, bits) {
@@ -318,6 +328,7 @@ impl NodeResourcesFit {
     }
 
     /// The scores of a block. False: amounts out of the ordinary stand in the way.
+    #[inline(always)]
     fn score_block(&self, resources: &[ScoredResource<'_>], first: usize, scores: &mut [i64]) -> bool {
         let mut sums = Sums::default();
         for resource in resources {
@@ -381,6 +392,7 @@ impl Sums {
         self.add_weights(block.hundred_by_allocatable, weight);
     }
 
+    #[inline(always)]
     fn add_weights(&mut self, hundred_by_allocatable: &Lanes, weight: f64) {
         if lanes::lowest(hundred_by_allocatable) > 0.0 {
             self.weights.iter_mut().for_each(|weights| *weights += weight);
@@ -393,6 +405,7 @@ impl Sums {
     }
 
     /// Adds a resource whose utilization has a score of its own; where that is 0, the resource does not count.
+    #[inline(always)]
     fn add_shaped(&mut self, resource: &ScoredResource<'_>, first: usize, by_utilization: &[i64]) {
         let mut utilization = Sums::default();
         let unweighted = resource.with_weight(1);
@@ -414,6 +427,7 @@ impl Sums {
     }
 
     /// The whole parts of the means; 0 where nothing counts.
+    #[inline(always)]
     fn means(&self, scores: &mut [i64]) {
         if self.even_weights && self.weights[0] > 0.0 {
             // Half a unit more keeps the sum away from whole means: less a half, it is nearest to the one below.
@@ -428,6 +442,7 @@ impl Sums {
         }
     }
 
+    #[inline(always)]
     fn rounded_means(&self, scores: &mut [i64]) {
         let sums = self.scores.iter().zip(&self.weights);
         for (score, (sum, weights)) in scores.iter_mut().zip(sums) {

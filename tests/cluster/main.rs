@@ -7,6 +7,7 @@
 mod broken;
 mod coexistence;
 mod dialects;
+mod endpoints;
 mod extenders;
 mod gangs;
 mod kills;

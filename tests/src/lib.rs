@@ -4,6 +4,7 @@
 //! All tests of a binary share one control plane, started by the first and gone with the process. Each has a namespace, a
 //! scheduler name and nodes of its own; they take turns, since a diagnosis counts all nodes.
 
+pub mod endpoints;
 pub mod extender;
 pub mod metrics;
 pub mod objects;
@@ -19,6 +20,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use endpoints::Caller;
 use muster_xtask::api::Api;
 use muster_xtask::nest::{Launch, Process};
 pub use muster_xtask::pod_group::gang;
@@ -158,6 +160,13 @@ impl Cluster {
         if !more_flags.iter().any(|flag| flag.starts_with("--leader-elect")) {
             args.push("--leader-elect=false".into());
         }
+        // Tests read metrics before it is known whose certificates are to be believed, and where the API server is away.
+        if !more_flags
+            .iter()
+            .any(|flag| flag.starts_with("--authorization-always-allow-paths"))
+        {
+            args.push("--authorization-always-allow-paths=/healthz,/readyz,/livez,/metrics".into());
+        }
         args.extend(more_flags.iter().map(|flag| (*flag).to_owned()));
         let name = format!("muster-{}-{port}", self.name);
         let launch = Launch {
@@ -167,7 +176,11 @@ impl Cluster {
             ..Launch::default()
         };
         let process = self.plane.launch(&launch)?;
-        Ok(Muster { process, port })
+        Ok(Muster {
+            process,
+            port,
+            administrator: Caller::with_certificate(self.plane, "admin"),
+        })
     }
 
     /// Writes a KubeSchedulerConfiguration with these fields; gives the flag that names it.
@@ -289,12 +302,14 @@ fn condition(pod: &Value) -> Option<(String, String)> {
 pub struct Muster {
     process: Process,
     port: u16,
+    /// Somebody who may read everything.
+    administrator: Caller,
 }
 
 impl Muster {
     /// Its metrics now.
     pub fn metrics(&self) -> Result<metrics::Metrics> {
-        metrics::Metrics::scrape(self.port)
+        metrics::Metrics::scrape(self.port, &self.administrator)
     }
 
     /// How many pods it has bound that no event had woken, only the flush of those that wait for long: each is an event
@@ -331,6 +346,11 @@ impl Muster {
             std::thread::sleep(Duration::from_millis(20));
         }
         bail!("Muster did not end within {PATIENCE:?}:\n{}", self.process.log());
+    }
+
+    /// The port that it serves on.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Its process.
@@ -401,7 +421,7 @@ fn binary() -> Result<PathBuf> {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> Result<u16> {
+pub fn free_port() -> Result<u16> {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).context("asking for a free port")?;
     Ok(listener.local_addr().context("asking which port it is")?.port())
 }

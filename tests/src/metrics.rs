@@ -1,19 +1,28 @@
-//! The endpoints of a running Muster, asked as an operator would: over TLS, from the same machine.
+//! The metrics of a running Muster, read as an operator would: over TLS, as somebody who may.
 
-use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
-use kube::Config;
-use tokio::runtime::{Builder, Runtime};
+use anyhow::{Result, bail};
+
+use crate::PATIENCE;
+use crate::endpoints::Caller;
 
 /// What `/metrics` said.
 #[derive(Debug)]
 pub struct Metrics(String);
 
 impl Metrics {
-    /// Asks the Muster on this port.
-    pub fn scrape(port: u16) -> Result<Metrics> {
-        get(port, "/metrics").map(Metrics)
+    /// Asks the Muster on this port, as somebody who may read metrics. A Muster that has just begun does not know yet whose
+    /// certificates are to be believed, so it is waited for.
+    pub fn scrape(port: u16, caller: &Caller) -> Result<Metrics> {
+        let begun = Instant::now();
+        loop {
+            match caller.get(port, "/metrics")? {
+                (200, body) => return Ok(Metrics(body)),
+                (401, _) if begun.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(50)),
+                (status, body) => bail!("GET /metrics: {status}: {body}"),
+            }
+        }
     }
 
     /// The sum of all series of this name that carry all these labels, written as `name="value"`; 0 where there is none.
@@ -31,30 +40,10 @@ impl Metrics {
     }
 }
 
-/// Asks for a path; anything but 200 is an error with the body.
+/// Asks for a path that is open to everybody; anything but 200 is an error with the body.
 pub fn get(port: u16, path: &str) -> Result<String> {
-    let mut config = Config::new(format!("https://127.0.0.1:{port}").parse().context("an address")?);
-    // Muster makes its certificate itself, at every start.
-    config.accept_invalid_certs = true;
-    runtime().block_on(async {
-        // A second installation is refused, and does not matter.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = kube::Client::try_from(config).context("a client for Muster's own endpoints")?;
-        let request = http::Request::get(path).body(Vec::new()).context("a request")?;
-        match client.request_text(request).await {
-            Ok(body) => Ok(body),
-            Err(error) => bail!("GET {path}: {error}"),
-        }
-    })
-}
-
-fn runtime() -> &'static Runtime {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| {
-        Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("a runtime")
-    })
+    match Caller::nobody().get(port, path)? {
+        (200, body) => Ok(body),
+        (status, body) => bail!("GET {path}: {status}: {body}"),
+    }
 }

@@ -4,6 +4,7 @@
 //! * [`envelope`] splits lists and watch events into objects;
 //! * [`mod@write`] builds bindings, conditions and events as values that somebody else sends;
 //! * [`lease_request`] and [`decode_lease`] write and read the Lease that leaders are elected by;
+//! * [`review`] asks whose a token is, and what somebody may do;
 //! * [`paths`] says where the objects are found;
 //! * [`group_names`] says how pod groups are spelled;
 //! * [`codec`] writes inputs of the engine down, and reads them again;
@@ -20,6 +21,7 @@ pub mod group_names;
 pub mod http_status;
 mod lease;
 pub mod paths;
+pub mod review;
 pub mod write;
 
 pub use decode::{DecodeError, decode, decode_for, object_key};

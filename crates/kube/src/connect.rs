@@ -49,20 +49,11 @@ pub enum ConnectError {
 
 /// Makes the clients, from a kubeconfig file or from the pod's service account. Sends nothing yet.
 pub async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, ConnectError> {
-    let mut config = match kubeconfig {
-        Some(path) => from_file(path).await.map_err(|error| ConnectError::Kubeconfig {
-            path: path.to_owned(),
-            problem: error_text(&error),
-        })?,
+    let config = match kubeconfig {
+        Some(path) => from_file(path).await?,
         None => Config::incluster().map_err(|error| ConnectError::NotInCluster(error_text(&error)))?,
     };
-    // The default policy sends a POST again after 429, 503 and 504: a bind that was carried out would be answered with a
-    // conflict, and a bind could hang for many minutes. Our own policy stands in the dispatcher and the informers.
-    config.default_retry = false;
-    config.headers.push((
-        header::USER_AGENT,
-        HeaderValue::from_static(concat!("muster/", env!("CARGO_PKG_VERSION"))),
-    ));
+    let config = as_muster(config);
     tracing::info!(server = %config.cluster_url, "the API server to be used");
     Ok(Clients {
         watches: client(&config)?,
@@ -73,8 +64,30 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, ConnectError>
     })
 }
 
-async fn from_file(path: &Path) -> Result<Config, KubeconfigError> {
-    Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &KubeConfigOptions::default()).await
+/// Makes one more client, from a kubeconfig file.
+pub(crate) async fn client_for(kubeconfig: &Path) -> Result<Client, ConnectError> {
+    client(&as_muster(from_file(kubeconfig).await?))
+}
+
+fn as_muster(mut config: Config) -> Config {
+    // The default policy sends a POST again after 429, 503 and 504: a bind that was carried out would be answered with a
+    // conflict, and a bind could hang for many minutes. Our own policy stands in the dispatcher and the informers.
+    config.default_retry = false;
+    config.headers.push((
+        header::USER_AGENT,
+        HeaderValue::from_static(concat!("muster/", env!("CARGO_PKG_VERSION"))),
+    ));
+    config
+}
+
+async fn from_file(path: &Path) -> Result<Config, ConnectError> {
+    let read = async || -> Result<Config, KubeconfigError> {
+        Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &KubeConfigOptions::default()).await
+    };
+    read().await.map_err(|error| ConnectError::Kubeconfig {
+        path: path.to_owned(),
+        problem: error_text(&error),
+    })
 }
 
 fn client(config: &Config) -> Result<Client, ConnectError> {

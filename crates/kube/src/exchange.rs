@@ -54,6 +54,7 @@ pub(crate) async fn head(
     within: Duration,
 ) -> Result<Response<Body>, Lost> {
     let method = method_name(request.method());
+    let path = request.uri().path().to_owned();
     let begun = Instant::now();
     let answer = match timeout(within, client.send(request)).await {
         Ok(answer) => answer.map_err(|error| Lost(error_text(&error))),
@@ -65,6 +66,9 @@ pub(crate) async fn head(
         status,
         took: begun.elapsed(),
     });
+    // klog's `-v=6`: that it was asked, and never what with.
+    let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::trace!(verb = method, path, status, milliseconds, "Response");
     answer
 }
 

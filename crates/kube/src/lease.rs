@@ -296,8 +296,8 @@ impl Candidate {
 
 fn say_where_it_stands(standing: &Standing, lease: &LeaseName) {
     match standing {
-        Standing::Leads => tracing::info!(%lease, "this process leads from now on"),
-        Standing::Released => tracing::info!(%lease, "the lease is given back"),
+        Standing::Leads => tracing::info!(target: "muster::always", %lease, "this process leads from now on"),
+        Standing::Released => tracing::info!(target: "muster::always", %lease, "the lease is given back"),
         Standing::Standby | Standing::Releasing | Standing::Lost(_) => {}
     }
 }

@@ -14,6 +14,8 @@
 //! * `lease` takes part in the election of a leader; `fence` says whether a write may leave.
 //! * `wire` splits lists and watches into objects, one at a time: no whole object is ever kept.
 //! * `answer` says what an answer of the server means; all such knowledge is there.
+//! * `reader` has nothing to do with all this: it reads for a person at a terminal.
+//! * `reviews` asks who callers of the server for operators are, and what they may do.
 //! * `extender` speaks with extenders; `whole_nodes` is there only for those that want whole objects.
 //!
 //! **Architecture invariants:** no scheduling decision is made here. The engine is owned by one thread, which never
@@ -36,7 +38,9 @@ mod informer;
 mod lease;
 mod observer;
 mod rate_limit;
+mod reader;
 mod recording;
+mod reviews;
 mod scheduler;
 mod server_version;
 mod standing_complaint;
@@ -54,6 +58,8 @@ pub use informer::InformerSettings;
 pub use lease::LeaseSettings;
 pub use observer::{Notice, Observer};
 pub use rate_limit::Rate;
+pub use reader::{ConnectOptions, ReadError, Reader, Watch};
 pub use recording::{RecordError, Recording};
+pub use reviews::{Reviewed, Reviews};
 pub use scheduler::{RunError, Running, Settings, start};
 pub use server_version::server_minor;

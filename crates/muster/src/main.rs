@@ -6,6 +6,7 @@ mod evaluate;
 mod observe;
 mod probes;
 mod run;
+mod serving;
 mod simulate;
 mod version;
 

@@ -2,7 +2,7 @@
 
 use muster_framework::record::Kind;
 use muster_kube::Health;
-use muster_telemetry::Check;
+use muster_telemetry::serving::Check;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const LEASE_PATIENCE: Duration = Duration::from_secs(20);
 /// Answers probes from what the driver and the informers note down.
 pub(crate) struct Probes(pub(crate) Arc<Health>);
 
-impl muster_telemetry::Health for Probes {
+impl muster_telemetry::serving::Health for Probes {
     fn live(&self) -> Vec<Check> {
         let silent = self.0.last_tick_ago();
         let stuck = (silent >= ENGINE_PATIENCE).then(|| format!("the engine has not turned for {}s", silent.as_secs()));
@@ -60,7 +60,7 @@ impl muster_telemetry::Health for Probes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use muster_telemetry::Health as _;
+    use muster_telemetry::serving::Health as _;
 
     #[test]
     fn a_new_scheduler_lives_but_is_not_ready() {

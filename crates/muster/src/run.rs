@@ -2,7 +2,7 @@
 
 use crate::WrongUsage;
 use crate::observe::Observe;
-use crate::probes::Probes;
+use crate::serving::{self, ServingArgs};
 use anyhow::{Context, anyhow, bail};
 use muster_api::LeaseName;
 use muster_config::{Configuration, LeaderElection};
@@ -12,8 +12,7 @@ use muster_framework::rules::KubeMinor;
 use muster_kube::{
     ConnectError, DispatcherSettings, Extenders, Health, LeaseSettings, Rate, Recording, Running, Settings,
 };
-use muster_telemetry::{AlwaysAllow, Certificate, Format, Limits, Metrics, Server, ServerError, start_logging};
-use std::net::{IpAddr, SocketAddr};
+use muster_telemetry::{Format, Metrics, Verbosity, start_logging};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -65,41 +64,21 @@ pub(crate) struct Args {
     #[command(flatten)]
     leader_election: LeaderElectionArgs,
 
-    /// The address to serve /livez, /readyz, /healthz and /metrics on, over TLS
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
-    bind_address: IpAddr,
-
-    /// The port to serve them on; 0 serves nothing
-    #[arg(long, value_name = "PORT", default_value_t = 10259)]
-    secure_port: u16,
-
-    /// The certificate to serve with, in PEM, followed by its intermediates [default: a self-signed one, made in
-    /// memory]
-    #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
-    tls_cert_file: Option<PathBuf>,
-
-    /// The private key of --tls-cert-file, in PEM
-    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
-    tls_private_key_file: Option<PathBuf>,
-
-    /// Paths that are answered to everybody; one that ends in * stands for all that begin so. Other paths are answered
-    /// to callers on the loopback interface only
-    #[arg(
-        long,
-        value_name = "PATHS",
-        value_delimiter = ',',
-        default_value = "/healthz,/readyz,/livez"
-    )]
-    authorization_always_allow_paths: Vec<String>,
+    #[command(flatten)]
+    serving: ServingArgs,
 
     /// Write everything that the engine is told to this file, to be replayed; the file is replaced
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
 
-    /// How much to log: 0 warnings and errors, 2 decisions too, 4 what helps to find a fault, 6 everything, 8 libraries
-    /// too
+    /// How much to log: 0 warnings and errors, 2 decisions too, 4 what helps to find a fault, 6 requests to the API server
+    /// too, 8 libraries too
     #[arg(short, long, value_name = "NUMBER", default_value_t = 2)]
     v: u8,
+
+    /// Log more of single files, by name without .rs: driver=6,lease=4; * stands for anything
+    #[arg(long, value_name = "FILE=NUMBER,...", default_value = "", hide_default_value = true)]
+    vmodule: String,
 
     /// How log lines look: text, or json with the keys that Kubernetes uses
     #[arg(long, value_name = "FORMAT", default_value_t = Format::Text)]
@@ -162,8 +141,13 @@ impl LeaderElectionArgs {
 /// Runs the scheduler until it is asked to end.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let configuration = configuration(&args).map_err(WrongUsage)?;
-    start_logging(args.logging_format, args.v);
+    let verbosity = Verbosity::new(args.v);
+    verbosity
+        .set_modules(&args.vmodule)
+        .map_err(|problem| WrongUsage(anyhow!("--vmodule: {problem}")))?;
+    start_logging(args.logging_format, &verbosity);
     tracing::info!(
+        target: "muster::always",
         version = crate::version::VERSION,
         scheduler_names = configuration.scheduler_names().collect::<Vec<_>>().join(","),
         "muster starts"
@@ -179,7 +163,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         .thread_name("network")
         .build()
         .context("cannot start the network threads")?;
-    let ended = runtime.block_on(schedule(&args, &configuration));
+    let ended = runtime.block_on(schedule(&args, &configuration, verbosity));
     match ended {
         // Watches that are still open need not be closed politely.
         Ok(()) => runtime.shutdown_timeout(Duration::from_millis(500)),
@@ -189,7 +173,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     ended.map(|()| ExitCode::SUCCESS)
 }
 
-async fn schedule(args: &Args, configuration: &Configuration) -> anyhow::Result<()> {
+async fn schedule(args: &Args, configuration: &Configuration, verbosity: Verbosity) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let metrics = Arc::new(Metrics::new()?);
     metrics.profiles(configuration.scheduler_names());
@@ -207,18 +191,23 @@ async fn schedule(args: &Args, configuration: &Configuration) -> anyhow::Result<
         .map(Recording::create)
         .transpose()
         .map_err(wrong_usage)?;
-    if let Some(server) = server(args, &metrics, &health).await? {
-        tracing::info!(address = %server.address()?, "serving health and metrics");
-        tokio::spawn(server.run());
-    }
     let lease = lease(configuration, clients.own_namespace.as_deref())?;
     if let Some(lease) = &lease {
         metrics.leads(&lease.lease.name, false);
     }
     let observer = Arc::new(Observe {
-        metrics,
+        metrics: Arc::clone(&metrics),
         lease: configuration.leader_election.name.clone(),
     });
+    let about = Arc::new(serving::about(configuration)?);
+    let reviews = args.serving.reviews(&clients, Arc::<Observe>::clone(&observer)).await?;
+    let shown = serving::Shown {
+        metrics,
+        health: Arc::clone(&health),
+        about: Arc::clone(&about),
+        verbosity,
+    };
+    args.serving.serve(shown, reviews).await?;
     let minor = tokio::select! {
         minor = muster_kube::server_minor(&clients, &*observer, &health) => minor,
         name = signals.next() => {
@@ -226,6 +215,8 @@ async fn schedule(args: &Args, configuration: &Configuration) -> anyhow::Result<
             return Ok(());
         }
     };
+    // It is asked for once; nobody else says it.
+    let _ = about.emulates.set(minor.to_string());
     let engine = Engine::new(&muster_engine::Settings {
         leads: lease.is_none(),
         ..configuration.engine_settings(minor)
@@ -241,14 +232,14 @@ async fn schedule(args: &Args, configuration: &Configuration) -> anyhow::Result<
 async fn until_ended(running: &mut Running, signals: &mut Signals) -> anyhow::Result<()> {
     tokio::select! {
         ended = running.ended() => return Ok(ended?),
-        name = signals.next() => tracing::info!(signal = name, "ending: what was decided is carried out first"),
+        name = signals.next() => tracing::info!(target: "muster::always", signal = name, "ending: what was decided is carried out first"),
     }
     running.stop();
     tokio::select! {
         ended = running.ended() => ended?,
         name = signals.next() => bail!("a second signal ({name}) came before the end"),
     }
-    tracing::info!("ended in order");
+    tracing::info!(target: "muster::always", "ended in order");
     Ok(())
 }
 
@@ -407,7 +398,7 @@ fn settings(configuration: &Configuration, minor: KubeMinor) -> Settings {
 }
 
 /// The name of this host: in a pod, the pod's.
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     if name.trim().is_empty() {
         "localhost".to_owned()
@@ -416,36 +407,8 @@ fn host_name() -> String {
     }
 }
 
-async fn server(args: &Args, metrics: &Arc<Metrics>, health: &Arc<Health>) -> anyhow::Result<Option<Server>> {
-    if args.secure_port == 0 {
-        return Ok(None);
-    }
-    let certificate = match (&args.tls_cert_file, &args.tls_private_key_file) {
-        (Some(certificate), Some(private_key)) => Certificate::Files {
-            certificate: certificate.clone(),
-            private_key: private_key.clone(),
-        },
-        _ => Certificate::SelfSigned {
-            names: vec!["localhost".to_owned(), "127.0.0.1".to_owned(), host_name()],
-        },
-    };
-    let server = Server::listen(
-        SocketAddr::new(args.bind_address, args.secure_port),
-        &certificate,
-        AlwaysAllow::new(args.authorization_always_allow_paths.iter().cloned()),
-        Arc::clone(metrics),
-        Arc::new(Probes(Arc::clone(health))),
-        Limits::default(),
-    );
-    let listening = server.await.map_err(|error| match error {
-        ServerError::Tls(_) => wrong_usage(error),
-        ServerError::Listen { .. } => error.into(),
-    });
-    Ok(Some(listening?))
-}
-
 /// What is wrong is a file or a value that was named to us.
-fn wrong_usage(error: impl Into<anyhow::Error>) -> anyhow::Error {
+pub(crate) fn wrong_usage(error: impl Into<anyhow::Error>) -> anyhow::Error {
     WrongUsage(error.into()).into()
 }
 

@@ -1,29 +1,35 @@
-//! Logs: to stderr, as text or as JSON with the keys that Kubernetes' components use, at klog's verbosity numbers.
+//! Logs: to stderr, in klog's habits, as text or as JSON, at klog's verbosity numbers.
 //!
 //! | `-v` | what is said |
 //! |---|---|
-//! | 0, 1 | warnings and errors |
+//! | 0, 1 | warnings, errors, and what must always be said: start, leadership, end |
 //! | 2, 3 | one line for each decision about a pod, and for each change of state (the default) |
-//! | 4, 5 | what helps to find a fault |
-//! | 6 and more | everything; from 8 on, libraries too |
+//! | 4, 5 | what helps to find a fault: requests to the server's own pages, what was tried again |
+//! | 6, 7 | each request to the API server, each attempt at a pod |
+//! | 8 and more | libraries, too |
+//!
+//! At no verbosity is a body, a header or a token logged, and a last look at each text takes out what looks like a secret
+//! (`redact`).
 
-use serde_json::{Map, Value};
+mod json;
+mod line;
+mod redact;
+mod text;
+mod verbosity;
+
+use self::json::Json;
+use self::text::Text;
+pub use self::verbosity::Verbosity;
 use std::fmt;
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
-use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
-    /// For people.
+    /// For people: klog's.
     #[default]
     Text,
     /// For machines: one object a line.
@@ -52,123 +58,30 @@ impl fmt::Display for Format {
 }
 
 /// Begins to log. Called once; a second call changes nothing.
-pub fn start(format: Format, verbosity: u8) {
-    let registry = tracing_subscriber::registry().with(filter(verbosity));
+pub fn start(format: Format, verbosity: &Verbosity) {
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry();
+    let filter = verbosity.clone();
     let started = match format {
-        Format::Text => registry.with(layer.with_target(false).with_ansi(false)).try_init(),
-        Format::Json => registry.with(layer.event_format(Json)).try_init(),
+        Format::Text => registry
+            .with(layer.event_format(Text::new()).with_filter(filter))
+            .try_init(),
+        Format::Json => registry.with(layer.event_format(Json).with_filter(filter)).try_init(),
     };
     // Whoever was first keeps it: a test that has a subscriber of its own.
     drop(started);
 }
 
-fn level(verbosity: u8) -> LevelFilter {
-    match verbosity {
-        0 | 1 => LevelFilter::WARN,
-        2 | 3 => LevelFilter::INFO,
-        4 | 5 => LevelFilter::DEBUG,
-        _ => LevelFilter::TRACE,
-    }
-}
-
-fn filter(verbosity: u8) -> Targets {
-    // What libraries say at debug is about their own insides: not for an operator, unless asked for very loudly.
-    let libraries = if verbosity < 8 {
-        LevelFilter::WARN
-    } else {
-        LevelFilter::DEBUG
-    };
-    Targets::new()
-        .with_default(libraries)
-        // The prefix covers every crate of the workspace.
-        .with_target("muster", level(verbosity))
-        // It logs every failed request as an error, with the output of credential plugins in full. What a failure means,
-        // and how often to say it, is decided by whoever asked.
-        .with_target("kube_client", LevelFilter::OFF)
-}
-
-/// The verbosity that a level stands for, for the key `v`.
-fn verbosity(level: Level) -> u8 {
-    match level {
-        Level::ERROR | Level::WARN => 0,
-        Level::INFO => 2,
-        Level::DEBUG => 4,
-        Level::TRACE => 6,
-    }
-}
-
-/// One JSON object a line: `ts` (Unix seconds), `v` or `level`, `msg`, `err`, and the fields as they are named.
-struct Json;
-
-impl<S, N> FormatEvent<S, N> for Json
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let metadata = event.metadata();
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut line = Line(Map::new());
-        // Whole microseconds, or the float shows digits that nobody measured.
-        line.0
-            .insert("ts".into(), (since_epoch.as_micros() as f64 / 1e6).into());
-        line.0.insert("logger".into(), metadata.target().into());
-        match *metadata.level() {
-            Level::ERROR => line.0.insert("level".into(), "error".into()),
-            Level::WARN => line.0.insert("level".into(), "warning".into()),
-            level => line.0.insert("v".into(), verbosity(level).into()),
-        };
-        event.record(&mut line);
-        writeln!(writer, "{}", Value::Object(line.0))
-    }
-}
-
-/// Collects the fields of an event.
-struct Line(Map<String, Value>);
-
-impl Line {
-    fn put(&mut self, field: &Field, value: Value) {
-        let key = match field.name() {
-            "message" => "msg",
-            "error" => "err",
-            name => name,
-        };
-        self.0.insert(key.to_owned(), value);
-    }
-}
-
-impl Visit for Line {
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, value.into());
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, value.into());
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, value.into());
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, value.into());
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value.into());
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, format!("{value:?}").into());
-    }
-}
-
 #[cfg(test)]
-mod tests {
+mod testing {
+    //! Log lines caught by a test.
+
     use super::*;
     use std::io;
     use std::sync::{Arc, Mutex};
+    use tracing_subscriber::fmt::FormatEvent;
+    use tracing_subscriber::fmt::format::DefaultFields;
+    use tracing_subscriber::registry::Registry;
 
     #[derive(Clone, Default)]
     struct Sink(Arc<Mutex<Vec<u8>>>);
@@ -184,43 +97,58 @@ mod tests {
         }
     }
 
-    #[test]
-    fn json_lines_have_the_keys_of_kubernetes() {
+    /// What is logged in this format while `work` runs.
+    pub(super) fn logged<F>(format: F, verbosity: &Verbosity, work: impl FnOnce()) -> String
+    where
+        F: FormatEvent<Registry, DefaultFields> + Send + Sync + 'static,
+    {
         let sink = Sink::default();
         let writer = sink.clone();
         let layer = tracing_subscriber::fmt::layer()
-            .event_format(Json)
-            .with_writer(move || writer.clone());
-        let subscriber = tracing_subscriber::registry().with(filter(2)).with(layer);
-        tracing::subscriber::with_default(subscriber, || {
-            tracing::info!(pod = %"default/a", attempts = 3, "bound");
-            tracing::warn!(error = %"no route", "cannot list");
-            tracing::debug!("unheard");
-        });
-        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
-        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(lines.len(), 2);
-        assert_eq!((&lines[0]["msg"], &lines[0]["v"]), (&"bound".into(), &2.into()));
-        assert_eq!(
-            (&lines[0]["pod"], &lines[0]["attempts"]),
-            (&"default/a".into(), &3.into())
-        );
-        assert_eq!(
-            (&lines[1]["level"], &lines[1]["err"]),
-            (&"warning".into(), &"no route".into())
-        );
-        assert!(lines[0]["ts"].as_f64().is_some_and(|ts| ts > 1e9));
+            .event_format(format)
+            .with_writer(move || writer.clone())
+            .with_filter(verbosity.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), work);
+        String::from_utf8(sink.0.lock().unwrap().clone()).unwrap()
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::logged;
+    use super::*;
 
     #[test]
-    fn libraries_keep_quiet() {
-        assert!(filter(2).would_enable("muster_kube::informer", &Level::INFO));
-        assert!(!filter(2).would_enable("muster_kube::informer", &Level::DEBUG));
-        assert!(filter(6).would_enable("muster", &Level::TRACE));
-        assert!(!filter(6).would_enable("hyper::proto", &Level::DEBUG));
-        assert!(filter(8).would_enable("hyper::proto", &Level::DEBUG));
-        assert!(!filter(8).would_enable("kube_client::client::builder", &Level::ERROR));
-        assert!(!filter(0).would_enable("muster", &Level::INFO));
-        assert!(filter(0).would_enable("hyper", &Level::WARN));
+    fn no_secret_leaves_whatever_it_came_in() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the server said: {0}")]
+        struct Quoting(String);
+
+        let secret = "c2VjcmV0LXRoYXQtbm9ib2R5LW1heS1yZWFk";
+        let clothed = [
+            format!("eyJhbGciOiJSUzI1NiJ9.{secret}.{secret}"),
+            format!("Authorization: Bearer {secret}"),
+            format!("authorization: basic {secret}"),
+            format!("https://user:{secret}@example.org/path"),
+            format!("-----BEGIN EC PRIVATE KEY-----\n{secret}\n-----END EC PRIVATE KEY-----"),
+        ];
+        for clothed in clothed {
+            let say = || {
+                let error = Quoting(clothed.clone());
+                tracing::error!(%error, "as an error");
+                tracing::warn!(?error, "as an error's insides");
+                tracing::info!(pod = %clothed, "as an object");
+                tracing::info!(why = clothed, "as a field");
+                tracing::info!("as part of the sentence: {clothed}");
+                tracing::debug!(list = ?[&clothed, &clothed], "as a list");
+            };
+            for text in [
+                logged(Text::new(), &Verbosity::new(10), say),
+                logged(Json, &Verbosity::new(10), say),
+            ] {
+                assert_eq!(text.lines().count(), 6, "{text}");
+                assert!(!text.contains(secret), "{text}");
+            }
+        }
     }
 }

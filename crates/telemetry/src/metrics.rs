@@ -4,8 +4,10 @@
 //! Label values come from closed lists, apart from the profile, which is one of the configured scheduler names.
 
 mod batching;
+mod serving;
 
 use self::batching::Batching;
+pub(crate) use self::serving::Serving;
 use crate::process::Process;
 use muster_engine::{AttemptResult, BatchCounts, Observation, Section, Stats, WaitReason};
 use muster_framework::record::Kind;
@@ -50,6 +52,7 @@ pub struct Metrics {
     registry: Registry,
     process: Process,
     batching: Batching,
+    serving: Serving,
     schedule_attempts: IntCounterVec,
     attempt_duration: HistogramVec,
     algorithm_duration: Histogram,
@@ -271,6 +274,7 @@ impl Metrics {
                 &["kind", "input"],
             )?,
             batching: Batching::new(&make)?,
+            serving: Serving::new(&make)?,
             registry: registry.clone(),
         };
         metrics.begin();
@@ -461,6 +465,11 @@ impl Metrics {
         self.request_duration
             .with_label_values(&[method])
             .observe(took.as_secs_f64());
+    }
+
+    /// What the server counts of its own callers.
+    pub(crate) fn serving(&self) -> Serving {
+        self.serving.clone()
     }
 
     /// Everything in Prometheus' text format.

@@ -1,0 +1,470 @@
+//! The server of `muster run`: its flags, which are kube-scheduler's, and what joins it to the API server that it asks.
+
+use crate::Cli;
+use crate::probes::Probes;
+use crate::run::{host_name, wrong_usage};
+use anyhow::{Context, anyhow, bail};
+use clap::{ArgAction, CommandFactory};
+use muster_api::review::{Access, AccessVerdict, AuthenticationTrust, FrontProxy, TokenVerdict, UserInfo};
+use muster_config::{Configuration, Secrets};
+use muster_kube::{Clients, Health, Observer, Reviewed, Reviews};
+use muster_telemetry::serving::{
+    About, AlwaysAllow, AuthorizationLifetimes, Certificate, Guards, Limits, MinTlsVersion, NoRoutes, Pages, Replied,
+    Reviewer, Reviewing, Server, ServerError, TlsCipherSuite, TlsSettings, Trust,
+};
+use muster_telemetry::{Metrics, Verbosity};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// How often it is asked whose certificates are to be believed. A cluster changes its authorities rarely, and has both for
+/// a while then.
+const TRUST_EVERY: Duration = Duration::from_secs(60);
+/// How soon it is asked again after a failure.
+const TRUST_AGAIN: Duration = Duration::from_secs(10);
+
+/// Flags of kube-scheduler for what it serves, and to whom.
+#[derive(clap::Args, Debug)]
+pub(crate) struct ServingArgs {
+    /// The address to serve metrics, health and what runs here on, over TLS
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
+    bind_address: IpAddr,
+
+    /// The port to serve them on; 0 serves nothing
+    #[arg(long, value_name = "PORT", default_value_t = 10259)]
+    secure_port: u16,
+
+    /// The certificate to serve with, in PEM, followed by its intermediates; it is read again when it changes [default: a
+    /// self-signed one, made in memory]
+    #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
+    tls_cert_file: Option<PathBuf>,
+
+    /// The private key of --tls-cert-file, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
+    tls_private_key_file: Option<PathBuf>,
+
+    /// The oldest version of TLS to speak: VersionTLS12 or VersionTLS13
+    #[arg(long, value_name = "VERSION", default_value_t = MinTlsVersion::Tls12)]
+    tls_min_version: MinTlsVersion,
+
+    /// The cipher suites of TLS 1.2 to take, by Go's names [default: all that are safe]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    tls_cipher_suites: Vec<TlsCipherSuite>,
+
+    /// The address to serve on without TLS, and to anybody; only for reading, and only with --insecure-port
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    insecure_bind_address: IpAddr,
+
+    /// The port to serve on without TLS, and to anybody; 0 serves nothing
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    insecure_port: u16,
+
+    /// How to reach the API server that says whose a token is [default: as for everything else]
+    #[arg(long, value_name = "FILE")]
+    authentication_kubeconfig: Option<PathBuf>,
+
+    /// Do not ask the API server whose certificates are to be believed
+    #[arg(long, value_name = "BOOLEAN", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = ArgAction::Set)]
+    authentication_skip_lookup: bool,
+
+    /// Go on if the API server does not say whose certificates are to be believed
+    #[arg(long, value_name = "BOOLEAN", num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = ArgAction::Set)]
+    authentication_tolerate_lookup_failure: bool,
+
+    /// How long to believe what the API server says of a token
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = muster_config::parse_duration)]
+    authentication_token_webhook_cache_ttl: Duration,
+
+    /// The authorities that sign the certificates of clients, in PEM [default: those that the API server names]
+    #[arg(long, value_name = "FILE")]
+    client_ca_file: Option<PathBuf>,
+
+    /// The authorities that sign the certificates of front proxies, in PEM; the other --requestheader flags count only with
+    /// this one [default: what the API server says of front proxies]
+    #[arg(long, value_name = "FILE")]
+    requestheader_client_ca_file: Option<PathBuf>,
+
+    /// The common names that a front proxy's certificate may have [default: any]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    requestheader_allowed_names: Vec<String>,
+
+    /// The headers in which a front proxy names the user
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "x-remote-user")]
+    requestheader_username_headers: Vec<String>,
+
+    /// The headers in which a front proxy names the uid of the user
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    requestheader_uid_headers: Vec<String>,
+
+    /// The headers in which a front proxy names the groups of the user
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "x-remote-group")]
+    requestheader_group_headers: Vec<String>,
+
+    /// The beginnings of the headers in which a front proxy says more of the user
+    #[arg(
+        long,
+        value_name = "PREFIXES",
+        value_delimiter = ',',
+        default_value = "x-remote-extra-"
+    )]
+    requestheader_extra_headers_prefix: Vec<String>,
+
+    /// How to reach the API server that says what a caller may do [default: as for everything else]
+    #[arg(long, value_name = "FILE")]
+    authorization_kubeconfig: Option<PathBuf>,
+
+    /// How long to believe that a caller may
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = muster_config::parse_duration)]
+    authorization_webhook_cache_authorized_ttl: Duration,
+
+    /// How long to believe that a caller may not
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = muster_config::parse_duration)]
+    authorization_webhook_cache_unauthorized_ttl: Duration,
+
+    /// Paths that are answered to everybody; one that ends in * stands for all that begin so
+    #[arg(
+        long,
+        value_name = "PATHS",
+        value_delimiter = ',',
+        default_value = "/healthz,/readyz,/livez"
+    )]
+    authorization_always_allow_paths: Vec<String>,
+}
+
+/// What is shown.
+pub(crate) struct Shown {
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) about: Arc<About>,
+    pub(crate) verbosity: Verbosity,
+}
+
+/// What the pages tell of this process.
+pub(crate) fn about(configuration: &Configuration) -> anyhow::Result<About> {
+    Ok(About {
+        version: crate::version::VERSION,
+        started: jiff::Timestamp::now(),
+        emulates: OnceLock::new(),
+        flags: flags(std::env::args_os()),
+        configuration: configz(configuration)?,
+    })
+}
+
+/// The configuration as `/configz` shows it, by upstream's name for the group, and ours under one of our own.
+fn configz(configuration: &Configuration) -> anyhow::Result<BTreeMap<String, Value>> {
+    let yaml = configuration
+        .to_yaml(Secrets::Redacted)
+        .map_err(|problem| anyhow!("cannot write the configuration down: {problem}"))?;
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&yaml).context("cannot read our own configuration")?;
+    let names = ["componentconfig", "muster.dev"].map(str::to_owned);
+    Ok(names.into_iter().zip(documents).collect())
+}
+
+/// Every flag of `muster run` with its value. None can hold a secret: such things are in files.
+fn flags(command_line: impl IntoIterator<Item = std::ffi::OsString>) -> BTreeMap<String, String> {
+    let mut command = Cli::command();
+    // It has been understood once, or we would not be here.
+    let Ok(matches) = command.try_get_matches_from_mut(command_line) else {
+        return BTreeMap::new();
+    };
+    let Some((name, given)) = matches.subcommand() else {
+        return BTreeMap::new();
+    };
+    let arguments = command
+        .find_subcommand(name)
+        .into_iter()
+        .flat_map(clap::Command::get_arguments);
+    let with_value = arguments.filter(|argument| {
+        !matches!(
+            argument.get_action(),
+            ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version
+        )
+    });
+    with_value
+        .filter_map(|argument| {
+            let values = given.try_get_raw(argument.get_id().as_str()).ok().flatten();
+            // Hidden flags are kube-scheduler's that have no effect here: of note only if somebody gives them.
+            if values.is_none() && argument.is_hide_set() {
+                return None;
+            }
+            let values: Vec<_> = values
+                .into_iter()
+                .flatten()
+                .map(|value| value.to_string_lossy().into_owned())
+                .collect();
+            Some((argument.get_long()?.to_owned(), values.join(",")))
+        })
+        .collect()
+}
+
+impl ServingArgs {
+    /// Whoever asks the API server about callers.
+    pub(crate) async fn reviews(&self, clients: &Clients, observer: Arc<dyn Observer>) -> anyhow::Result<Arc<Reviews>> {
+        let reviews = Reviews::connect(
+            clients,
+            self.authentication_kubeconfig.as_deref(),
+            self.authorization_kubeconfig.as_deref(),
+            observer,
+        );
+        Ok(Arc::new(reviews.await.map_err(wrong_usage)?))
+    }
+
+    /// Takes the addresses, and serves for as long as the process lives.
+    pub(crate) async fn serve(&self, shown: Shown, reviews: Arc<Reviews>) -> anyhow::Result<()> {
+        let probes = Arc::new(Probes(shown.health));
+        let pages = Pages::new(shown.metrics, probes, shown.about, shown.verbosity, Arc::new(NoRoutes));
+        if self.secure_port != 0 {
+            let trust = Trust::default();
+            let server = self.secure(&pages, Arc::clone(&reviews), trust.clone()).await?;
+            self.follow_trust(reviews, trust).await?;
+            tracing::info!(address = %server.address()?, "serving securely");
+            tokio::spawn(server.run());
+        }
+        if self.insecure_port != 0 {
+            let address = SocketAddr::new(self.insecure_bind_address, self.insecure_port);
+            let server = Server::listen_insecurely(address, &pages, Limits::default()).await?;
+            if address.ip().is_loopback() {
+                tracing::info!(address = %server.address()?, "serving without TLS, to this machine");
+            } else {
+                tracing::warn!(address = %server.address()?, "serving without TLS, to anybody");
+            }
+            tokio::spawn(server.run());
+        }
+        Ok(())
+    }
+
+    async fn secure(&self, pages: &Arc<Pages>, reviews: Arc<Reviews>, trust: Trust) -> anyhow::Result<Server> {
+        let certificate = match (&self.tls_cert_file, &self.tls_private_key_file) {
+            (Some(certificate), Some(private_key)) => Certificate::Files {
+                certificate: certificate.clone(),
+                private_key: private_key.clone(),
+            },
+            _ => Certificate::SelfSigned {
+                names: vec!["localhost".to_owned(), "127.0.0.1".to_owned(), host_name()],
+            },
+        };
+        let tls = TlsSettings {
+            min_version: self.tls_min_version,
+            cipher_suites: self.tls_cipher_suites.clone(),
+        };
+        let paths = self.authorization_always_allow_paths.iter().map(String::as_str);
+        let guards = Guards {
+            always_allow: AlwaysAllow::new(paths)
+                .map_err(|problem| wrong_usage(anyhow!("--authorization-always-allow-paths: {problem}")))?,
+            reviewer: Arc::new(AsReviewer(reviews)),
+            trust,
+            token_lifetime: self.authentication_token_webhook_cache_ttl,
+            authorization_lifetimes: AuthorizationLifetimes {
+                allowed: self.authorization_webhook_cache_authorized_ttl,
+                denied: self.authorization_webhook_cache_unauthorized_ttl,
+            },
+        };
+        let address = SocketAddr::new(self.bind_address, self.secure_port);
+        let listening = Server::listen(address, certificate, &tls, guards, pages, Limits::default()).await;
+        listening.map_err(|error| match error {
+            ServerError::Tls(_) => wrong_usage(error),
+            ServerError::Listen { .. } | ServerError::Random(_) => error.into(),
+        })
+    }
+
+    /// Finds out whose certificates are to be believed, now if that must not fail, and then again and again.
+    async fn follow_trust(&self, reviews: Arc<Reviews>, trust: Trust) -> anyhow::Result<()> {
+        let sources = Sources {
+            reviews: (!self.authentication_skip_lookup).then_some(reviews),
+            client_authorities: self.client_ca_file.clone(),
+            front_proxy: self.requestheader_client_ca_file.clone(),
+            front_proxy_words: FrontProxy {
+                authorities: String::new(),
+                allowed_names: self.requestheader_allowed_names.clone(),
+                username_headers: self.requestheader_username_headers.clone(),
+                uid_headers: self.requestheader_uid_headers.clone(),
+                group_headers: self.requestheader_group_headers.clone(),
+                extra_header_prefixes: self.requestheader_extra_headers_prefix.clone(),
+            },
+        };
+        // A file that was named must be there, whatever the API server says.
+        sources
+            .files(&mut AuthenticationTrust::default())
+            .map_err(wrong_usage)?;
+        if !self.authentication_tolerate_lookup_failure {
+            let found = sources.now().await.map_err(|problem| anyhow!(problem));
+            let believed = found.context("cannot find out whose certificates are to be believed")?;
+            trust.set(&believed).map_err(|problem| anyhow!(problem))?;
+        }
+        tokio::spawn(follow(sources, trust));
+        Ok(())
+    }
+}
+
+/// Where it is said whose certificates are to be believed.
+struct Sources {
+    /// The API server, if it is asked.
+    reviews: Option<Arc<Reviews>>,
+    /// A file that says it of clients, in place of the API server.
+    client_authorities: Option<PathBuf>,
+    /// A file that says it of front proxies, in place of the API server.
+    front_proxy: Option<PathBuf>,
+    /// The rest of what that file is about.
+    front_proxy_words: FrontProxy,
+}
+
+impl Sources {
+    async fn now(&self) -> Result<AuthenticationTrust, String> {
+        let mut trust = match &self.reviews {
+            Some(reviews) => reviews.trust().await?,
+            None => AuthenticationTrust::default(),
+        };
+        self.files(&mut trust).map_err(|error| format!("{error:#}"))?;
+        Ok(trust)
+    }
+
+    /// What the files say counts.
+    fn files(&self, trust: &mut AuthenticationTrust) -> anyhow::Result<()> {
+        if let Some(path) = &self.client_authorities {
+            trust.client_authorities = bundle("--client-ca-file", path)?;
+        }
+        if let Some(path) = &self.front_proxy {
+            trust.front_proxy = Some(FrontProxy {
+                authorities: bundle("--requestheader-client-ca-file", path)?,
+                ..self.front_proxy_words.clone()
+            });
+        }
+        Ok(())
+    }
+}
+
+fn bundle(flag: &str, path: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("{flag}: cannot read {}", path.display()))?;
+    if !text.contains("-----BEGIN CERTIFICATE-----") {
+        bail!("{flag}: {} holds no certificate in PEM", path.display());
+    }
+    Ok(text)
+}
+
+/// Believes what the sources say, from now on. What they said last stands while they are silent.
+async fn follow(sources: Sources, trust: Trust) {
+    let mut last = None;
+    loop {
+        // The reviews log their own troubles, and each once.
+        let wait = match sources.now().await {
+            Ok(found) => {
+                if last.as_ref() != Some(&found) {
+                    match trust.set(&found) {
+                        Ok(()) => tracing::info!(
+                            clients = !found.client_authorities.is_empty(),
+                            front_proxies = found.front_proxy.is_some(),
+                            "it is known whose certificates are to be believed"
+                        ),
+                        Err(problem) => {
+                            tracing::warn!(error = %problem, "some authorities cannot be read, and are not believed");
+                        }
+                    }
+                    last = Some(found);
+                }
+                TRUST_EVERY
+            }
+            Err(problem) => {
+                tracing::debug!(error = %problem, "it is not known whose certificates are to be believed");
+                TRUST_AGAIN
+            }
+        };
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Joins the server, which knows no API server, to what does.
+struct AsReviewer(Arc<Reviews>);
+
+impl Reviewer for AsReviewer {
+    fn token<'a>(&'a self, token: &'a str) -> Reviewing<'a, TokenVerdict> {
+        Box::pin(async move { replied(self.0.token(token).await) })
+    }
+
+    fn access<'a>(&'a self, user: &'a UserInfo, access: &'a Access) -> Reviewing<'a, AccessVerdict> {
+        Box::pin(async move { replied(self.0.access(user, access).await) })
+    }
+}
+
+fn replied<T>(reviewed: Reviewed<T>) -> Replied<T> {
+    let Reviewed { code, took, result } = reviewed;
+    Replied { code, took, result }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_listed_with_what_they_are_set_to() {
+        let line = [
+            "muster",
+            "run",
+            "--v=4",
+            "--leader-elect",
+            "--tls-cipher-suites=TLS_AES_128_GCM_SHA256",
+        ];
+        let flags = flags(line.map(Into::into));
+        let value = |flag: &str| flags.get(flag).map(String::as_str);
+        assert_eq!((value("v"), value("leader-elect")), (Some("4"), Some("true")));
+        assert_eq!(value("tls-cipher-suites"), Some("TLS_AES_128_GCM_SHA256"));
+        assert_eq!(value("secure-port"), Some("10259"));
+        assert_eq!(value("kubeconfig"), Some(""));
+        assert_eq!(value("authentication-tolerate-lookup-failure"), Some("true"));
+        assert_eq!(
+            value("authorization-always-allow-paths"),
+            Some("/healthz,/readyz,/livez")
+        );
+        assert!(!flags.contains_key("help") && !flags.contains_key("version"));
+    }
+
+    #[test]
+    fn the_configuration_is_shown_without_secrets() {
+        let text = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\nextenders:\n\
+            - {urlPrefix: \"https://x\", filterVerb: f, enableHTTPS: true, tlsConfig: {certData: aHVzaA==, keyData: aHVzaA==}}\n";
+        let shown = configz(&muster_config::load(text).unwrap()).unwrap();
+        assert_eq!(shown["componentconfig"]["kind"], "KubeSchedulerConfiguration");
+        assert_eq!(shown["muster.dev"]["kind"], "MusterConfiguration");
+        let text = shown["componentconfig"].to_string();
+        assert!(
+            text.contains("UkVEQUNURUQ") && !text.contains("keyData\":\"aHVzaA"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn files_win_over_the_api_server() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let pem = "-----BEGIN CERTIFICATE-----\nours\n-----END CERTIFICATE-----\n";
+        let sources = Sources {
+            reviews: None,
+            client_authorities: Some(file("ca", pem)),
+            front_proxy: None,
+            front_proxy_words: FrontProxy::default(),
+        };
+        let mut trust = AuthenticationTrust {
+            client_authorities: "the cluster's".into(),
+            front_proxy: Some(FrontProxy::default()),
+        };
+        sources.files(&mut trust).unwrap();
+        assert_eq!(trust.client_authorities, pem);
+        assert!(trust.front_proxy.is_some(), "the other is the API server's");
+
+        let empty = Sources {
+            client_authorities: Some(file("empty", "nothing")),
+            ..sources
+        };
+        let error = empty.files(&mut trust).unwrap_err().to_string();
+        assert!(
+            error.starts_with("--client-ca-file: ") && error.ends_with(" holds no certificate in PEM"),
+            "{error}"
+        );
+    }
+}

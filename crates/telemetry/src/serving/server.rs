@@ -7,7 +7,7 @@
 use super::authentication::{Authenticator, NoRandomness, Trust};
 use super::authorization::{AlwaysAllow, AuthorizationLifetimes, Authorizer};
 use super::reviewer::Reviewer;
-use super::site::{Door, Pages, Site};
+use super::site::{Door, Guard, Pages, Site};
 use super::tls::{Certificate, Shown, TlsError, TlsSettings};
 use http::Request;
 use hyper::body::Incoming;
@@ -122,10 +122,10 @@ impl Server {
         )?;
         let lifetimes = guards.authorization_lifetimes;
         let authorizer = Authorizer::new(guards.always_allow, reviewer, lifetimes, serving);
-        let door = Door::Guarded {
+        let door = Door::Guarded(Box::new(Guard {
             authenticator,
             authorizer,
-        };
+        }));
         Server::at(address, Some((acceptor, shown)), pages, door, limits).await
     }
 

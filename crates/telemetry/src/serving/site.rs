@@ -133,13 +133,16 @@ impl Pages {
     }
 }
 
+/// Asks who a caller is, and whether they may.
+pub(crate) struct Guard {
+    pub(crate) authenticator: Authenticator,
+    pub(crate) authorizer: Authorizer,
+}
+
 /// Who is let in.
 pub(crate) enum Door {
     /// Whoever is known and may.
-    Guarded {
-        authenticator: Authenticator,
-        authorizer: Authorizer,
-    },
+    Guarded(Box<Guard>),
     /// Anybody, to read what is Muster's own: not to change anything, and not what is added about objects.
     Open,
 }
@@ -175,7 +178,7 @@ impl Site {
         let (head, body) = request.into_parts();
         let (method, path) = (head.method, head.uri.path().to_owned());
         let added = match self.door {
-            Door::Guarded { .. } => self.pages.routes.access(&method, &path),
+            Door::Guarded(_) => self.pages.routes.access(&method, &path),
             Door::Open => None,
         };
         let is_added = added.is_some();
@@ -214,13 +217,13 @@ impl Site {
         headers: &HeaderMap,
         access: &Access,
     ) -> Result<Option<UserInfo>, Answer> {
-        let Door::Guarded {
-            authenticator,
-            authorizer,
-        } = &self.door
-        else {
+        let Door::Guarded(guard) = &self.door else {
             return Ok(None);
         };
+        let Guard {
+            authenticator,
+            authorizer,
+        } = &**guard;
         let user = match authenticator.identify(chain, headers).await {
             Caller::Known(user) => user,
             Caller::Nobody if authorizer.is_open(access) => return Ok(None),
@@ -244,7 +247,7 @@ impl Site {
     }
 
     fn page(&self, question: &Question) -> Answer {
-        let may_change = matches!(self.door, Door::Guarded { .. });
+        let may_change = matches!(self.door, Door::Guarded(_));
         let known = match question.method {
             Method::GET | Method::HEAD => return self.pages.read(question).unwrap_or_else(not_found),
             Method::PUT if may_change => self.pages.set_flag(question),
@@ -373,10 +376,10 @@ mod tests {
         let authenticator = Authenticator::new(Trust::default(), Arc::clone(&reviewer), lifetime, serving.clone());
         let open = AlwaysAllow::new(["/healthz", "/readyz", "/livez"]).unwrap();
         let authorizer = Authorizer::new(open, reviewer, AuthorizationLifetimes::default(), serving);
-        let door = Door::Guarded {
+        let door = Door::Guarded(Box::new(Guard {
             authenticator: authenticator.unwrap(),
             authorizer,
-        };
+        }));
         Site { pages, door }
     }
 

@@ -44,10 +44,10 @@ fn coscheduling_crd() -> Value {
 }
 
 /// The CRD, for as long as a test needs it.
-struct Crd<'c>(&'c Cluster);
+pub(crate) struct Crd<'c>(&'c Cluster);
 
 impl Crd<'_> {
-    fn install(cluster: &Cluster) -> Crd<'_> {
+    pub(crate) fn install(cluster: &Cluster) -> Crd<'_> {
         cluster.api().post(CRDS, &coscheduling_crd()).unwrap();
         let crd = Crd(cluster);
         let served = cluster.api().wait_until("the CRD is served", PATIENCE, |api| {
@@ -57,10 +57,11 @@ impl Crd<'_> {
         crd
     }
 
-    fn groups(&self) -> String {
+    /// The path of the test's groups.
+    pub(crate) fn groups_of(cluster: &Cluster) -> String {
         format!(
             "/apis/scheduling.x-k8s.io/v1alpha1/namespaces/{}/podgroups",
-            self.0.name()
+            cluster.name()
         )
     }
 }
@@ -211,12 +212,12 @@ fn a_group_of_the_coscheduling_crd_is_held_until_its_kind_is_served_and_has_its_
     assert_eq!(reason, "NotReadyForScheduling", "{message}");
     assert!(message.contains("does not serve"), "{message}");
 
-    let crd = Crd::install(&cluster);
+    let _crd = Crd::install(&cluster);
     let group = json!({
         "apiVersion": "scheduling.x-k8s.io/v1alpha1", "kind": "PodGroup",
         "metadata": {"name": "train"}, "spec": {"minMember": 3},
     });
-    cluster.api().post(&crd.groups(), &group).unwrap();
+    cluster.api().post(&Crd::groups_of(&cluster), &group).unwrap();
     let path = format!("{}/c1", cluster.path("pods"));
     let found = cluster
         .api()
@@ -226,7 +227,7 @@ fn a_group_of_the_coscheduling_crd_is_held_until_its_kind_is_served_and_has_its_
         });
     found.unwrap();
     wait_for_members(&cluster, "c1", "2 of 3");
-    let path = format!("{}/train", crd.groups());
+    let path = format!("{}/train", Crd::groups_of(&cluster));
     wait_phase(&cluster, &path, "Pending");
     create(&["c2"]);
     cluster

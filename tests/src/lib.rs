@@ -4,11 +4,13 @@
 //! All tests of a binary share one control plane, started by the first and gone with the process. Each has a namespace, a
 //! scheduler name and nodes of its own; they take turns, since a diagnosis counts all nodes.
 
+pub mod deployed;
 pub mod endpoints;
 pub mod extender;
 pub mod metrics;
 pub mod objects;
 pub mod proxy;
+pub mod rights;
 pub mod shapes;
 pub mod storage;
 pub mod upstream;
@@ -50,8 +52,7 @@ impl Cluster {
     /// # Panics
     /// The control plane does not start: no test can go on.
     pub fn new(name: &str) -> Cluster {
-        static TURN: Mutex<()> = Mutex::new(());
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = turn();
         let plane = shared_plane();
         plane.create_namespace(name).expect("a namespace for the test");
         let kubeconfig = plane.muster_kubeconfig().expect("Muster's own service account");
@@ -71,6 +72,11 @@ impl Cluster {
     /// The control plane.
     pub fn plane(&self) -> &'static ControlPlane {
         self.plane
+    }
+
+    /// The kubeconfig of Muster's own service account.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
     }
 
     /// The name of the namespace, and part of all other names.
@@ -138,16 +144,17 @@ impl Cluster {
 
     /// Starts Muster, and does not wait for anything.
     pub fn launch_muster(&self, more_flags: &[&str]) -> Result<Muster> {
-        self.launch_muster_at(&self.kubeconfig, more_flags)
+        self.launch_muster_as(&self.kubeconfig, more_flags)
     }
 
     fn start_muster_at(&self, kubeconfig: &Path, more_flags: &[&str]) -> Result<Muster> {
-        let mut muster = self.launch_muster_at(kubeconfig, more_flags)?;
+        let mut muster = self.launch_muster_as(kubeconfig, more_flags)?;
         muster.wait_until_ready()?;
         Ok(muster)
     }
 
-    fn launch_muster_at(&self, kubeconfig: &Path, more_flags: &[&str]) -> Result<Muster> {
+    /// Likewise, with another kubeconfig.
+    pub fn launch_muster_as(&self, kubeconfig: &Path, more_flags: &[&str]) -> Result<Muster> {
         let port = free_port()?;
         let mut args: Vec<String> = vec![
             "run".into(),
@@ -348,6 +355,11 @@ impl Muster {
         bail!("Muster did not end within {PATIENCE:?}:\n{}", self.process.log());
     }
 
+    /// Whether it says that it is ready.
+    pub fn is_ready(&self) -> bool {
+        metrics::get(self.port, "/readyz").is_ok()
+    }
+
     /// The port that it serves on.
     pub fn port(&self) -> u16 {
         self.port
@@ -372,7 +384,7 @@ impl Muster {
                     self.process.log()
                 );
             }
-            if metrics::get(self.port, "/readyz").is_ok() {
+            if self.is_ready() {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -392,6 +404,12 @@ impl Drop for Muster {
     }
 }
 
+/// Waits until no other test runs: two control planes at once would be slow, and tests know how long things take.
+pub fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The control plane of this test binary. It goes with the process: statics are not dropped, but nothing is left behind.
 fn shared_plane() -> &'static ControlPlane {
     static PLANE: OnceLock<ControlPlane> = OnceLock::new();
@@ -408,7 +426,8 @@ fn shared_plane() -> &'static ControlPlane {
     })
 }
 
-fn binary() -> Result<PathBuf> {
+/// The program that is tested.
+pub fn binary() -> Result<PathBuf> {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     if let Some(path) = std::env::var_os(BINARY_VARIABLE) {
         return Ok(path.into());

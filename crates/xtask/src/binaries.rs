@@ -2,7 +2,7 @@
 //!
 //! The Go modules that pin them stand in `crates/xtask/modules`. The folder in the cache carries a hash of everything
 //! that decides what comes out, so a fresh clone finds what an earlier one has built. The oracle, a Go program of our
-//! own, is built and kept in the same way.
+//! own, and the tools that render and check `deploy/` are built and kept in the same way.
 
 use std::env;
 use std::ffi::OsStr;
@@ -20,7 +20,7 @@ use crate::steps::workspace_root;
 /// The environment variable naming a folder with ready-made binaries, as other Kubernetes projects use it.
 pub const ASSETS_VARIABLE: &str = "KUBEBUILDER_ASSETS";
 
-/// A program that a control plane is made of.
+/// A program that a control plane is made of, or that `deploy/` is rendered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Program {
     /// The store.
@@ -35,6 +35,12 @@ pub enum Program {
     Kubectl,
     /// Plays the kubelet of simulated nodes.
     Kwok,
+    /// Renders the chart.
+    Helm,
+    /// Runs the chart's own tests.
+    HelmUnittest,
+    /// Writes the chart's table of values.
+    HelmDocs,
 }
 
 impl Program {
@@ -47,6 +53,9 @@ impl Program {
             Program::KubeScheduler => "kube-scheduler",
             Program::Kubectl => "kubectl",
             Program::Kwok => "kwok",
+            Program::Helm => "helm",
+            Program::HelmUnittest => "helm-unittest",
+            Program::HelmDocs => "helm-docs",
         }
     }
 
@@ -54,17 +63,20 @@ impl Program {
         let (module, package, version) = match self {
             Program::Etcd => ("etcd".to_owned(), "go.etcd.io/etcd/server/v3".to_owned(), "3.6.5"),
             Program::Kwok => ("kwok".to_owned(), "sigs.k8s.io/kwok/cmd/kwok".to_owned(), "0.8.0"),
-            _ => (
+            Program::Helm => ("helm".to_owned(), "helm.sh/helm/v3/cmd/helm".to_owned(), "3.22.0"),
+            Program::HelmUnittest => {
+                let package = "github.com/helm-unittest/helm-unittest/cmd/helm-unittest";
+                ("helm".to_owned(), package.to_owned(), "1.1.2")
+            }
+            Program::HelmDocs => {
+                let package = "github.com/norwoodj/helm-docs/cmd/helm-docs";
+                ("helm".to_owned(), package.to_owned(), "1.14.2")
+            }
+            Program::KubeApiserver | Program::KubeControllerManager | Program::KubeScheduler | Program::Kubectl => (
                 format!("kube-{kube}"),
                 format!("k8s.io/kubernetes/cmd/{}", self.name()),
                 kube.release(),
             ),
-        };
-        let is_kubernetes = !matches!(self, Program::Etcd | Program::Kwok);
-        let link_flags = if is_kubernetes {
-            kube_link_flags(kube)
-        } else {
-            "-s -w".to_owned()
         };
         let module_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("modules").join(&module);
         Recipe {
@@ -74,8 +86,18 @@ impl Program {
             module_dir,
             package,
             version,
-            link_flags,
+            link_flags: self.link_flags(kube),
             first_build: self.first_build(),
+        }
+    }
+
+    fn link_flags(self, kube: KubeMinor) -> String {
+        match self {
+            Program::Etcd | Program::Kwok | Program::HelmDocs => "-s -w".to_owned(),
+            Program::Helm | Program::HelmUnittest => helm_link_flags(),
+            Program::KubeApiserver | Program::KubeControllerManager | Program::KubeScheduler | Program::Kubectl => {
+                kube_link_flags(kube)
+            }
         }
     }
 
@@ -84,6 +106,7 @@ impl Program {
         match self {
             Program::Etcd => "less than a minute",
             Program::KubeApiserver => "about 3 minutes",
+            Program::Helm => "about 2 minutes",
             _ => "about a minute",
         }
     }
@@ -97,6 +120,16 @@ fn kube_link_flags(kube: KubeMinor) -> String {
         kube.release(),
         kube.number()
     )
+}
+
+/// Without them Helm takes itself for one of 2020, for which our chart is too new.
+fn helm_link_flags() -> String {
+    let newest = KubeMinor::V1_37.number();
+    let versions = ["chartutil", "lint/rules"].map(|package| {
+        let version = format!("-X helm.sh/helm/v3/pkg/{package}.k8sVersion");
+        format!("{version}Major=1 {version}Minor={newest}")
+    });
+    format!("-s -w {}", versions.join(" "))
 }
 
 /// How a program is built.
@@ -250,7 +283,11 @@ fn asset(program: Program) -> Option<PathBuf> {
 
 /// A binary of another minor would stop at a flag that it doesn't know, with a message that helps nobody.
 fn check_minor(program: Program, kube: KubeMinor, path: &Path) -> Result<()> {
-    if matches!(program, Program::Etcd | Program::Kwok | Program::Kubectl) {
+    let has_minor = matches!(
+        program,
+        Program::KubeApiserver | Program::KubeControllerManager | Program::KubeScheduler
+    );
+    if !has_minor {
         return Ok(());
     }
     let output = Command::new(path).arg("--version").output();
@@ -398,6 +435,9 @@ mod tests {
             Program::KubeScheduler,
             Program::Kubectl,
             Program::Kwok,
+            Program::Helm,
+            Program::HelmUnittest,
+            Program::HelmDocs,
         ];
         for kube in KubeMinor::ALL {
             for program in programs {

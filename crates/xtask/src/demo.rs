@@ -116,7 +116,7 @@ fn start_muster(control_plane: &ControlPlane, binary: PathBuf) -> Result<Process
         ..Launch::default()
     };
     let process = control_plane.launch(&launch)?;
-    say("Muster runs with the permissions of deploy/manifests/rbac.yaml.")?;
+    say("Muster runs with the permissions of deploy/muster.yaml.")?;
     Ok(process)
 }
 

@@ -21,6 +21,7 @@ pub mod bench;
 pub mod binaries;
 pub mod control_plane;
 pub mod demo;
+pub mod deploy;
 mod kube_minor;
 mod kubeconfig;
 pub mod lint;
@@ -40,6 +41,7 @@ pub mod up_down;
 pub use control_plane::{ControlPlane, Options};
 pub use kube_minor::{KubeMinor, MINOR_VARIABLE};
 pub use simulated_node::{SimulatedNode, Taint};
+pub use steps::workspace_root;
 
 /// A text that no other call has given, in this process or in another one.
 pub(crate) fn unique() -> String {

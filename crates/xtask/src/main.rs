@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use muster_xtask::{batch_exactness, bench, demo, lint, oracle, simulate_faults, test, up_down};
+use muster_xtask::{batch_exactness, bench, demo, deploy, lint, oracle, simulate_faults, test, up_down};
 
 /// Developer commands of Muster.
 #[derive(Debug, Parser)]
@@ -31,6 +31,9 @@ enum Command {
     BatchExactness(batch_exactness::Args),
     /// Run everything: lint, all tests, and the tests against a real control plane.
     Test(test::Args),
+    /// Check what `deploy/` says, or write what is made of it.
+    #[command(subcommand)]
+    Deploy(deploy::Command),
     /// Show a gang that waits for room and then starts as a whole.
     Demo(demo::Args),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::SimulateFaults(args) => simulate_faults::run(&args),
         Command::BatchExactness(args) => batch_exactness::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Deploy(command) => deploy::run(command),
         Command::Demo(args) => demo::run(&args),
     };
     match result {

@@ -47,7 +47,7 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
 }
 
 /// The folder with the workspace's `Cargo.toml`.
-pub(crate) fn workspace_root() -> &'static std::path::Path {
+pub fn workspace_root() -> &'static std::path::Path {
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here)
 }

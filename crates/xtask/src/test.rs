@@ -8,8 +8,9 @@ use std::thread::{self, JoinHandle};
 use anyhow::{Context as _, Result, anyhow};
 use serde_json::Value;
 
-use crate::binaries;
+use crate::binaries::{self, Program};
 use crate::control_plane::Options;
+use crate::deploy;
 use crate::kube_minor::{KubeMinor, MINOR_VARIABLE};
 use crate::lint;
 use crate::manifest::text;
@@ -28,9 +29,18 @@ const BINARY_VARIABLE: &str = "MUSTER_TEST_BINARY";
 const ORACLE_MINORS: [KubeMinor; 2] = [KubeMinor::V1_35, KubeMinor::V1_37];
 
 /// The newest minor, against which a part of the cluster tests runs as well: what speaks of pod groups, of faults and of
-/// changes of the leader. The rest asks the same of every minor, and costs minutes.
+/// changes of the leader, and the rights to what 1.35 does not serve. The rest asks the same of every minor, and costs
+/// minutes.
 const ALSO: KubeMinor = KubeMinor::V1_37;
-const TESTS_OF_ALSO: [&str; 6] = ["broken::", "dialects::", "gangs::", "leader::", "proxy::", "restarts::"];
+const TESTS_OF_ALSO: [&str; 7] = [
+    "broken::",
+    "dialects::",
+    "gangs::",
+    "leader::",
+    "permissions::",
+    "proxy::",
+    "restarts::",
+];
 
 /// What to leave out, and against which Kubernetes to test.
 #[derive(Debug, clap::Args)]
@@ -70,11 +80,12 @@ pub fn run(args: &Args) -> Result<()> {
         return Ok(());
     };
     let binary = step("build of muster", build_muster)?;
-    step("build of the control plane and upstream's oracles", || {
+    step("build of the control plane, Helm and upstream's oracles", || {
         go_programs
             .join()
             .map_err(|_| anyhow!("the thread that builds the Go programs panicked"))?
     })?;
+    step("what deploy/ says", || deploy::check(args.kube))?;
     for kube in ORACLE_MINORS {
         step(
             &format!("Muster against upstream's plugins of Kubernetes {kube}"),
@@ -114,6 +125,9 @@ pub fn run(args: &Args) -> Result<()> {
 fn build_go_programs(kube: KubeMinor) -> JoinHandle<Result<()>> {
     let programs = Options::default().programs();
     thread::spawn(move || {
+        for program in deploy::PROGRAMS.into_iter().chain([Program::Kubectl]) {
+            binaries::ensure(program, kube)?;
+        }
         // The cluster tests ask the oracle of their own minor.
         for minor in ORACLE_MINORS.into_iter().chain([kube]) {
             binaries::ensure_oracle(minor)?;

@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::ControlPlane;
-use crate::kubeconfig;
 use crate::manifest::{self, PathFinder};
 use crate::simulated_node::SimulatedNode;
-use crate::steps;
+use crate::{deploy, kubeconfig};
 
 /// How long a controller may take for something small.
 const CONTROLLER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -24,13 +23,18 @@ impl ControlPlane {
     ///
     /// When this returns, pods can be created in the namespaces that the manifest names.
     pub fn apply(&self, yaml: &str) -> Result<()> {
+        self.apply_objects(&manifest::parse(yaml)?)
+    }
+
+    /// Likewise of objects.
+    pub fn apply_objects(&self, objects: &[Value]) -> Result<()> {
         let mut paths = PathFinder::new(&self.api);
-        for object in manifest::parse(yaml)? {
-            let kind = manifest::text(&object, "/kind")?;
-            let name = manifest::text(&object, "/metadata/name")?;
-            let path = paths.path(&object)?;
+        for object in objects {
+            let kind = manifest::text(object, "/kind")?;
+            let name = manifest::text(object, "/metadata/name")?;
+            let path = paths.path(object)?;
             self.api
-                .server_side_apply(&path, &object)
+                .server_side_apply(&path, object)
                 .with_context(|| format!("applying {kind} {name}"))?;
             if kind == "Namespace" {
                 self.wait_for_service_account(name)?;
@@ -86,17 +90,15 @@ impl ControlPlane {
         Ok(file)
     }
 
-    /// Gives Muster the identity and the permissions that `deploy/manifests` gives it in production, and writes the
+    /// Gives Muster the identity and the permissions that `deploy/muster.yaml` gives it in production, and writes the
     /// kubeconfig by which it has them here, where it runs beside the cluster rather than in it.
     pub fn muster_kubeconfig(&self) -> Result<PathBuf> {
-        let folder = steps::workspace_root().join("deploy/manifests");
-        for file in ["namespace.yaml", "rbac.yaml", "flow-schema.yaml"] {
-            let path = folder.join(file);
-            let yaml = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-            self.apply(&yaml)
-                .with_context(|| format!("applying {}", path.display()))?;
-        }
-        self.service_account_kubeconfig("muster-system", "muster")
+        let mut objects = deploy::one_file()?;
+        // No kubelet runs here: its pods would wait for ever.
+        objects.retain(|object| object["kind"] != "Deployment");
+        self.apply_objects(&objects)
+            .with_context(|| format!("applying {}", deploy::ONE_FILE))?;
+        self.service_account_kubeconfig(deploy::NAMESPACE, "muster")
     }
 
     /// A pod is refused as long as its namespace has no service account, and controllers take a moment to make one.

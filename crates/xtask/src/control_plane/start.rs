@@ -103,7 +103,12 @@ impl ControlPlane {
                     flags::kube_scheduler(&self.layout, Some(gates))
                 }
                 Program::Kwok => flags::kwok(&self.layout),
-                Program::Etcd | Program::KubeApiserver | Program::Kubectl => continue,
+                Program::Etcd
+                | Program::KubeApiserver
+                | Program::Kubectl
+                | Program::Helm
+                | Program::HelmUnittest
+                | Program::HelmDocs => continue,
             };
             let process = self.start_component(program, args)?;
             self.processes().insert(program.name(), process);

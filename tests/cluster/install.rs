@@ -1,0 +1,105 @@
+//! Muster as users install it, on fresh control planes: what Helm and kustomize render is applied by kubectl, the pods that
+//! come of it are run under their own service account, schedule a gang, and survive the loss of their leader.
+
+use std::fs;
+use std::sync::MutexGuard;
+
+use muster_tests::deployed::{kubectl, pods_of_deployment, run_pod};
+use muster_tests::objects::pod;
+use muster_tests::{Muster, PATIENCE, gang, turn};
+use muster_xtask::deploy::{self, NAMESPACE};
+use muster_xtask::{ControlPlane, KubeMinor, Options, SimulatedNode};
+use serde_json::Value;
+
+const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/muster-system/leases/muster";
+const N_MEMBERS: usize = 4;
+
+/// A control plane of the test's own, and the right to be the only test that runs.
+fn fresh_plane() -> (ControlPlane, MutexGuard<'static, ()>) {
+    let turn = turn();
+    let kube = KubeMinor::from_environment().unwrap();
+    let options = Options {
+        kube,
+        ..Options::default()
+    };
+    (ControlPlane::start(&options).unwrap(), turn)
+}
+
+fn holder(plane: &ControlPlane) -> String {
+    let lease = plane.api().get(LEASE).unwrap();
+    lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned()
+}
+
+fn leads(muster: &Muster) -> bool {
+    muster.log().contains("this process leads from now on")
+}
+
+/// A gang of four for which there is just enough room, in a namespace of its own.
+fn schedule_a_gang(plane: &ControlPlane, name: &str) {
+    let nodes: Vec<_> = (0..N_MEMBERS)
+        .map(|n| SimulatedNode::new(format!("{name}-{n}")).cpu("1"))
+        .collect();
+    plane.create_nodes(&nodes).unwrap();
+    plane.create_namespace(name).unwrap();
+    let api = plane.api();
+    let group = plane.kube().group_policy("train", &gang(N_MEMBERS as i32));
+    api.post(&plane.kube().group_policies_path(name), &group).unwrap();
+    let pods = format!("/api/v1/namespaces/{name}/pods");
+    let members = (0..N_MEMBERS).map(|n| pod(&format!("w{n}"), "muster", "1"));
+    let members: Vec<Value> = members.map(|pod| plane.kube().member_of(pod, "train")).collect();
+    api.post_all(&pods, &members).unwrap();
+    api.wait_until("the gang is bound", PATIENCE, |api| {
+        let pods = api.get(&pods)?["items"].as_array().cloned().unwrap_or_default();
+        Ok(pods.iter().all(|pod| pod["spec"]["nodeName"].is_string()).then_some(()))
+    })
+    .unwrap();
+}
+
+/// From the Deployment's pods to a gang that is scheduled after the leader was lost.
+fn works(plane: &ControlPlane) {
+    let pods = pods_of_deployment(plane).unwrap();
+    let mut replicas: Vec<Muster> = pods.iter().map(|pod| run_pod(plane, pod).unwrap()).collect();
+    assert_eq!(replicas.len(), 2);
+    let first = plane
+        .api()
+        .wait_until("one of the two leads", PATIENCE, |_| {
+            Ok(replicas.iter().position(leads))
+        })
+        .unwrap();
+    let before = holder(plane);
+    schedule_a_gang(plane, "first");
+    replicas.remove(first).kill().unwrap();
+    schedule_a_gang(plane, "second");
+    assert!(leads(&replicas[0]));
+    assert_ne!(holder(plane), before);
+}
+
+#[test]
+fn what_the_chart_comes_to_is_accepted_and_works() {
+    let (plane, _turn) = fresh_plane();
+    let values = ["networkPolicy.enabled=true", "config.leaderElection.leaseDuration=12s"];
+    let rendered = deploy::render_chart(plane.kube(), &values).unwrap();
+    let file = plane.dir().join("chart.yaml");
+    fs::write(&file, rendered).unwrap();
+    // As `helm install --create-namespace` would, and as strict as the kustomization makes it.
+    kubectl(&plane, &["create", "namespace", NAMESPACE]).unwrap();
+    let level = "pod-security.kubernetes.io/enforce=restricted";
+    kubectl(&plane, &["label", "namespace", NAMESPACE, level]).unwrap();
+    kubectl(&plane, &["apply", "-f", file.to_str().unwrap()]).unwrap();
+    works(&plane);
+}
+
+#[test]
+fn what_the_kustomization_comes_to_is_accepted_and_works() {
+    let (plane, _turn) = fresh_plane();
+    kubectl(&plane, &["apply", "-k", "deploy/kustomize/overlays/default"]).unwrap();
+    works(&plane);
+    // The file with everything in it says the same, and applying it takes the lease from nobody.
+    let leader = holder(&plane);
+    let said = kubectl(&plane, &["apply", "-f", "deploy/muster.yaml"]).unwrap();
+    assert!(said.lines().count() > 20, "{said}");
+    // kubectl replaces the selector of a budget every time.
+    let changed = |line: &&str| !line.starts_with("poddisruptionbudget") && !line.ends_with(" unchanged");
+    assert_eq!(said.lines().find(changed), None);
+    assert_eq!(holder(&plane), leader);
+}

@@ -1,0 +1,135 @@
+//! Muster as a cluster has it that somebody installed it into: the objects are applied by kubectl, controllers make its
+//! pods, and this module stands in for the kubelet that would run them.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use anyhow::{Context as _, Result, bail};
+use muster_xtask::binaries::{self, Program};
+use muster_xtask::deploy::NAMESPACE;
+use muster_xtask::nest::Launch;
+use muster_xtask::{ControlPlane, workspace_root};
+use serde_json::Value;
+
+use crate::endpoints::Caller;
+use crate::{Muster, PATIENCE, binary, free_port, metrics};
+
+/// Runs kubectl as an administrator, from the root of the workspace; gives what it says.
+pub fn kubectl(plane: &ControlPlane, args: &[&str]) -> Result<String> {
+    let mut command = Command::new(binaries::ensure(Program::Kubectl, plane.kube())?);
+    command
+        .current_dir(workspace_root())
+        .arg("--kubeconfig")
+        .arg(plane.kubeconfig());
+    let Output { status, stdout, stderr } = command.args(args).output().context("starting kubectl")?;
+    if !status.success() {
+        bail!(
+            "kubectl {args:?} ended with {status}: {}",
+            String::from_utf8_lossy(&stderr)
+        );
+    }
+    String::from_utf8(stdout).context("reading what kubectl says")
+}
+
+/// Waits until controllers have made as many pods as the Deployment wants; gives them.
+///
+/// That they are there says that admission takes them: the pod security level of the namespace, the priority class.
+pub fn pods_of_deployment(plane: &ControlPlane) -> Result<Vec<Value>> {
+    let deployment = plane
+        .api()
+        .get(&format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments/muster"))?;
+    let replicas = deployment["spec"]["replicas"].as_u64().context("replicas")?;
+    let path = format!("/api/v1/namespaces/{NAMESPACE}/pods");
+    plane.api().wait_until("the Deployment has its pods", PATIENCE, |api| {
+        let pods = api.get(&path)?["items"].as_array().cloned().unwrap_or_default();
+        Ok((pods.len() as u64 == replicas).then_some(pods))
+    })
+}
+
+/// Runs what a pod says, as its service account: the container's arguments, with the files of its ConfigMap. Waits until
+/// the pod's own probes pass.
+///
+/// What a kubelet and a network would add is added by flags: where the API server is, and the token; which namespace the
+/// pod is in; a port of its own, as all pods are on one host here.
+pub fn run_pod(plane: &ControlPlane, pod: &Value) -> Result<Muster> {
+    let name = pod["metadata"]["name"].as_str().context("a pod has a name")?;
+    let spec = &pod["spec"];
+    let [container] = spec["containers"].as_array().map(Vec::as_slice).unwrap_or_default() else {
+        bail!("{name} has not one container");
+    };
+    let account = spec["serviceAccountName"].as_str().context("a service account")?;
+    let kubeconfig = plane.service_account_kubeconfig(NAMESPACE, account)?;
+    let files = plane.dir().join("mounts").join(name);
+    mount_config_maps(plane, spec, container, &files)?;
+    let port = free_port()?;
+    let mut args = container_args(container, &files)?;
+    args.extend([
+        format!("--kubeconfig={}", kubeconfig.display()),
+        format!("--leader-elect-resource-namespace={NAMESPACE}"),
+        "--bind-address=127.0.0.1".to_owned(),
+        format!("--secure-port={port}"),
+    ]);
+    let launch = Launch {
+        name: name.to_owned(),
+        program: binary()?,
+        args,
+        ..Launch::default()
+    };
+    let process = plane.launch(&launch)?;
+    let mut muster = Muster {
+        process,
+        port,
+        administrator: Caller::with_certificate(plane, "admin"),
+    };
+    muster.wait_until_ready()?;
+    for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+        let path = container[probe]["httpGet"]["path"]
+            .as_str()
+            .with_context(|| format!("{name} has no {probe}"))?;
+        metrics::get(port, path).with_context(|| format!("the {probe} of {name}"))?;
+    }
+    Ok(muster)
+}
+
+/// Writes the files of each mounted ConfigMap below a folder, at the path where the container has it.
+fn mount_config_maps(plane: &ControlPlane, spec: &Value, container: &Value, root: &Path) -> Result<()> {
+    let volumes = spec["volumes"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for volume in volumes {
+        let Some(config_map) = volume["configMap"]["name"].as_str() else {
+            continue;
+        };
+        let object = plane
+            .api()
+            .get(&format!("/api/v1/namespaces/{NAMESPACE}/configmaps/{config_map}"))?;
+        let folder = root.join(mount_path(container, &volume["name"])?.trim_start_matches('/'));
+        std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        for (file, content) in object["data"].as_object().into_iter().flatten() {
+            std::fs::write(folder.join(file), content.as_str().unwrap_or_default())
+                .with_context(|| format!("writing {file} of {config_map}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn mount_path<'a>(container: &'a Value, volume: &Value) -> Result<&'a str> {
+    let mounts = container["volumeMounts"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let mount = mounts.iter().find(|mount| mount["name"] == *volume);
+    mount
+        .and_then(|mount| mount["mountPath"].as_str())
+        .with_context(|| format!("{volume} is not mounted"))
+}
+
+/// The container's arguments; paths in them lead below the folder.
+fn container_args(container: &Value, root: &Path) -> Result<Vec<String>> {
+    let args = container["args"].as_array().context("a container has arguments")?;
+    let inside = "=/etc/";
+    let outside = format!("={}/etc/", root.display());
+    Ok(args
+        .iter()
+        .filter_map(Value::as_str)
+        .map(|arg| arg.replacen(inside, &outside, 1))
+        .collect())
+}

@@ -38,7 +38,7 @@ pub(crate) fn error_text(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// What to say instead of an error that could quote a secret; none for all others.
+/// What to say instead of an error that could quote a secret, or that says the same twice; none for all others.
 fn without_secrets(error: &(dyn Error + 'static)) -> Option<String> {
     let auth = match error.downcast_ref::<kube::Error>() {
         Some(kube::Error::Auth(auth)) => Some(auth),
@@ -60,6 +60,8 @@ fn without_secrets(error: &(dyn Error + 'static)) -> Option<String> {
         _ => {}
     }
     match error.downcast_ref::<KubeconfigError>() {
+        // Whoever tells it names the file.
+        Some(KubeconfigError::ReadConfig(error, _)) => Some(error.to_string()),
         Some(KubeconfigError::Parse(error)) => Some(format!(
             "this is not the YAML of a kubeconfig{}",
             place!(error.location())

@@ -1,13 +1,20 @@
 //! `muster`: a Kubernetes scheduler for workloads whose pods only make sense together.
 //!
-//! One file for each subcommand. Exit codes: 0 well, 1 failed while running, 2 wrong usage or configuration.
+//! One file for each subcommand. Exit codes: 0 well, 1 failed while running, 2 wrong usage or configuration. Under the name
+//! `kubectl-muster` it is a plugin of kubectl.
 
+mod completion;
+mod config;
 mod evaluate;
+mod kubectl;
+mod man;
 mod observe;
 mod probes;
 mod run;
 mod serving;
 mod simulate;
+mod text;
+mod upstream_flags;
 mod version;
 
 use clap::{Parser, Subcommand};
@@ -30,8 +37,19 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Run(Box<run::Args>),
+    #[command(subcommand)]
+    Config(config::Command),
     Simulate(simulate::Args),
     Evaluate(evaluate::Args),
+    /// The same as kubectl muster, for where kubectl is not at hand
+    #[command(disable_help_flag = true)]
+    Kubectl {
+        /// What would follow kubectl muster
+        #[arg(value_name = "ARGUMENT", trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
+    Completion(completion::Args),
+    Man(man::Args),
     Version(version::Args),
 }
 
@@ -51,10 +69,20 @@ fn main() -> ExitCode {
     // Two providers of cryptography in one build would make the first TLS connection panic. This settles it; that
     // somebody settled it before us cannot be.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    if kubectl::is_meant(std::env::args_os().next().as_ref()) {
+        return kubectl::run(std::env::args_os());
+    }
     let ended = match Cli::parse().command {
         Command::Run(args) => run::run(*args),
+        Command::Config(command) => config::run(&command),
         Command::Simulate(args) => simulate::run(args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Kubectl { arguments } => {
+            let program = std::ffi::OsString::from(kubectl::PROGRAM);
+            Ok(kubectl::run(std::iter::once(program).chain(arguments)))
+        }
+        Command::Completion(args) => completion::run(&args),
+        Command::Man(args) => man::run(&args),
         Command::Version(args) => version::run(&args),
     };
     ended.unwrap_or_else(|error| {
@@ -73,29 +101,44 @@ mod tests {
     use super::*;
     use clap::CommandFactory;
 
-    /// The help of a subcommand as a terminal without colours and of 100 columns shows it.
-    fn help(subcommand: &str) -> String {
-        let mut command = Cli::command().term_width(100);
-        command.build();
-        command
-            .find_subcommand_mut(subcommand)
-            .unwrap()
-            .render_long_help()
-            .to_string()
+    /// The help of a command as a terminal without colours and of 100 columns shows it.
+    fn help(root: clap::Command, path: &[&str]) -> String {
+        let mut root = root.term_width(100);
+        root.build();
+        let mut command = &mut root;
+        for name in path {
+            command = command.find_subcommand_mut(name).unwrap();
+        }
+        command.render_long_help().to_string()
+    }
+
+    /// The ways to all commands that are shown, the root first.
+    fn paths(command: &clap::Command, path: &[String], out: &mut Vec<Vec<String>>) {
+        out.push(path.to_vec());
+        for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+            paths(sub, &[path, &[sub.get_name().to_owned()]].concat(), out);
+        }
     }
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_command_lines_are_sound() {
         Cli::command().debug_assert();
+        kubectl::Cli::command().debug_assert();
     }
 
     #[test]
-    fn help_of_run() {
-        insta::assert_snapshot!(help("run"));
-    }
-
-    #[test]
-    fn help_of_evaluate() {
-        insta::assert_snapshot!(help("evaluate"));
+    fn help_of_every_command() {
+        for root in [Cli::command(), kubectl::Cli::command()] {
+            let mut all = Vec::new();
+            paths(&root, &[], &mut all);
+            for path in all {
+                let path: Vec<&str> = path.iter().map(String::as_str).collect();
+                let name = [&["help_of", root.get_name()], &path[..]]
+                    .concat()
+                    .join("_")
+                    .replace('-', "_");
+                insta::assert_snapshot!(name, help(root.clone(), &path));
+            }
+        }
     }
 }

@@ -3,9 +3,10 @@
 use crate::WrongUsage;
 use crate::observe::Observe;
 use crate::serving::{self, ServingArgs};
+use crate::upstream_flags::UpstreamFlags;
 use anyhow::{Context, anyhow, bail};
 use muster_api::LeaseName;
-use muster_config::{Configuration, LeaderElection};
+use muster_config::{Configuration, LeaderElection, Problem, Secrets};
 use muster_engine::Engine;
 use muster_engine::election::TimingError;
 use muster_framework::rules::KubeMinor;
@@ -36,6 +37,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
+    /// Write the configuration that the flags and the file come to into this file, and end
+    #[arg(long, value_name = "FILE")]
+    write_config_to: Option<PathBuf>,
+
+    /// Feature gates of kube-scheduler, such as A=true,B=false. Muster follows the defaults of the API server's minor: a gate
+    /// may be set to that, others have no effect or are refused; OpportunisticBatching switches batching
+    #[arg(long, value_name = "GATES", value_delimiter = ',')]
+    feature_gates: Vec<String>,
+
     /// How to reach the API server and as whom [default: clientConnection.kubeconfig of the configuration, else the
     /// service account of the pod that this runs in]
     #[arg(long, value_name = "FILE")]
@@ -61,8 +71,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NUMBER")]
     kube_api_burst: Option<u32>,
 
+    /// How long a pod that fitted nowhere waits before it is tried again without any event [default: that of the
+    /// configuration, else 5m]
+    #[arg(long, value_name = "DURATION", value_parser = muster_config::parse_duration)]
+    pod_max_in_unschedulable_pods_duration: Option<Duration>,
+
     #[command(flatten)]
     leader_election: LeaderElectionArgs,
+
+    #[command(flatten)]
+    upstream: UpstreamFlags,
 
     #[command(flatten)]
     serving: ServingArgs,
@@ -141,6 +159,13 @@ impl LeaderElectionArgs {
 /// Runs the scheduler until it is asked to end.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let configuration = configuration(&args).map_err(WrongUsage)?;
+    if let Some(path) = &args.write_config_to {
+        let text = crate::config::effective(&configuration, Secrets::Shown)?;
+        std::fs::write(path, text)
+            .with_context(|| format!("--write-config-to: cannot write {}", path.display()))
+            .map_err(WrongUsage)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let verbosity = Verbosity::new(args.v);
     verbosity
         .set_modules(&args.vmodule)
@@ -303,9 +328,33 @@ fn configuration(args: &Args) -> anyhow::Result<Configuration> {
         }
         configuration.client.burst = Some(burst);
     }
+    if let Some(duration) = args.pod_max_in_unschedulable_pods_duration {
+        if duration.is_zero() {
+            bail!("--pod-max-in-unschedulable-pods-duration: must be greater than zero");
+        }
+        configuration.pod_max_in_unschedulable = duration;
+    }
+    without_effect(args, &mut configuration)?;
     args.leader_election.apply(&mut configuration.leader_election);
     check_leader_election(&configuration.leader_election)?;
     Ok(configuration)
+}
+
+/// Notes what the flags say that changes nothing.
+fn without_effect(args: &Args, configuration: &mut Configuration) -> anyhow::Result<()> {
+    let gates = muster_config::apply_feature_gates(&args.feature_gates.join(","), configuration)
+        .map_err(|wrong| anyhow!("--feature-gates: {wrong}"))?;
+    let gates = gates.into_iter().map(|message| ("--feature-gates".to_owned(), message));
+    let flags = args.upstream.without_effect.iter();
+    let flags = flags.map(|(name, why)| (format!("--{name}"), format!("has no effect: {why}")));
+    configuration
+        .warnings
+        .extend(gates.chain(flags).map(|(path, message)| Problem {
+            path,
+            line: None,
+            message,
+        }));
+    Ok(())
 }
 
 /// Checks what file and flags come to.
@@ -493,6 +542,44 @@ mod tests {
     }
 
     #[test]
+    fn gates_and_flags_of_kube_scheduler() {
+        let flags = [
+            "--feature-gates=OpportunisticBatching=false,ContextualLogging=true",
+            "--profiling",
+            "--pod-max-in-unschedulable-pods-duration=1m",
+        ];
+        let configuration = configuration(&parse(&flags)).unwrap();
+        assert!(!configuration.batching.enabled);
+        assert_eq!(configuration.pod_max_in_unschedulable, Duration::from_secs(60));
+        let warnings: Vec<String> = configuration.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            warnings,
+            [
+                "--feature-gates: ContextualLogging=true has no effect: no decision of a scheduler depends on it",
+                "--profiling: has no effect: there is no profiling endpoint"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_configuration_can_be_written_to_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("effective.yaml");
+        let flags = format!("--write-config-to={}", path.display());
+        run(parse(&["--scheduler-name=a", "--seed=7", &flags])).unwrap();
+        let written = muster_config::load(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        assert_eq!(
+            (written.seed, written.scheduler_names().collect::<Vec<_>>()),
+            (7, vec!["a"])
+        );
+        let error = run(parse(&["--write-config-to=/nowhere/file"])).unwrap_err();
+        assert!(
+            error.is::<WrongUsage>() && error.to_string().starts_with("--write-config-to: cannot write"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn verbosity_is_written_as_klog_has_it() {
         for flags in [&["-v", "4"][..], &["-v=4"], &["--v=4"], &["--v", "4"]] {
             assert_eq!(parse(flags).v, 4, "{flags:?}");
@@ -525,6 +612,11 @@ mod tests {
             "--scheduler-name: \"a\" is given twice"
         );
         assert!(wrong(&["--scheduler-name=default-scheduler"]).contains("allowDefaultSchedulerName"));
+        assert_eq!(
+            wrong(&["--feature-gates=Nonsense=true"]),
+            "--feature-gates: \"Nonsense\" is no feature gate of Kubernetes 1.35 to 1.37"
+        );
+        assert!(wrong(&["--pod-max-in-unschedulable-pods-duration=0s"]).ends_with("must be greater than zero"));
         assert!(wrong(&["--kube-api-qps=-1"]).starts_with("--kube-api-qps: "));
         assert!(wrong(&["--kube-api-burst=5"]).starts_with("--kube-api-burst: "));
         assert!(wrong(&["--config=/nowhere.yaml"]).starts_with("--config: cannot read /nowhere.yaml: "));

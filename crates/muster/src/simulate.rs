@@ -1,11 +1,12 @@
 //! `muster simulate`: the same scheduler over a simulated cluster in virtual time.
 
+use crate::text;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use muster_framework::rules::KubeMinor;
 use muster_sim::{Loaded, Progress, Report, Scenario, Simulation, Source, Span, table};
-use std::io::{IsTerminal as _, Read as _, Write as _};
-use std::path::PathBuf;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -111,9 +112,8 @@ fn prepare(args: &Args) -> anyhow::Result<(Simulation, Vec<String>)> {
     let mut warnings = Vec::new();
     let mut configuration = match &args.config {
         Some(path) => {
-            let name = path.display();
-            let text = std::fs::read_to_string(path).with_context(|| format!("{name} cannot be read"))?;
-            muster_config::load(&text).with_context(|| name.to_string())?
+            let (name, text) = text::read(path)?;
+            muster_config::load(&text).context(name)?
         }
         None => muster_config::Configuration::default(),
     };
@@ -124,7 +124,7 @@ fn prepare(args: &Args) -> anyhow::Result<(Simulation, Vec<String>)> {
         }
     }
     let settings = configuration.engine_settings(KubeMinor::default());
-    let sources = args.files.iter().map(source).collect::<anyhow::Result<Vec<_>>>()?;
+    let sources = args.files.iter().map(|path| source(path)).collect::<anyhow::Result<Vec<_>>>()?;
     let Loaded {
         mut scenario,
         warnings: left_out,
@@ -137,19 +137,8 @@ fn prepare(args: &Args) -> anyhow::Result<(Simulation, Vec<String>)> {
     Ok((Simulation::new(scenario, settings), warnings))
 }
 
-fn source(path: &PathBuf) -> anyhow::Result<Source> {
-    if path.as_os_str() == "-" {
-        let mut text = String::new();
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .context("the standard input cannot be read")?;
-        return Ok(Source {
-            name: "<stdin>".to_owned(),
-            text,
-        });
-    }
-    let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).with_context(|| format!("{name} cannot be read"))?;
+fn source(path: &Path) -> anyhow::Result<Source> {
+    let (name, text) = text::read(path)?;
     Ok(Source { name, text })
 }
 

@@ -1,0 +1,122 @@
+//! kubectl's flags, with kubectl's names and meanings: whom to ask, what to list, how to print it.
+
+use super::selector;
+use muster_framework::selector::LabelSelector;
+use muster_kube::ConnectOptions;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Whom to ask, and as whom. Every command has these.
+#[derive(clap::Args, Debug, Default)]
+#[command(next_help_heading = "Flags of every command")]
+pub(crate) struct ConnectArgs {
+    /// The namespace to look at [default: that of the context]
+    #[arg(short, long, value_name = "NAME", global = true)]
+    namespace: Option<String>,
+
+    /// The kubeconfig file [default: the files of KUBECONFIG, else ~/.kube/config]
+    #[arg(long, value_name = "FILE", global = true)]
+    kubeconfig: Option<PathBuf>,
+
+    /// The context of the kubeconfig to use [default: the current one]
+    #[arg(long, value_name = "NAME", global = true)]
+    context: Option<String>,
+
+    /// The cluster of the kubeconfig to ask [default: that of the context]
+    #[arg(long, value_name = "NAME", global = true)]
+    cluster: Option<String>,
+
+    /// The user of the kubeconfig to be [default: that of the context]
+    #[arg(long, value_name = "NAME", global = true)]
+    user: Option<String>,
+
+    /// How long to wait for one answer, such as 5, 5s or 1m; 0 is for ever
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = request_timeout, global = true)]
+    request_timeout: RequestTimeout,
+
+    /// How much to tell of what is done: 6 and more name every request
+    #[arg(short, long, value_name = "NUMBER", default_value_t = 0, global = true)]
+    pub(crate) v: u8,
+}
+
+/// None is for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct RequestTimeout(Option<Duration>);
+
+/// Source: `ParseTimeout` in `k8s.io/client-go/tools/clientcmd`.
+fn request_timeout(text: &str) -> Result<RequestTimeout, String> {
+    let timeout = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => muster_config::parse_duration(text)?,
+    };
+    Ok(RequestTimeout(Some(timeout).filter(|timeout| !timeout.is_zero())))
+}
+
+impl ConnectArgs {
+    /// What a connection needs to know.
+    pub(crate) fn options(&self) -> ConnectOptions {
+        ConnectOptions {
+            kubeconfig: self.kubeconfig.clone(),
+            context: self.context.clone(),
+            cluster: self.cluster.clone(),
+            user: self.user.clone(),
+            request_timeout: self.request_timeout.0,
+        }
+    }
+
+    /// The namespace to look at, where that of the context is `of_context`.
+    pub(crate) fn namespace<'a>(&'a self, of_context: &'a str) -> &'a str {
+        self.namespace.as_deref().unwrap_or(of_context)
+    }
+}
+
+/// What to list, and how to print it.
+#[derive(clap::Args, Debug)]
+pub(crate) struct ListArgs {
+    /// Look at all namespaces
+    #[arg(short = 'A', long)]
+    pub(crate) all_namespaces: bool,
+
+    /// Only those with these labels, such as app=web,tier in (a,b),!old
+    #[arg(short = 'l', long, value_name = "SELECTOR", value_parser = selector::parse)]
+    pub(crate) selector: Option<LabelSelector>,
+
+    /// How to print
+    #[arg(short, long, value_enum, value_name = "FORMAT", hide_possible_values = false)]
+    pub(crate) output: Option<Output>,
+
+    /// Print no headers over the columns
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, hide_default_value = true)]
+    pub(crate) no_headers: bool,
+
+    /// After that, print what changes
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+}
+
+/// How to print.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// A table with more columns
+    Wide,
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+    /// Names alone
+    Name,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_as_kubectl_reads_them() {
+        let seconds = |seconds| Ok(RequestTimeout(Some(Duration::from_secs(seconds))));
+        assert_eq!(request_timeout("0"), Ok(RequestTimeout(None)));
+        assert_eq!(request_timeout("5"), seconds(5));
+        assert_eq!(request_timeout("1m30s"), seconds(90));
+        assert!(request_timeout("soon").is_err() && request_timeout("-1").is_err());
+    }
+}

@@ -1,0 +1,214 @@
+//! `kubectl muster`: what a user of the cluster asks, with kubectl's flags, tables and errors.
+//!
+//! The same binary under the name `kubectl-muster`, which kubectl finds in the PATH; `muster kubectl` is the same without it.
+//! A command is a file: its arguments, a `run`, and the failures that it hands up. What they share: [`flags`], [`table`],
+//! [`age`], and [`Failure`].
+
+mod age;
+mod complete;
+mod flags;
+mod gangs;
+mod get;
+mod selector;
+pub(crate) mod table;
+mod version;
+
+use crate::text;
+use clap::{CommandFactory as _, Parser};
+use flags::ConnectArgs;
+use muster_kube::ReadError;
+use muster_telemetry::{Format, Verbosity, start_logging};
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+pub(crate) use complete::EXECUTABLE as COMPLETION_EXECUTABLE;
+
+/// The name under which kubectl finds this binary.
+pub(crate) const PROGRAM: &str = "kubectl-muster";
+/// The version of the JSON and YAML that commands print.
+pub(crate) const API_VERSION: &str = "muster.dev/v1alpha1";
+
+/// Look at what Muster schedules
+///
+/// Exit codes: 0 well; 1 the API server refused or cannot be reached; 2 wrong flags or kubeconfig.
+#[derive(Parser, Debug)]
+#[command(name = PROGRAM, bin_name = "kubectl muster", display_name = PROGRAM, version = crate::version::VERSION,
+          propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    connect: ConnectArgs,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    #[command(subcommand)]
+    Get(get::Command),
+    Version(version::Args),
+    /// What could be typed next, for the shell
+    #[command(
+        name = "__complete",
+        hide = true,
+        disable_help_flag = true,
+        disable_version_flag = true
+    )]
+    Complete {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The API server, or the way to it. Its text is kubectl's, and stands alone.
+    Read(ReadError),
+    /// Anything else.
+    Other(anyhow::Error),
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Failure {
+        Failure::Read(error)
+    }
+}
+
+impl Failure {
+    /// What the user reads.
+    fn line(&self) -> String {
+        match self {
+            Failure::Read(error) => error.to_string(),
+            Failure::Other(error) => format!("error: {error:#}"),
+        }
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Failure::Read(ReadError::Kubeconfig(_)) => ExitCode::from(crate::WRONG_USAGE),
+            _ => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// Whether the first argument of the process is the name that kubectl calls it by.
+pub(crate) fn is_meant(program: Option<&OsString>) -> bool {
+    let name = program.and_then(|program| Path::new(program).file_stem());
+    name.is_some_and(|name| name == PROGRAM || name == "kubectl_muster")
+}
+
+/// Runs with the arguments of the process; the first is the program's name.
+pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let Cli { connect, command } = Cli::parse_from(arguments);
+    match carry_out(&connect, command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{}", failure.line());
+            failure.exit_code()
+        }
+    }
+}
+
+fn carry_out(connect: &ConnectArgs, command: Command) -> Result<(), Failure> {
+    if 0 < connect.v {
+        start_logging(Format::Text, &Verbosity::new(connect.v));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Other(error.into()))?;
+    match command {
+        Command::Get(command) => runtime.block_on(get::run(&command, connect)),
+        Command::Version(args) => runtime.block_on(version::run(&args, connect)),
+        Command::Complete { words } => {
+            text::print(&complete::complete(&Cli::command(), &words)).map_err(Failure::Other)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_name_decides() {
+        for (name, meant) in [
+            ("kubectl-muster", true),
+            ("/usr/local/bin/kubectl-muster", true),
+            ("kubectl-muster.exe", true),
+            ("kubectl_muster", true),
+            ("muster", false),
+            ("/kubectl-muster/muster", false),
+        ] {
+            assert_eq!(is_meant(Some(&name.into())), meant, "{name}");
+        }
+        assert!(!is_meant(None));
+    }
+
+    #[test]
+    fn flags_stand_where_kubectl_lets_them() {
+        for flags in [
+            &["-n", "shop", "get", "gangs"][..],
+            &["get", "gangs", "-n", "shop"],
+            &["get", "-n=shop", "gang"],
+            &[
+                "get",
+                "podgroups",
+                "--namespace=shop",
+                "-v=6",
+                "--request-timeout",
+                "5",
+                "-ojson",
+                "-l",
+                "a=b",
+                "-w",
+            ],
+        ] {
+            let cli = Cli::try_parse_from([&[PROGRAM], flags].concat()).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(cli.connect.namespace("default"), "shop", "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn wrong_flags_are_told_with_the_flag() {
+        let said = |flags: &[&str]| {
+            let error = Cli::try_parse_from([&[PROGRAM], flags].concat()).expect_err("wrong flags");
+            assert_eq!(error.exit_code(), i32::from(crate::WRONG_USAGE));
+            error.to_string()
+        };
+        let cases: [&[&str]; 7] = [
+            &["get", "gangs", "--colour"],
+            &["get", "gangs", "-o", "xml"],
+            &["get", "gangs", "-l", "a=b=c"],
+            &["get", "gangs", "--request-timeout=soon"],
+            &["get", "pods"],
+            &["-v", "many", "version"],
+            &["get", "gangs", "-n"],
+        ];
+        insta::assert_snapshot!(cases.map(said).join("\n---\n"));
+    }
+
+    #[test]
+    fn failures_are_lines_with_exit_codes() {
+        let kubeconfig = Failure::from(ReadError::Kubeconfig("context \"x\" does not exist".to_owned()));
+        assert_eq!(kubeconfig.line(), "error: context \"x\" does not exist");
+        assert_eq!(kubeconfig.exit_code(), ExitCode::from(2));
+        let other = Failure::Other(anyhow::anyhow!("inner").context("outer"));
+        assert_eq!(
+            (other.line().as_str(), other.exit_code()),
+            ("error: outer: inner", ExitCode::from(1))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_arguments_make_it_panic(
+            words in prop::collection::vec("(get|gangs|version|-n|-A|-o|json|-l|a in \\(b\\)|-v|--[a-z-]{0,9}|.{0,6})", 0..8),
+        ) {
+            let _ = Cli::try_parse_from([PROGRAM.to_owned()].into_iter().chain(words));
+        }
+    }
+}

@@ -9,26 +9,13 @@ use serde_json::{Value, json};
 
 const N_MEMBERS: usize = 4;
 
-/// A Job whose pods are a gang that fills its nodes, all bound, and told to run: nobody asks a disruption budget about
-/// pods that do not.
-fn running_job(cluster: &Cluster, annotations: &Value) -> BTreeMap<String, String> {
+/// A gang that fills its nodes, all of it bound and told to run: nobody asks a disruption budget about pods that do not.
+fn running_gang(cluster: &Cluster, annotations: &Value) -> BTreeMap<String, String> {
     cluster.create_nodes(0, N_MEMBERS, "1").unwrap();
     let mut group = cluster.kube().group_policy("train", &gang(N_MEMBERS as i32));
     group["metadata"]["annotations"] = annotations.clone();
     cluster.api().post(&cluster.group_policies(), &group).unwrap();
-    let name = cluster.scheduler_name();
-    let template = cluster.kube().member_of(pod("x", &name, "1"), "train");
-    let mut spec = template["spec"].clone();
-    spec["restartPolicy"] = "Never".into();
-    let job = json!({
-        "apiVersion": "batch/v1", "kind": "Job", "metadata": { "name": "train" },
-        "spec": {
-            "completionMode": "Indexed", "parallelism": N_MEMBERS, "completions": N_MEMBERS,
-            "template": { "metadata": { "labels": { "app": "train" } }, "spec": spec },
-        },
-    });
-    let jobs = format!("/apis/batch/v1/namespaces/{}/jobs", cluster.name());
-    cluster.api().post(&jobs, &job).unwrap();
+    create_members(cluster, "w", N_MEMBERS);
     let bound = cluster.wait_bound(N_MEMBERS).unwrap();
     for pod in bound.keys() {
         let status = format!("{}/{pod}/status", cluster.path("pods"));
@@ -38,7 +25,15 @@ fn running_job(cluster: &Cluster, annotations: &Value) -> BTreeMap<String, Strin
     bound
 }
 
-/// A node goes, and what ran there with it; the Job makes another pod, for which there is no room.
+fn create_members(cluster: &Cluster, prefix: &str, n_members: usize) {
+    let mut members = cluster.members_called(prefix, "train", n_members, "1");
+    for member in &mut members {
+        member["metadata"]["labels"] = json!({ "app": "train" });
+    }
+    cluster.create_pods(&members).unwrap();
+}
+
+/// A node goes, and what ran there with it; another member is made, for which there is no room.
 fn lose_a_member(cluster: &Cluster, bound: &BTreeMap<String, String>) -> String {
     let (pod, node) = bound.iter().next().unwrap();
     cluster.api().delete(&format!("/api/v1/nodes/{node}")).unwrap();
@@ -46,6 +41,7 @@ fn lose_a_member(cluster: &Cluster, bound: &BTreeMap<String, String>) -> String 
         .api()
         .delete(&format!("{}/{pod}", cluster.path("pods")))
         .unwrap();
+    create_members(cluster, "again", 1);
     pod.clone()
 }
 
@@ -66,7 +62,7 @@ fn a_gang_that_asks_for_it_is_evicted_and_starts_anew_as_a_whole() {
         .write_muster_configuration(&json!({ "gangs": { "brokenGrace": "1s" } }))
         .unwrap();
     let _muster = cluster.start_muster(&[&flag]).unwrap();
-    let bound = running_job(&cluster, &json!({ "muster.dev/when-broken": "evict" }));
+    let bound = running_gang(&cluster, &json!({ "muster.dev/when-broken": "evict" }));
     let budget = json!({
         "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": { "name": "train" },
         "spec": { "minAvailable": "100%", "selector": { "matchLabels": { "app": "train" } } },
@@ -86,6 +82,7 @@ fn a_gang_that_asks_for_it_is_evicted_and_starts_anew_as_a_whole() {
     cluster.stays_bound(N_MEMBERS - 1).unwrap();
     cluster.api().delete(&format!("{budgets}/train")).unwrap();
     wait_until_none_of(&cluster, &bound);
+    create_members(&cluster, "anew", N_MEMBERS - 1);
     cluster.stays_bound(0).unwrap();
     cluster.create_nodes(N_MEMBERS, 1, "1").unwrap();
     let anew = cluster.wait_bound(N_MEMBERS).unwrap();
@@ -99,7 +96,7 @@ fn a_gang_that_asks_for_nothing_keeps_what_is_bound() {
         .write_muster_configuration(&json!({ "gangs": { "brokenGrace": "1s" } }))
         .unwrap();
     let _muster = cluster.start_muster(&[&flag]).unwrap();
-    let mut bound = running_job(&cluster, &json!({}));
+    let mut bound = running_gang(&cluster, &json!({}));
     bound.remove(&lose_a_member(&cluster, &bound));
     cluster.wait_event("train", "GangBroken").unwrap();
     cluster.stays_bound(N_MEMBERS - 1).unwrap();

@@ -4,12 +4,13 @@
 use std::fs;
 use std::sync::MutexGuard;
 
-use muster_tests::deployed::{kubectl, pods_of_deployment, run_pod};
+use muster_tests::deployed::{kubectl, pods_of_deployment, run_pod, token};
+use muster_tests::endpoints::Caller;
 use muster_tests::objects::pod;
 use muster_tests::{Muster, PATIENCE, gang, turn};
 use muster_xtask::deploy::{self, NAMESPACE};
 use muster_xtask::{ControlPlane, KubeMinor, Options, SimulatedNode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/muster-system/leases/muster";
 const N_MEMBERS: usize = 4;
@@ -55,8 +56,40 @@ fn schedule_a_gang(plane: &ControlPlane, name: &str) {
     .unwrap();
 }
 
-/// From the Deployment's pods to a gang that is scheduled after the leader was lost.
-fn works(plane: &ControlPlane) {
+/// The kind that the Prometheus operator brings, as far as it takes for a ServiceMonitor to be stored.
+fn service_monitor_crd() -> Value {
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": { "name": "servicemonitors.monitoring.coreos.com" },
+        "spec": {
+            "group": "monitoring.coreos.com", "scope": "Namespaced",
+            "names": { "kind": "ServiceMonitor", "plural": "servicemonitors" },
+            "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "schema": { "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } },
+            }],
+        },
+    })
+}
+
+/// Prometheus' service account, as the values of the chart have it, reads the metrics, and another one does not.
+fn metrics_are_for_prometheus(plane: &ControlPlane, muster: &Muster) {
+    kubectl(plane, &["create", "namespace", "monitoring"]).unwrap();
+    for (account, expected) in [("prometheus-k8s", 200), ("somebody", 403)] {
+        kubectl(
+            plane,
+            &["--namespace", "monitoring", "create", "serviceaccount", account],
+        )
+        .unwrap();
+        let caller = Caller::with_token(&token(plane, "monitoring", account).unwrap());
+        let (status, body) = caller.get(muster.port(), "/metrics").unwrap();
+        assert_eq!(status, expected, "{account}: {body}");
+        assert_eq!(body.contains("scheduler_pending_pods"), expected == 200, "{body}");
+    }
+}
+
+/// From the Deployment's pods to a gang that is scheduled after the leader was lost; gives the one that leads then.
+fn works(plane: &ControlPlane) -> Muster {
     let pods = pods_of_deployment(plane).unwrap();
     let mut replicas: Vec<Muster> = pods.iter().map(|pod| run_pod(plane, pod).unwrap()).collect();
     assert_eq!(replicas.len(), 2);
@@ -70,14 +103,22 @@ fn works(plane: &ControlPlane) {
     schedule_a_gang(plane, "first");
     replicas.remove(first).kill().unwrap();
     schedule_a_gang(plane, "second");
-    assert!(leads(&replicas[0]));
+    let second = replicas.remove(0);
+    assert!(leads(&second));
     assert_ne!(holder(plane), before);
+    second
 }
 
 #[test]
 fn what_the_chart_comes_to_is_accepted_and_works() {
     let (plane, _turn) = fresh_plane();
-    let values = ["networkPolicy.enabled=true", "config.leaderElection.leaseDuration=12s"];
+    let values = [
+        "networkPolicy.enabled=true",
+        "metrics.serviceMonitor.enabled=true",
+        "config.leaderElection.leaseDuration=12s",
+    ];
+    let crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    plane.api().post(crds, &service_monitor_crd()).unwrap();
     let rendered = deploy::render_chart(plane.kube(), &values).unwrap();
     let file = plane.dir().join("chart.yaml");
     fs::write(&file, rendered).unwrap();
@@ -86,14 +127,15 @@ fn what_the_chart_comes_to_is_accepted_and_works() {
     let level = "pod-security.kubernetes.io/enforce=restricted";
     kubectl(&plane, &["label", "namespace", NAMESPACE, level]).unwrap();
     kubectl(&plane, &["apply", "-f", file.to_str().unwrap()]).unwrap();
-    works(&plane);
+    let leader = works(&plane);
+    metrics_are_for_prometheus(&plane, &leader);
 }
 
 #[test]
 fn what_the_kustomization_comes_to_is_accepted_and_works() {
     let (plane, _turn) = fresh_plane();
     kubectl(&plane, &["apply", "-k", "deploy/kustomize/overlays/default"]).unwrap();
-    works(&plane);
+    let _leader = works(&plane);
     // The file with everything in it says the same, and applying it takes the lease from nobody.
     let leader = holder(&plane);
     let said = kubectl(&plane, &["apply", "-f", "deploy/muster.yaml"]).unwrap();

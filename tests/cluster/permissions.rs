@@ -6,7 +6,8 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
+use muster_tests::deployed::token;
 use muster_tests::endpoints::Caller;
 use muster_tests::objects::pod;
 use muster_tests::proxy::{Fault, Proxy, binds};
@@ -357,10 +358,7 @@ fn reader_token(cluster: &Cluster) -> Result<String> {
             "subjects": [{ "kind": "ServiceAccount", "name": name, "namespace": namespace }],
         }),
     ])?;
-    let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
-    let request = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {} });
-    let answer = cluster.api().post(&path, &request)?;
-    Ok(answer["status"]["token"].as_str().context("a token")?.to_owned())
+    token(cluster.plane(), namespace, name)
 }
 
 /// The flags for a scenario; `configuration` has broken gangs evicted soon.

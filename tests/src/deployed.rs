@@ -9,7 +9,7 @@ use muster_xtask::binaries::{self, Program};
 use muster_xtask::deploy::NAMESPACE;
 use muster_xtask::nest::Launch;
 use muster_xtask::{ControlPlane, workspace_root};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::endpoints::Caller;
 use crate::{Muster, PATIENCE, binary, free_port, metrics};
@@ -29,6 +29,17 @@ pub fn kubectl(plane: &ControlPlane, args: &[&str]) -> Result<String> {
         );
     }
     String::from_utf8(stdout).context("reading what kubectl says")
+}
+
+/// A token of a service account.
+pub fn token(plane: &ControlPlane, namespace: &str, account: &str) -> Result<String> {
+    let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
+    let request = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {} });
+    let answer = plane.api().post(&path, &request)?;
+    Ok(answer["status"]["token"]
+        .as_str()
+        .context("an answer without a token")?
+        .to_owned())
 }
 
 /// Waits until controllers have made as many pods as the Deployment wants; gives them.

@@ -166,8 +166,6 @@ pub fn identity(plane: &ControlPlane, namespace: &str, name: &str, rights: &[Rig
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
     use super::*;
 
     fn asked(method: &str, target: &str) -> Option<(String, String, &'static str)> {

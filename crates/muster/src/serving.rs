@@ -287,14 +287,13 @@ impl ServingArgs {
         };
         // A file that was named must be there, whatever the API server says.
         sources
-            .files(&mut AuthenticationTrust::default())
+            .with_files(AuthenticationTrust::default())
             .map_err(wrong_usage)?;
         if !self.authentication_tolerate_lookup_failure {
-            let found = sources.now().await.map_err(|problem| anyhow!(problem));
-            let believed = found.context("cannot find out whose certificates are to be believed")?;
-            trust.set(&believed).map_err(|problem| anyhow!(problem))?;
+            let asked = sources.ask().await.map_err(|problem| anyhow!(problem));
+            asked.context("cannot find out whose certificates are to be believed")?;
         }
-        tokio::spawn(follow(sources, trust));
+        tokio::spawn(follow(Arc::new(sources), trust));
         Ok(())
     }
 }
@@ -312,17 +311,16 @@ struct Sources {
 }
 
 impl Sources {
-    async fn now(&self) -> Result<AuthenticationTrust, String> {
-        let mut trust = match &self.reviews {
-            Some(reviews) => reviews.trust().await?,
-            None => AuthenticationTrust::default(),
-        };
-        self.files(&mut trust).map_err(|error| format!("{error:#}"))?;
-        Ok(trust)
+    /// What the API server says, if it is asked.
+    async fn ask(&self) -> Result<AuthenticationTrust, String> {
+        match &self.reviews {
+            Some(reviews) => reviews.trust().await,
+            None => Ok(AuthenticationTrust::default()),
+        }
     }
 
     /// What the files say counts.
-    fn files(&self, trust: &mut AuthenticationTrust) -> anyhow::Result<()> {
+    fn with_files(&self, mut trust: AuthenticationTrust) -> anyhow::Result<AuthenticationTrust> {
         if let Some(path) = &self.client_authorities {
             trust.client_authorities = bundle("--client-ca-file", path)?;
         }
@@ -332,7 +330,7 @@ impl Sources {
                 ..self.front_proxy_words.clone()
             });
         }
-        Ok(())
+        Ok(trust)
     }
 }
 
@@ -344,34 +342,41 @@ fn bundle(flag: &str, path: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Believes what the sources say, from now on. What they said last stands while they are silent.
-async fn follow(sources: Sources, trust: Trust) {
-    let mut last = None;
+/// Believes what the sources say, from now on. What one of them said last stands while it is silent.
+async fn follow(sources: Arc<Sources>, trust: Trust) {
+    let mut said = AuthenticationTrust::default();
+    // Nobody, to begin with.
+    let mut believed = said.clone();
     loop {
         // The reviews log their own troubles, and each once.
-        let wait = match sources.now().await {
-            Ok(found) => {
-                if last.as_ref() != Some(&found) {
-                    match trust.set(&found) {
-                        Ok(()) => tracing::info!(
-                            clients = !found.client_authorities.is_empty(),
-                            front_proxies = found.front_proxy.is_some(),
-                            "it is known whose certificates are to be believed"
-                        ),
-                        Err(problem) => {
-                            tracing::warn!(error = %problem, "some authorities cannot be read, and are not believed");
-                        }
-                    }
-                    last = Some(found);
-                }
-                TRUST_EVERY
+        let asked = sources.ask().await;
+        let wait = if asked.is_ok() { TRUST_EVERY } else { TRUST_AGAIN };
+        said = asked.unwrap_or(said);
+        let (reading, so_far) = (Arc::clone(&sources), said.clone());
+        // A disk that does not answer must not hold up the network.
+        match tokio::task::spawn_blocking(move || reading.with_files(so_far)).await {
+            Ok(Ok(found)) if believed != found => {
+                believe(&trust, &found);
+                believed = found;
             }
-            Err(problem) => {
-                tracing::debug!(error = %problem, "it is not known whose certificates are to be believed");
-                TRUST_AGAIN
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(error = %format!("{error:#}"), "what was believed of certificates stands");
             }
-        };
+            Err(error) => tracing::error!(%error, "the files that name authorities cannot be read"),
+        }
         tokio::time::sleep(wait).await;
+    }
+}
+
+fn believe(trust: &Trust, found: &AuthenticationTrust) {
+    match trust.set(found) {
+        Ok(()) => tracing::info!(
+            clients = !found.client_authorities.is_empty(),
+            front_proxies = found.front_proxy.is_some(),
+            "it is known whose certificates are to be believed"
+        ),
+        Err(problem) => tracing::warn!(error = %problem, "some authorities cannot be read, and are not believed"),
     }
 }
 
@@ -449,11 +454,11 @@ mod tests {
             front_proxy: None,
             front_proxy_words: FrontProxy::default(),
         };
-        let mut trust = AuthenticationTrust {
+        let said = AuthenticationTrust {
             client_authorities: "the cluster's".into(),
             front_proxy: Some(FrontProxy::default()),
         };
-        sources.files(&mut trust).unwrap();
+        let trust = sources.with_files(said.clone()).unwrap();
         assert_eq!(trust.client_authorities, pem);
         assert!(trust.front_proxy.is_some(), "the other is the API server's");
 
@@ -461,7 +466,7 @@ mod tests {
             client_authorities: Some(file("empty", "nothing")),
             ..sources
         };
-        let error = empty.files(&mut trust).unwrap_err().to_string();
+        let error = empty.with_files(said).unwrap_err().to_string();
         assert!(
             error.starts_with("--client-ca-file: ") && error.ends_with(" holds no certificate in PEM"),
             "{error}"

@@ -5,9 +5,11 @@
 
 mod batching;
 mod serving;
+mod slis;
 
 use self::batching::Batching;
 pub(crate) use self::serving::Serving;
+pub(crate) use self::slis::Slis;
 use crate::process::Process;
 use muster_engine::{AttemptResult, BatchCounts, Observation, Section, Stats, WaitReason};
 use muster_framework::record::Kind;
@@ -53,6 +55,7 @@ pub struct Metrics {
     process: Process,
     batching: Batching,
     serving: Serving,
+    slis: Slis,
     schedule_attempts: IntCounterVec,
     attempt_duration: HistogramVec,
     algorithm_duration: Histogram,
@@ -275,6 +278,7 @@ impl Metrics {
             )?,
             batching: Batching::new(&make)?,
             serving: Serving::new(&make)?,
+            slis: Slis::new()?,
             registry: registry.clone(),
         };
         metrics.begin();
@@ -470,6 +474,11 @@ impl Metrics {
     /// What the server counts of its own callers.
     pub(crate) fn serving(&self) -> Serving {
         self.serving.clone()
+    }
+
+    /// What health checks said.
+    pub(crate) fn slis(&self) -> &Slis {
+        &self.slis
     }
 
     /// Everything in Prometheus' text format.

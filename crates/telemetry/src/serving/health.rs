@@ -5,6 +5,7 @@
 
 use super::answer::text;
 use super::route::Answer;
+use crate::metrics::Slis;
 use http::StatusCode;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -55,9 +56,9 @@ impl HealthPage {
     }
 
     /// The answer to this page, or to one of its checks.
-    pub(crate) fn answer(&self, checks: &[Check], check: Option<&str>, query: &str) -> Answer {
+    pub(crate) fn answer(&self, checks: &[Check], check: Option<&str>, query: &str, slis: &Slis) -> Answer {
         match check {
-            None => self.all(checks, query),
+            None => self.all(checks, query, slis),
             Some(name) => match checks.iter().find(|check| check.name == name) {
                 Some(check) => one(check),
                 None => super::answer::not_found(),
@@ -65,12 +66,15 @@ impl HealthPage {
         }
     }
 
-    fn all(&self, checks: &[Check], query: &str) -> Answer {
+    fn all(&self, checks: &[Check], query: &str, slis: &Slis) -> Answer {
         let name = self.name;
         let Wanted { verbose, mut excluded } = Wanted::read(query);
         let mut lines = String::new();
         let mut failed = Vec::new();
         for check in checks {
+            if !excluded.contains(&check.name) {
+                slis.checked(name, &check.name, check.problem.is_none());
+            }
             // Writing to a string does not fail.
             let _ = match &check.problem {
                 _ if excluded.remove(&check.name) => writeln!(lines, "[+]{} excluded: ok", check.name),
@@ -159,9 +163,10 @@ impl Wanted {
 mod tests {
     use super::super::testing::body_of;
     use super::*;
+    use crate::metrics::Metrics;
 
     async fn say(page: &HealthPage, checks: &[Check], check: Option<&str>, query: &str) -> (u16, String) {
-        let answer = page.answer(checks, check, query);
+        let answer = page.answer(checks, check, query, Metrics::new().unwrap().slis());
         (answer.status().as_u16(), body_of(answer).await)
     }
 

@@ -75,7 +75,8 @@ impl Pages {
         let query = &question.query;
         let path = question.path.as_str();
         Some(match path {
-            "/metrics" => self.render_metrics(),
+            "/metrics" => rendered(self.metrics.render().map_err(|error| error.to_string())),
+            "/metrics/slis" => rendered(self.metrics.slis().render().map_err(|error| error.to_string())),
             "/configz" => self.about.configz(),
             "/statusz" => self.about.statusz(&question.accept, &LISTED),
             "/flagz" => self.about.flagz(&question.accept),
@@ -86,25 +87,16 @@ impl Pages {
                     None => (&path[1..], None),
                     Some((page, check)) => (page, Some(check)),
                 };
+                let slis = self.metrics.slis();
                 match page {
-                    "livez" => self.livez.answer(&self.health.live(), check, query),
+                    "livez" => self.livez.answer(&self.health.live(), check, query, slis),
                     // Upstream's older name; it has the meaning of liveness there, too.
-                    "healthz" => self.healthz.answer(&self.health.live(), check, query),
-                    "readyz" => self.readyz.answer(&self.health.ready(), check, query),
+                    "healthz" => self.healthz.answer(&self.health.live(), check, query, slis),
+                    "readyz" => self.readyz.answer(&self.health.ready(), check, query, slis),
                     _ => return None,
                 }
             }
         })
-    }
-
-    fn render_metrics(&self) -> Answer {
-        match self.metrics.render() {
-            Ok(metrics) => respond(StatusCode::OK, prometheus::TEXT_FORMAT, metrics),
-            Err(error) => {
-                tracing::error!(%error, "cannot render the metrics");
-                internal_error("cannot render the metrics")
-            }
-        }
     }
 
     /// `PUT /debug/flags/v`. Source: `StringFlagPutHandler` in `k8s.io/apiserver/pkg/server/routes/flags.go`.
@@ -260,6 +252,16 @@ impl Site {
                 .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             answer
         })
+    }
+}
+
+fn rendered(metrics: Result<String, String>) -> Answer {
+    match metrics {
+        Ok(metrics) => respond(StatusCode::OK, prometheus::TEXT_FORMAT, metrics),
+        Err(error) => {
+            tracing::error!(%error, "cannot render the metrics");
+            internal_error("cannot render the metrics")
+        }
     }
 }
 
@@ -431,6 +433,15 @@ mod tests {
             "{refusal}"
         );
         assert_eq!(get(&site, "/livez", "jane").await.0, 200);
+        assert_eq!(get(&site, "/readyz", "jane").await.0, 500);
+        let (_, slis) = get(&site, "/metrics/slis", "root").await;
+        for line in [
+            "kubernetes_healthcheck{name=\"ping\",type=\"livez\"} 1",
+            "kubernetes_healthcheck{name=\"pods\",type=\"readyz\"} 0",
+            "kubernetes_healthchecks_total{name=\"pods\",status=\"error\",type=\"readyz\"} 1",
+        ] {
+            assert!(slis.lines().any(|l| l == line), "{line} is not in\n{slis}");
+        }
         assert_eq!(get(&site, "/nothing", "jane").await.0, 403);
         assert_eq!(get(&site, "/nothing", "root").await.0, 404);
         assert_eq!(get(&site, "/livez/nothing", "root").await.0, 404);

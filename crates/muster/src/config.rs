@@ -171,7 +171,7 @@ fn convert(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
     match args.output {
         ConvertFormat::Table => {
             text::print(&conversion.text)?;
-            eprint!("{}", findings_table(&conversion.findings));
+            text::tell(&findings_table(&conversion.findings));
         }
         ConvertFormat::Json => text::print(&format!("{:#}\n", conversion_json(&conversion)))?,
         ConvertFormat::Yaml => text::print(&serde_saphyr::to_string(&conversion_json(&conversion))?)?,

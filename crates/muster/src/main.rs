@@ -18,7 +18,6 @@ mod upstream_flags;
 mod version;
 
 use clap::{Parser, Subcommand};
-use std::io::Write;
 use std::process::ExitCode;
 
 /// The exit code for a wrong flag or a wrong configuration; clap's own too.
@@ -86,8 +85,8 @@ fn main() -> ExitCode {
         Command::Version(args) => version::run(&args),
     };
     ended.unwrap_or_else(|error| {
-        // One line, whatever went wrong; nobody is left to tell if even that cannot be written.
-        let _ = writeln!(std::io::stderr(), "error: {error:#}");
+        // One line, whatever went wrong.
+        text::tell(&format!("error: {error:#}\n"));
         if error.is::<WrongUsage>() {
             ExitCode::from(WRONG_USAGE)
         } else {

@@ -124,7 +124,11 @@ fn prepare(args: &Args) -> anyhow::Result<(Simulation, Vec<String>)> {
         }
     }
     let settings = configuration.engine_settings(KubeMinor::default());
-    let sources = args.files.iter().map(|path| source(path)).collect::<anyhow::Result<Vec<_>>>()?;
+    let sources = args
+        .files
+        .iter()
+        .map(|path| source(path))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let Loaded {
         mut scenario,
         warnings: left_out,

@@ -86,6 +86,9 @@ pub(crate) async fn run(command: &Command, connect: &ConnectArgs) -> Result<(), 
 /// So long must nothing happen before changes are printed.
 const QUIET: Duration = Duration::from_millis(100);
 
+/// How long to leave a server alone that has ended a watch.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// Where the objects are, of one namespace or of all.
 fn path(kind: Kind, namespace: Option<&str>) -> String {
     let all = list_path(kind);
@@ -110,7 +113,7 @@ async fn list(reader: &Reader, kind: Kind, path: &str, gangs: &mut Gangs) -> Res
 /// One object that cannot be read must not hide the others.
 fn apply(gangs: &mut Gangs, kind: Kind, object: &[u8]) {
     if let Err(error) = gangs.apply(kind, object) {
-        eprintln!("warning: {error}");
+        text::tell(&format!("warning: {error}\n"));
     }
 }
 
@@ -157,6 +160,7 @@ impl Follower {
             if self.news.is_closed() {
                 return;
             }
+            tokio::time::sleep(PAUSE).await;
             // A watch that has ended may have missed something: a list tells it, and deletions too.
             let mut objects = Vec::new();
             let listed = self
@@ -221,10 +225,10 @@ impl Printer<'_> {
         self.shown = rows.iter().map(|gang| (id(gang), gang.clone())).collect();
         let nothing = rows.is_empty() && matches!(self.args.list.output, None | Some(Output::Wide | Output::Name));
         if nothing && !self.args.list.watch {
-            match &self.namespace {
-                Some(namespace) => eprintln!("No resources found in {namespace} namespace."),
-                None => eprintln!("No resources found"),
-            }
+            text::tell(&match &self.namespace {
+                Some(namespace) => format!("No resources found in {namespace} namespace.\n"),
+                None => "No resources found\n".to_owned(),
+            });
             return Ok(());
         }
         self.print(&rows, true)

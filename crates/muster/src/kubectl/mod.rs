@@ -105,7 +105,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match carry_out(&connect, command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{}", failure.line());
+            text::tell(&format!("{}\n", failure.line()));
             failure.exit_code()
         }
     }
@@ -201,6 +201,20 @@ mod tests {
             (other.line().as_str(), other.exit_code()),
             ("error: outer: inner", ExitCode::from(1))
         );
+    }
+
+    /// What krew installs is what kubectl looks for, and what it says about completion is what `muster completion` writes.
+    #[test]
+    fn the_plugin_of_krew_is_this_program() {
+        let text = include_str!("../../../../deploy/krew/muster.yaml");
+        let plugin: serde_json::Value = serde_saphyr::from_str(text).unwrap();
+        assert_eq!(plugin["metadata"]["name"], "muster");
+        for platform in plugin["spec"]["platforms"].as_array().unwrap() {
+            assert_eq!(platform["bin"], PROGRAM);
+        }
+        let caveats = plugin["spec"]["caveats"].as_str().unwrap();
+        let last = COMPLETION_EXECUTABLE.lines().last().unwrap();
+        assert!(caveats.contains(last), "{caveats}");
     }
 
     proptest! {

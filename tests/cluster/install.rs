@@ -4,10 +4,10 @@
 use std::fs;
 use std::sync::MutexGuard;
 
-use muster_tests::deployed::{kubectl, pods_of_deployment, run_pod, token};
+use muster_tests::deployed::{kubectl, pods_of_deployment, priority_level, run_pod, token};
 use muster_tests::endpoints::Caller;
 use muster_tests::objects::pod;
-use muster_tests::{Muster, PATIENCE, gang, turn};
+use muster_tests::{Cluster, Muster, PATIENCE, gang, turn};
 use muster_xtask::deploy::{self, NAMESPACE};
 use muster_xtask::{ControlPlane, KubeMinor, Options, SimulatedNode};
 use serde_json::{Value, json};
@@ -144,4 +144,27 @@ fn what_the_kustomization_comes_to_is_accepted_and_works() {
     let changed = |line: &&str| !line.starts_with("poddisruptionbudget") && !line.ends_with(" unchanged");
     assert_eq!(said.lines().find(changed), None);
     assert_eq!(holder(&plane), leader);
+}
+
+#[test]
+fn requests_have_the_priority_that_kube_schedulers_have() {
+    let cluster = Cluster::new("priority");
+    let kube_scheduler = cluster.plane().dir().join("kube-scheduler.kubeconfig");
+    let its_lease = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-scheduler";
+    let leases = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
+    let lease = json!({ "metadata": { "name": "kube-scheduler" } });
+    cluster.api().post(leases, &lease).unwrap();
+    let nodes = "/api/v1/nodes?limit=1";
+    for (ours, theirs) in [(nodes, nodes), (LEASE, its_lease)] {
+        let wanted = priority_level(&kube_scheduler, theirs).unwrap();
+        // The API server takes a moment to follow its own flow schemas.
+        let waited = cluster
+            .api()
+            .wait_until(&format!("{ours} has its priority"), PATIENCE, |_| {
+                Ok((priority_level(cluster.kubeconfig(), ours)? == wanted).then_some(()))
+            });
+        waited.unwrap();
+    }
+    let usual = priority_level(&kube_scheduler, nodes).unwrap();
+    assert_ne!(usual, priority_level(cluster.kubeconfig(), LEASE).unwrap());
 }

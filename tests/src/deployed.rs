@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, bail};
+use kube::client::Body;
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use muster_xtask::binaries::{self, Program};
 use muster_xtask::deploy::NAMESPACE;
 use muster_xtask::nest::Launch;
@@ -40,6 +42,31 @@ pub fn token(plane: &ControlPlane, namespace: &str, account: &str) -> Result<Str
         .as_str()
         .context("an answer without a token")?
         .to_owned())
+}
+
+/// The priority level that the API server gives to a request, by its uid.
+pub fn priority_level(kubeconfig: &Path, path: &str) -> Result<String> {
+    const LEVEL: &str = "x-kubernetes-pf-prioritylevel-uid";
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("a runtime for a request")?;
+    runtime.block_on(async {
+        let config = Kubeconfig::read_from(kubeconfig).context("reading the kubeconfig")?;
+        let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await;
+        let client = kube::Client::try_from(config.context("using the kubeconfig")?).context("a client")?;
+        let request = http::Request::get(path).body(Body::empty()).context("a request")?;
+        let response = client.send(request).await.with_context(|| format!("GET {path}"))?;
+        let status = response.status();
+        if !status.is_success() {
+            bail!("GET {path}: {status}");
+        }
+        let level = response
+            .headers()
+            .get(LEVEL)
+            .context("an answer without a priority level")?;
+        Ok(level.to_str().context("a priority level")?.to_owned())
+    })
 }
 
 /// Waits until controllers have made as many pods as the Deployment wants; gives them.

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod broken;
+mod cli;
 mod coexistence;
 mod dialects;
 mod endpoints;

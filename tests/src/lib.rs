@@ -13,6 +13,7 @@ pub mod proxy;
 pub mod rights;
 pub mod shapes;
 pub mod storage;
+pub mod tokens;
 pub mod upstream;
 
 use std::collections::BTreeMap;

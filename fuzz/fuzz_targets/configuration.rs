@@ -7,7 +7,9 @@ use muster_config::{Configuration, Place, Secrets, convert, load};
 
 fuzz_target!(|text: &str| {
     if let Ok(configuration) = load(text) {
-        let printed = configuration.to_yaml(Secrets::Shown).expect("what was read can be written");
+        let printed = configuration
+            .to_yaml(Secrets::Shown)
+            .expect("what was read can be written");
         let again = load(&printed).expect("what was written can be read");
         let without_warnings = |configuration: Configuration| Configuration {
             warnings: Vec::new(),

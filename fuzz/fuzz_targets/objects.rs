@@ -18,6 +18,9 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(text) = std::str::from_utf8(bytes)
         && let Ok((now, input)) = codec::decode(text)
     {
-        assert_eq!(codec::decode(&codec::encode(now, &input)).expect("what was written can be read"), (now, input));
+        assert_eq!(
+            codec::decode(&codec::encode(now, &input)).expect("what was written can be read"),
+            (now, input)
+        );
     }
 });

@@ -3,7 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use muster_config::{Configuration, apply_feature_gates, check_label_key, check_label_value, format_duration, parse_duration};
+use muster_config::{
+    Configuration, apply_feature_gates, check_label_key, check_label_value, format_duration, parse_duration,
+};
 use muster_framework::quantity::Quantity;
 use muster_sim::Span;
 

@@ -1,24 +1,15 @@
-//! How many binds may be on their way at once: as many as the API server answers without letting them queue.
+//! How many binds may be on their way at once: as many as are allowed, until the API server says that it is too busy.
 //!
-//! The rule is that of TCP Vegas. The quickest answer of late says what a bind takes by itself; what the answers take
-//! longer in the mean, they have waited behind each other. While a bind waits less than twice as long as it takes, the
-//! window grows; when it waits seven times as long, the window shrinks; and a server that says that it is too busy, or does
-//! not answer, gets half at once. No clock and no task: it is told of each answer.
+//! The rule is the oldest of TCP: half at once when the server refuses a bind because it is too busy, or does not answer it,
+//! and a few more with each round that goes well. How long answers take has no say. A rule after TCP Vegas, which shrank the
+//! window while answers took much longer than the quickest, was tried: with 3,000 pods and 1,000 nodes the last bind came
+//! after 1.28 times as long as with a fixed window of 64 (1.04), for binds that queue keep the server busy, and what waits
+//! there is kept apart from others' requests by its own flow. No clock and no task: it is told of each answer.
 
-use std::time::Duration;
-
-/// Never less, where the most is not less itself: a server that is slow for other reasons is not starved by us.
+/// Never less, where the most is not less itself.
 const LEAST: usize = 16;
-/// What it begins with: nobody knows the server yet.
-const FIRST: usize = 32;
-/// How much it grows or shrinks with each round.
+/// How much it grows with each round.
 const STEP: usize = 4;
-/// It grows while the mean answer takes less than so many times as long as the quickest.
-const GROWS_BELOW: u32 = 3;
-/// It shrinks while the mean answer takes more than so many times as long as the quickest.
-const SHRINKS_ABOVE: u32 = 8;
-/// The quickest answer is forgotten after so many rounds: a server changes.
-const ROUNDS_REMEMBERED: u32 = 32;
 
 /// The window. A *round* is as many answers as it allows at once.
 #[derive(Debug)]
@@ -26,18 +17,13 @@ pub(crate) struct BindWindow {
     limit: usize,
     least: usize,
     most: usize,
-    /// The quickest answer, and in how many rounds it is to be forgotten.
-    quickest: Duration,
-    rounds_left: u32,
     round: Round,
 }
 
 /// What is known of the round that goes on.
 #[derive(Debug, Default)]
 struct Round {
-    answers: u32,
-    took: Duration,
-    quickest: Option<Duration>,
+    answers: usize,
     /// Whether the window was ever full: else it is not the window that limits us.
     was_full: bool,
     /// It has been halved already.
@@ -49,11 +35,9 @@ impl BindWindow {
     pub(crate) fn new(most: usize) -> BindWindow {
         let most = most.max(1);
         BindWindow {
-            limit: FIRST.min(most),
+            limit: most,
             least: LEAST.min(most),
             most,
-            quickest: Duration::MAX,
-            rounds_left: ROUNDS_REMEMBERED,
             round: Round::default(),
         }
     }
@@ -63,15 +47,16 @@ impl BindWindow {
         self.limit
     }
 
-    /// A bind was answered after so long; with it, so many were on their way.
-    pub(crate) fn answered(&mut self, took: Duration, on_their_way: usize) {
-        let round = &mut self.round;
-        round.answers += 1;
-        round.took += took;
-        round.quickest = Some(round.quickest.map_or(took, |quickest| quickest.min(took)));
-        round.was_full |= on_their_way >= self.limit;
-        if round.answers as usize >= self.limit {
-            self.end_round();
+    /// A bind was answered; with it, so many were on their way.
+    pub(crate) fn answered(&mut self, on_their_way: usize) {
+        self.round.answers += 1;
+        self.round.was_full |= on_their_way >= self.limit;
+        if self.round.answers < self.limit {
+            return;
+        }
+        let round = std::mem::take(&mut self.round);
+        if !round.halved && round.was_full {
+            self.limit = (self.limit + STEP).min(self.most);
         }
     }
 
@@ -85,115 +70,57 @@ impl BindWindow {
             };
         }
     }
-
-    fn end_round(&mut self) {
-        let round = std::mem::take(&mut self.round);
-        self.rounds_left -= 1;
-        let of_round = round.quickest.unwrap_or(Duration::MAX);
-        if self.rounds_left == 0 {
-            self.rounds_left = ROUNDS_REMEMBERED;
-            self.quickest = of_round;
-        } else {
-            self.quickest = self.quickest.min(of_round);
-        }
-        let mean = round.took / round.answers.max(1);
-        if round.halved || !round.was_full {
-            return;
-        }
-        if mean < self.quickest.saturating_mul(GROWS_BELOW) {
-            self.limit = (self.limit + STEP).min(self.most);
-        } else if mean > self.quickest.saturating_mul(SHRINKS_ABOVE) {
-            self.limit = self.limit.saturating_sub(STEP).max(self.least);
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Rounds at a server that works on `at_once` binds for 10 ms each, and lets the others wait.
-    fn play(window: &mut BindWindow, rounds: usize, at_once: usize) {
+    fn play(window: &mut BindWindow, rounds: usize) {
         for _ in 0..rounds {
             let on_their_way = window.limit();
-            for nth in 0..on_their_way {
-                // The first of a round find the server free.
-                let turns = nth / at_once + 1;
-                window.answered(Duration::from_millis(10 * turns as u64), on_their_way);
-            }
+            (0..on_their_way).for_each(|_| window.answered(on_their_way));
         }
     }
 
     #[test]
-    fn it_grows_at_a_server_that_does_all_at_once() {
+    fn a_busy_server_gets_half_once_a_round_and_more_again_as_it_answers() {
         let mut window = BindWindow::new(64);
-        assert_eq!(window.limit(), 32);
-        play(&mut window, 3, 1000);
-        assert_eq!(window.limit(), 44);
-        play(&mut window, 100, 1000);
         assert_eq!(window.limit(), 64);
-    }
-
-    #[test]
-    fn it_shrinks_while_binds_queue_and_settles_in_between() {
-        let mut window = BindWindow::new(64);
-        play(&mut window, 100, 1);
+        for _ in 0..20 {
+            window.overloaded();
+        }
+        assert_eq!(window.limit(), 32);
+        play(&mut window, 3);
+        assert_eq!(window.limit(), 40, "the round in which it was halved does not count");
+        for _ in 0..5 {
+            window.overloaded();
+            play(&mut window, 1);
+        }
         assert_eq!(
             window.limit(),
             16,
             "no further: that the server is slow need not be our doing"
         );
-        // Ten at once: with 52 on their way the mean is 3.1 times the quickest, and stays between the bounds.
-        let mut window = BindWindow::new(64);
-        play(&mut window, 100, 10);
-        assert_eq!(window.limit(), 52);
+        play(&mut window, 100);
+        assert_eq!(window.limit(), 64);
     }
 
     #[test]
     fn it_does_not_grow_where_there_is_nothing_to_send() {
         let mut window = BindWindow::new(64);
-        for _ in 0..1000 {
-            window.answered(Duration::from_millis(10), 3);
-        }
-        assert_eq!(window.limit(), 32);
-    }
-
-    #[test]
-    fn a_busy_server_gets_half_once_a_round() {
-        let mut window = BindWindow::new(64);
-        for _ in 0..20 {
-            window.overloaded();
-        }
-        assert_eq!(window.limit(), 16);
-        play(&mut window, 3, 1000);
-        assert_eq!(window.limit(), 24, "the round in which it was halved does not count");
         window.overloaded();
-        assert_eq!(window.limit(), 16);
+        (0..1000).for_each(|_| window.answered(3));
+        assert_eq!(window.limit(), 32);
     }
 
     #[test]
     fn what_an_administrator_allows_is_never_exceeded() {
         let mut window = BindWindow::new(3);
-        play(&mut window, 100, 1000);
+        play(&mut window, 100);
         assert_eq!(window.limit(), 3);
         window.overloaded();
         assert_eq!(window.limit(), 3, "that few need no care");
         assert_eq!(BindWindow::new(0).limit(), 1);
-    }
-
-    #[test]
-    fn a_server_that_has_become_slower_is_learned_anew() {
-        let mut window = BindWindow::new(64);
-        play(&mut window, 1, 1000);
-        for _ in 0..40 {
-            for _ in 0..window.limit() {
-                window.answered(Duration::from_millis(50), window.limit());
-            }
-        }
-        assert!(
-            window.limit() > 16,
-            "50 ms is what a bind takes there: {}",
-            window.limit()
-        );
     }
 }

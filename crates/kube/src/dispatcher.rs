@@ -368,10 +368,9 @@ impl Desk {
         {
             return Outcome::Bind(outcome);
         }
-        let begun = Instant::now();
         let answer = self.ask(&write::bind(pod, node)).await;
         match &answer {
-            Ok(answer) if answer.status.is_success() => self.bind_window().answered(begun.elapsed(), on_their_way),
+            Ok(answer) if answer.status.is_success() => self.bind_window().answered(on_their_way),
             Ok(answer) if is_overload(answer.status) => self.bind_window().overloaded(),
             // A refusal says nothing about how busy the server is.
             Ok(_) => {}

@@ -301,12 +301,12 @@ async fn a_server_that_is_too_busy_gets_fewer_binds_at_once() {
         }
         n_taken
     };
-    assert_eq!(fill(&setup, 0), 32);
-    next_words(&mut setup.inputs, 32).await;
+    assert_eq!(fill(&setup, 0), 64);
+    next_words(&mut setup.inputs, 64).await;
     while !setup.dispatcher.is_idle() {
         setup.dispatcher.freed().await;
     }
-    assert_eq!(fill(&setup, 100), 16);
+    assert_eq!(fill(&setup, 100), 32);
 }
 
 #[tokio::test]

@@ -48,7 +48,11 @@ pub(crate) struct Crd<'c>(&'c Cluster);
 
 impl Crd<'_> {
     pub(crate) fn install(cluster: &Cluster) -> Crd<'_> {
-        cluster.api().post(CRDS, &coscheduling_crd()).unwrap();
+        // One that is being deleted stands in the way for a while.
+        let made = cluster.api().wait_until("the CRD is made", PATIENCE, |api| {
+            api.post(CRDS, &coscheduling_crd()).map(Some)
+        });
+        made.unwrap();
         let crd = Crd(cluster);
         let served = cluster.api().wait_until("the CRD is served", PATIENCE, |api| {
             api.get_if_found("/apis/scheduling.x-k8s.io/v1alpha1/podgroups")

@@ -14,6 +14,22 @@ use muster_xtask::nest::{Launch, Process};
 use muster_xtask::workspace_root;
 use serde_json::{Value, json};
 
+/// What kubernetes-mixin's dashboard for kube-scheduler asks, with another job: all but goroutines, and a histogram that
+/// kube-scheduler itself has no more.
+const MIXIN: &[&str] = &[
+    "sum(up{job='muster'})",
+    "sum(rate(scheduler_scheduling_attempt_duration_seconds_count{job='muster', instance=~'.*'}[5m])) by (instance)",
+    "sum(rate(scheduler_pod_scheduling_sli_duration_seconds_count{job='muster', instance=~'.*'}[5m])) by (instance)",
+    "sum(rate(scheduler_scheduling_algorithm_duration_seconds_count{job='muster', instance=~'.*'}[5m])) by (instance)",
+    "histogram_quantile(0.99, sum(rate(scheduler_scheduling_attempt_duration_seconds_bucket{job='muster'}[5m])) by (le))",
+    "histogram_quantile(0.99, sum(rate(scheduler_pod_scheduling_sli_duration_seconds_bucket{job='muster'}[5m])) by (le))",
+    "sum(rate(rest_client_requests_total{job='muster', instance=~'.*', code=~'2..'}[5m]))",
+    "histogram_quantile(0.99, sum(rate(rest_client_request_duration_seconds_bucket{verb='POST'}[5m])) by (verb, le))",
+    "histogram_quantile(0.99, sum(rate(rest_client_request_duration_seconds_bucket{verb='GET'}[5m])) by (verb, le))",
+    "process_resident_memory_bytes{job='muster', instance=~'.*'}",
+    "rate(process_cpu_seconds_total{job='muster', instance=~'.*'}[5m])",
+];
+
 /// A Prometheus, and the port that it serves on.
 struct Prometheus {
     _process: Process,
@@ -158,6 +174,11 @@ fn a_prometheus_reads_muster_and_knows_all_that_rules_and_dashboards_ask_for() {
         let done = |rule: &Value| rule["evaluationTime"].as_f64().is_some_and(|time| time > 0.0);
         (!rules.is_empty() && rules.iter().all(done)).then_some(rules)
     });
+    for expression in MIXIN {
+        // A rate takes two readings.
+        let answered = |_: &_| Ok((!prometheus.query(expression).is_empty()).then_some(()));
+        cluster.api().wait_until(expression, PATIENCE, answered).unwrap();
+    }
     let mut asked = BTreeSet::new();
     for rule in &rules {
         assert_eq!(rule["health"], "ok", "{rule}");

@@ -62,8 +62,8 @@ fn add_series(families: &mut Families, line: &str) -> Result<()> {
 /// The family that a series is of: that of its name, or of its name without what series of histograms end with.
 fn family_of<'a>(families: &'a mut Families, name: &str) -> Option<&'a mut Family> {
     let endings = ["", "_bucket", "_sum", "_count"];
-    let stems = endings.iter().filter_map(|ending| name.strip_suffix(ending));
-    let known = stems.filter(|stem| families.contains_key(*stem)).next()?.to_owned();
+    let mut stems = endings.iter().filter_map(|ending| name.strip_suffix(ending));
+    let known = stems.find(|stem| families.contains_key(*stem))?.to_owned();
     families.get_mut(&known)
 }
 

@@ -8,10 +8,14 @@ use muster_api::decode;
 use muster_benches::cluster::Shape;
 use muster_benches::full::FullEngine;
 use muster_benches::{BATCHED, drain, engine, gang_inputs, pod};
-use muster_engine::{Engine, Input, Object, ObjectKey, Time};
+use muster_engine::{
+    AttemptResult, BatchCounts, Engine, Input, Object, ObjectKey, Observation, PodRef, Section, Stats, Time,
+};
 use muster_framework::record::{Kind, PodRecord};
+use muster_telemetry::Metrics;
 use std::hint::black_box;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Something that is measured.
 struct Bench {
@@ -23,7 +27,7 @@ struct Bench {
 
 type Work = Box<dyn FnMut()>;
 
-const BENCHES: [Bench; 10] = [
+const BENCHES: [Bench; 11] = [
     Bench {
         name: "a plain pod of a new shape, 1000 nodes",
         n_operations: 20,
@@ -68,6 +72,11 @@ const BENCHES: [Bench; 10] = [
         name: "a pod comes to a node and goes again while 1000 twins wait",
         n_operations: 100,
         prepare: events,
+    },
+    Bench {
+        name: "what metrics count of a pod",
+        n_operations: 1000,
+        prepare: counting,
     },
     Bench {
         name: "a pod is decoded",
@@ -211,6 +220,53 @@ fn events(n: usize) -> Work {
         }
         assert_eq!(engine.stats().pending[2], 1_000, "nobody was woken");
     })
+}
+
+/// What the driver tells the metrics when a pod comes, is tried and is bound.
+fn counting(n: usize) -> Work {
+    let metrics = Metrics::new(&["muster"]).expect("metrics");
+    let name = |name: &str| name.into();
+    let arrival = Input::Applied(Object::Pod(Box::new(pod(0, 100))));
+    let done = [
+        Observation::QueueIncoming {
+            section: Section::Active,
+            event: "UnscheduledPodAdd",
+            pods: 1,
+            group: false,
+        },
+        Observation::Attempt {
+            result: AttemptResult::Scheduled,
+            profile: name("muster"),
+            pods: 1,
+            gang: false,
+        },
+        Observation::Batching {
+            profile: name("muster"),
+            counts: BatchCounts::default(),
+        },
+        Observation::Bound {
+            pod: PodRef {
+                namespace: name("default"),
+                name: name("a"),
+                uid: name("u"),
+            },
+            node: name("node-0"),
+            attempts: 1,
+            waited: Duration::from_millis(3),
+            after_flush: false,
+        },
+    ];
+    let count = move || {
+        metrics.input(&arrival);
+        for observation in &done {
+            metrics.observation(observation, Duration::from_micros(40));
+        }
+        metrics.stats(&Stats::default());
+        metrics.request("POST", Some(201), Duration::from_millis(2));
+    };
+    // Series are made when they are needed first.
+    count();
+    Box::new(move || (0..n).for_each(|_| count()))
 }
 
 /// From JSON to the record of a pod.

@@ -67,17 +67,7 @@ impl Caller {
         let request = request
             .body(Body::from(body.as_bytes().to_vec()))
             .context("a request")?;
-        let config = self.config(port)?;
-        runtime().block_on(async {
-            // A second installation is refused, and does not matter.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-            let client = kube::Client::try_from(config).context("a client for Muster's own endpoints")?;
-            let answer = client.send(request).await.with_context(|| format!("{method} {path}"))?;
-            let status = answer.status().as_u16();
-            let body = answer.into_body().collect().await.context("reading the answer")?;
-            let body = String::from_utf8(body.to_bytes().to_vec()).context("reading the answer")?;
-            Ok((status, body))
-        })
+        send(self.config(port)?, request)
     }
 
     fn config(&self, port: u16) -> Result<Config> {
@@ -95,6 +85,28 @@ impl Caller {
         }
         Ok(config)
     }
+}
+
+/// Asks a program on this port that speaks without TLS; gives status and body.
+pub fn get_plain(port: u16, path: &str) -> Result<(u16, String)> {
+    let mut config = Config::new(format!("http://127.0.0.1:{port}").parse().context("an address")?);
+    config.default_retry = false;
+    let request = http::Request::builder().uri(path).body(Body::empty());
+    send(config, request.context("a request")?)
+}
+
+fn send(config: Config, request: http::Request<Body>) -> Result<(u16, String)> {
+    let asked = format!("{} {}", request.method(), request.uri());
+    runtime().block_on(async {
+        // A second installation is refused, and does not matter.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = kube::Client::try_from(config).context("a client for endpoints")?;
+        let answer = client.send(request).await.context(asked)?;
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await.context("reading the answer")?;
+        let body = String::from_utf8(body.to_bytes().to_vec()).context("reading the answer")?;
+        Ok((status, body))
+    })
 }
 
 fn runtime() -> &'static Runtime {

@@ -6,6 +6,7 @@
 
 pub mod deployed;
 pub mod endpoints;
+pub mod exposition;
 pub mod extender;
 pub mod metrics;
 pub mod objects;

@@ -4,6 +4,7 @@
 //! wait: they pass when it takes over.
 
 use crate::engine::{Awaited, Engine, Timer};
+use crate::observation::{Observation, PlaceStage};
 use crate::pods::{BindStage, PodId};
 use crate::time::Time;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -44,16 +45,32 @@ impl Engine {
         self.deadlines.0.remove(&id);
         match self.cluster.pods.get(id).and_then(|pod| pod.stage()) {
             Some(BindStage::Preparing) => {
+                self.tell_overdue(id, PlaceStage::Preparing);
                 self.preparation_failed(now, id, "binding volumes: context deadline exceeded".to_owned());
             }
             Some(BindStage::Ready) => self.barrier_overdue(now, id),
             Some(BindStage::Sent) => {
                 // The request may still be under way: that the pod has no node yet proves nothing until its outcome is here.
+                self.tell_overdue(id, PlaceStage::Sent);
                 self.set_deadline(id, now + ANSWER_OVERDUE);
                 self.look_at_pod(id);
             }
-            Some(BindStage::Reading { .. } | BindStage::Confirmed { .. }) => self.read_pod(now, id),
+            Some(BindStage::Reading { .. }) => {
+                self.tell_overdue(id, PlaceStage::Reading);
+                self.read_pod(now, id);
+            }
+            Some(BindStage::Confirmed { .. }) => {
+                self.tell_overdue(id, PlaceStage::Confirmed);
+                self.read_pod(now, id);
+            }
             Some(BindStage::Leaving) | None => {}
+        }
+    }
+
+    fn tell_overdue(&mut self, id: PodId, stage: PlaceStage) {
+        if let Some(pod) = self.cluster.pods.get(id) {
+            let pod = pod.reference();
+            self.observations.push(Observation::PlaceOverdue { pod, stage });
         }
     }
 
@@ -69,6 +86,7 @@ impl Engine {
                 self.place_overdue(now, member);
             }
             None => {
+                self.tell_overdue(id, PlaceStage::Ready);
                 let message = "the other members of the pod group were not ready in time".to_owned();
                 self.preparation_failed(now, id, message);
             }

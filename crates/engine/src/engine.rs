@@ -322,6 +322,7 @@ impl Engine {
             section: incoming.section,
             event: incoming.event,
             pods: incoming.pods,
+            group: incoming.group,
         }));
         std::mem::take(observations)
     }

@@ -256,6 +256,11 @@ impl Group {
         self.counted.bound + self.succeeded()
     }
 
+    /// Members that count towards the quorum, or could be planned.
+    pub(crate) fn could_go(&self) -> u32 {
+        self.satisfied_by() + self.count(Role::Pending)
+    }
+
     fn succeeded(&self) -> u32 {
         if self.succeeded_count {
             self.count(Role::Succeeded)
@@ -614,7 +619,7 @@ impl Groups {
             self.ready_for_1_37(group)?;
         }
         if let GroupPolicy::Gang { min_count } = policy {
-            let have = group.satisfied_by() + group.count(Role::Pending);
+            let have = group.could_go();
             let min_count = min_count.max(1) as u32;
             if have < min_count {
                 return Err(Hold::Quorum {

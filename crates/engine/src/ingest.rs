@@ -38,8 +38,12 @@ impl Engine {
                     self.priorities_changed(now);
                 }
             }
-            Object::Workload(record) => self.apply_policy(now, PolicyObject::Workload(record), "WorkloadAdd"),
-            Object::PodGroup(record) => self.apply_policy(now, PolicyObject::PodGroup(record), "PodGroupAdd"),
+            Object::Workload(record) => {
+                self.apply_policy(now, PolicyObject::Workload(record), "scheduling.k8s.io/WorkloadAdd")
+            }
+            Object::PodGroup(record) => {
+                self.apply_policy(now, PolicyObject::PodGroup(record), "scheduling.k8s.io/PodGroupAdd")
+            }
             Object::SelectorOwner(record) => {
                 if self.cluster.apply_owner(record, seen) {
                     self.wake(now, &ClusterEvent::SelectorOwnerUpdate, "SelectorOwnerUpdate");
@@ -94,7 +98,7 @@ impl Engine {
             }
             kind if kind.holds_group_policies() => {
                 for group in self.groups.delete_policy(kind, &key.namespace, &key.name) {
-                    self.evaluate_group(now, group, None, "PodGroupDelete");
+                    self.evaluate_group(now, group, None, "scheduling.k8s.io/PodGroupDelete");
                 }
             }
             Kind::Service | Kind::ReplicationController | Kind::ReplicaSet | Kind::StatefulSet => {
@@ -190,7 +194,7 @@ impl Engine {
         if is_news {
             // Groups wait for an object now, and no more for its kind.
             for group in self.groups.that_may_refer_to(kind) {
-                self.evaluate_group(now, group, None, "PodGroupAdd");
+                self.evaluate_group(now, group, None, "scheduling.k8s.io/PodGroupAdd");
             }
         }
     }
@@ -204,7 +208,7 @@ impl Engine {
         // Hearing again what is known is no reason to try anything again.
         if was_served {
             for group in self.groups.that_may_refer_to(kind) {
-                self.evaluate_group(now, group, None, "PodGroupDelete");
+                self.evaluate_group(now, group, None, "scheduling.k8s.io/PodGroupDelete");
             }
         }
     }
@@ -220,14 +224,14 @@ impl Engine {
             self.queue.reprioritize(entity, urgency);
             if self.cluster.has_promises() && self.queue.section(entity) == Some(crate::Section::Unschedulable) {
                 // Nodes that are promised to pods of its old priority stand open to it now.
-                self.queue.wake(now, entity, "UnschedulablePodUpdate");
+                self.queue.wake(now, entity, "UnscheduledPodUpdate");
             }
         }
         for group in members {
             let Some(known) = self.groups.get(group) else { continue };
             let was_held = known.stance == Some(Stance::Held);
             if self.groups.ready(known).is_err() != was_held {
-                self.evaluate_group(now, group, None, "UnschedulablePodUpdate");
+                self.evaluate_group(now, group, None, "UnscheduledPodUpdate");
             }
         }
     }
@@ -302,21 +306,21 @@ fn storage_label(event: StorageEvent) -> &'static str {
         (Kind::PersistentVolumeClaim, Added) => "PersistentVolumeClaimAdd",
         (Kind::PersistentVolumeClaim, Updated) => "PersistentVolumeClaimUpdate",
         (Kind::PersistentVolumeClaim, Removed) => "PersistentVolumeClaimDelete",
-        (Kind::StorageClass, Added) => "StorageClassAdd",
-        (Kind::StorageClass, Updated) => "StorageClassUpdate",
-        (Kind::StorageClass, Removed) => "StorageClassDelete",
-        (Kind::CsiNode, Added) => "CSINodeAdd",
-        (Kind::CsiNode, Updated) => "CSINodeUpdate",
-        (Kind::CsiNode, Removed) => "CSINodeDelete",
-        (Kind::CsiDriver, Added) => "CSIDriverAdd",
-        (Kind::CsiDriver, Updated) => "CSIDriverUpdate",
-        (Kind::CsiDriver, Removed) => "CSIDriverDelete",
-        (Kind::CsiStorageCapacity, Added) => "CSIStorageCapacityAdd",
-        (Kind::CsiStorageCapacity, Updated) => "CSIStorageCapacityUpdate",
-        (Kind::CsiStorageCapacity, Removed) => "CSIStorageCapacityDelete",
-        (_, Added) => "VolumeAttachmentAdd",
-        (_, Updated) => "VolumeAttachmentUpdate",
-        (_, Removed) => "VolumeAttachmentDelete",
+        (Kind::StorageClass, Added) => "storage.k8s.io/StorageClassAdd",
+        (Kind::StorageClass, Updated) => "storage.k8s.io/StorageClassUpdate",
+        (Kind::StorageClass, Removed) => "storage.k8s.io/StorageClassDelete",
+        (Kind::CsiNode, Added) => "storage.k8s.io/CSINodeAdd",
+        (Kind::CsiNode, Updated) => "storage.k8s.io/CSINodeUpdate",
+        (Kind::CsiNode, Removed) => "storage.k8s.io/CSINodeDelete",
+        (Kind::CsiDriver, Added) => "storage.k8s.io/CSIDriverAdd",
+        (Kind::CsiDriver, Updated) => "storage.k8s.io/CSIDriverUpdate",
+        (Kind::CsiDriver, Removed) => "storage.k8s.io/CSIDriverDelete",
+        (Kind::CsiStorageCapacity, Added) => "storage.k8s.io/CSIStorageCapacityAdd",
+        (Kind::CsiStorageCapacity, Updated) => "storage.k8s.io/CSIStorageCapacityUpdate",
+        (Kind::CsiStorageCapacity, Removed) => "storage.k8s.io/CSIStorageCapacityDelete",
+        (_, Added) => "storage.k8s.io/VolumeAttachmentAdd",
+        (_, Updated) => "storage.k8s.io/VolumeAttachmentUpdate",
+        (_, Removed) => "storage.k8s.io/VolumeAttachmentDelete",
     }
 }
 
@@ -326,7 +330,7 @@ impl Engine {
     pub(crate) fn apply_pod(&mut self, now: Time, record: PodRecord, seen: u32) {
         let Some(id) = self.cluster.pods.id(&record.uid) else {
             let id = self.add_pod(record, seen);
-            self.settle(now, id, true, "UnschedulablePodAdd");
+            self.settle(now, id, true, "UnscheduledPodAdd");
             return;
         };
         let Some(pod) = self.cluster.pods.get_mut(id) else {
@@ -385,7 +389,7 @@ impl Engine {
             id,
             old.group() != self.cluster.pods.get(id).and_then(|pod| pod.record.group()),
         );
-        self.settle(now, id, changed, "UnschedulablePodUpdate");
+        self.settle(now, id, changed, "UnscheduledPodUpdate");
         if is_turned_away {
             self.turned_away(id);
         }
@@ -454,7 +458,7 @@ impl Engine {
             self.gang_is_whole(group);
             self.queue.remove(Entity::Group(group));
         } else {
-            self.evaluate_group(now, group, Some(id), "UnschedulablePodDelete");
+            self.evaluate_group(now, group, Some(id), "UnscheduledPodDelete");
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod batch;
 mod broken;
+mod census;
 mod cluster;
 mod consultation;
 mod cycle;
@@ -40,11 +41,12 @@ mod time;
 mod waking;
 
 pub use batch::{BatchCounts, FullPass};
+pub use census::Census;
 pub use effect::{Effect, EffectId, EffectKind, ExtenderVerb, GroupRef, PodRef, Regarding, Severity};
 pub use engine::{Engine, PodState, PodStatus, Stats};
 pub use input::{BindOutcome, ExtenderAnswer, Input, Object, ObjectKey, Outcome, PodRead};
 pub use muster_framework::rejection::Code;
-pub use observation::{AttemptResult, Observation, Section, WaitReason};
+pub use observation::{AttemptResult, Observation, PlaceStage, Section, WaitReason};
 pub use scene::{Evaluation, NodeScore, PluginScore, Scene, Verdict};
 pub use settings::{BatchSettings, ExtenderSettings, GangSettings, Settings};
 pub use time::Time;

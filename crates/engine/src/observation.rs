@@ -131,6 +131,43 @@ impl WaitReason {
     }
 }
 
+/// What a pod waits for that holds a place without being bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PlaceStage {
+    /// Its volumes.
+    Preparing,
+    /// The other members of its gang.
+    Ready,
+    /// The answer to its bind.
+    Sent,
+    /// The answer to the question what became of its bind.
+    Reading,
+    /// To be seen on its node.
+    Confirmed,
+}
+
+impl PlaceStage {
+    /// All of them.
+    pub const ALL: [PlaceStage; 5] = [
+        PlaceStage::Preparing,
+        PlaceStage::Ready,
+        PlaceStage::Sent,
+        PlaceStage::Reading,
+        PlaceStage::Confirmed,
+    ];
+
+    /// The label value of `muster_reservations_overdue_total{stage}`.
+    pub fn name(self) -> &'static str {
+        match self {
+            PlaceStage::Preparing => "preparing",
+            PlaceStage::Ready => "ready",
+            PlaceStage::Sent => "sent",
+            PlaceStage::Reading => "reading",
+            PlaceStage::Confirmed => "confirmed",
+        }
+    }
+}
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Observation {
@@ -142,6 +179,8 @@ pub enum Observation {
         event: &'static str,
         /// How many pods: members count one by one.
         pods: u32,
+        /// Whether they came as one: a pod group that is tried as a whole.
+        group: bool,
     },
     /// A pod, or each member of a group, has been tried.
     Attempt {
@@ -175,6 +214,13 @@ pub enum Observation {
         node: Text,
         /// What was said.
         message: Text,
+    },
+    /// A pod has held a place without being bound for longer than it may, and something is done about it.
+    PlaceOverdue {
+        /// The pod.
+        pod: PodRef,
+        /// What it waited for.
+        stage: PlaceStage,
     },
     /// An object cannot be read.
     Undecodable {

@@ -167,7 +167,7 @@ impl Engine {
         self.give_back(now, id);
         self.queue.remove(Entity::Pod(id));
         if let Some((group, _)) = self.cluster.pods.get(id).and_then(|pod| pod.group) {
-            self.evaluate_group(now, group, Some(id), "UnschedulablePodDelete");
+            self.evaluate_group(now, group, Some(id), "UnscheduledPodDelete");
         }
     }
 

@@ -23,7 +23,7 @@ pub(crate) const ALL_PLUGINS: u32 = u32::MAX >> 1;
 /// Extenders, as a bit beside those of plugins: any event may change their mind.
 pub(crate) const EXTENDERS: u32 = 1 << 31;
 /// Who is to blame for what an extender rejects.
-const EXTENDER: &str = "Extender";
+pub(crate) const EXTENDER: &str = "Extender";
 /// The node can take the pod only since extenders were asked.
 const NOT_ASKED: Reason = Reason::Sentence("node(s) changed while extenders were asked");
 

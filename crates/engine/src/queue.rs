@@ -24,9 +24,14 @@ pub(crate) enum Entity {
 }
 
 impl Entity {
+    /// Whether it is a group that is tried as one.
+    pub(crate) fn is_group(self) -> bool {
+        matches!(self, Entity::Group(_))
+    }
+
     /// 0: a pod, 1: a group.
     fn type_ord(self) -> usize {
-        usize::from(matches!(self, Entity::Group(_)))
+        usize::from(self.is_group())
     }
 }
 
@@ -113,6 +118,8 @@ pub(crate) struct Incoming {
     pub(crate) section: Section,
     pub(crate) event: &'static str,
     pub(crate) pods: u32,
+    /// They came as one: a pod group that is tried as a whole.
+    pub(crate) group: bool,
 }
 
 /// What is known of an entity's past when it gets its place.
@@ -197,6 +204,7 @@ impl SchedulingQueue {
                 section: target,
                 event,
                 pods: size,
+                group: entity.is_group(),
             });
         }
     }
@@ -214,6 +222,7 @@ impl SchedulingQueue {
                 section: Section::Gated,
                 event,
                 pods: size,
+                group: entity.is_group(),
             });
         }
     }
@@ -412,6 +421,11 @@ impl SchedulingQueue {
         self.entities_in
     }
 
+    /// When the entity came that stands in the active section longest.
+    pub(crate) fn oldest_active(&self) -> Option<Time> {
+        self.active.iter().map(|(_, came, _, _)| *came).min()
+    }
+
     pub(crate) fn drain_incoming(&mut self) -> std::vec::Drain<'_, Incoming> {
         self.incoming.drain(..)
     }
@@ -501,6 +515,7 @@ impl SchedulingQueue {
             section,
             event: "ScheduleAttemptFailure",
             pods,
+            group: entity.is_group(),
         });
     }
 
@@ -524,8 +539,8 @@ impl SchedulingQueue {
             }
         };
         entry.error_backoff = failure == Failure::Error;
-        let is_group = matches!(entity, Entity::Group(_));
-        entry.backoff_until = now + backoff(initial, max, count, if is_group { entry.size } else { 1 });
+        let size = if entity.is_group() { entry.size } else { 1 };
+        entry.backoff_until = now + backoff(initial, max, count, size);
     }
 
     fn end_backoffs(&mut self, now: Time) {
@@ -554,6 +569,7 @@ impl SchedulingQueue {
             section: Section::Active,
             event,
             pods,
+            group: entity.is_group(),
         });
     }
 }

@@ -156,6 +156,12 @@ impl WaitClasses {
         }
     }
 
+    /// The waiters of each class, by profile and by the plugins that rejected them, as bits.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = (ProfileOrd, u32, usize)> + '_ {
+        let classes = self.slots.iter().flatten();
+        classes.map(|class| (class.key.profile, class.key.plugins, class.waiters.len()))
+    }
+
     fn is_empty(&self) -> bool {
         self.by_plugins.is_empty()
     }
@@ -261,7 +267,7 @@ impl Engine {
             profile,
             plugins: rejected.plugins,
             shape: pod.shape,
-            in_gang: matches!(entity, Entity::Group(_)),
+            in_gang: entity.is_group(),
             kin: reads_identity.then(|| Kin::of(&pod.record)),
         })
     }

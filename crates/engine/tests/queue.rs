@@ -494,11 +494,13 @@ proptest! {
 /// How many pods events have brought back.
 fn woken(world: &World) -> u32 {
     let by_event = |o: &Observation| match o {
-        Observation::QueueIncoming { section, event, pods } => {
+        Observation::QueueIncoming {
+            section, event, pods, ..
+        } => {
             let came_back = matches!(section.name(), "active" | "backoff");
             let own = matches!(
                 *event,
-                "UnschedulablePodAdd" | "BackoffComplete" | "PopFromBackoffQ" | "ScheduleAttemptFailure"
+                "UnscheduledPodAdd" | "BackoffComplete" | "PopFromBackoffQ" | "ScheduleAttemptFailure"
             );
             if came_back && !own { *pods } else { 0 }
         }

@@ -19,6 +19,8 @@ pub struct Clients {
     pub lease: Client,
     /// The namespace of the pod that this runs in, if it runs in one.
     pub own_namespace: Option<String>,
+    /// The API server, as metrics name it: host and port of its address.
+    pub server: String,
     /// For the extenders: none, until somebody puts them here.
     pub extenders: Extenders,
 }
@@ -59,6 +61,11 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, ConnectError>
         watches: client(&config)?,
         writes: client(&config)?,
         lease: client(&config)?,
+        server: config
+            .cluster_url
+            .authority()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
         own_namespace: kubeconfig.is_none().then_some(config.default_namespace),
         extenders: Extenders::default(),
     })

@@ -14,7 +14,7 @@ use crate::health::Health;
 use crate::lease::Leadership;
 use crate::observer::Observer;
 use crate::recording::Recording;
-use muster_engine::{Engine, Input, Observation, Time};
+use muster_engine::{Census, Engine, Input, Observation, Time};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -27,6 +27,8 @@ const WORK_PER_TURN: Duration = Duration::from_millis(5);
 /// How far apart turns begin that inputs or free slots ask for. What comes after a rest is not held up. Little beside what
 /// a bind takes: the server is kept busy by the others that are on their way.
 const BETWEEN_TURNS: Duration = Duration::from_millis(1);
+/// How far apart what takes longer to count is counted. Nobody scrapes metrics more often.
+const BETWEEN_CENSUSES: Duration = Duration::from_secs(1);
 /// The longest sleep: the thread shows that it is alive.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// The shortest sleep when the engine had nothing to do: a wake-up in the past must not make this a busy loop.
@@ -82,6 +84,8 @@ pub(crate) struct Driver {
     pub(crate) leadership: Leadership,
     /// What the engine knows of it.
     pub(crate) leads: Leads,
+    /// When the last census was taken.
+    pub(crate) counted: Instant,
 }
 
 /// What the engine has been told of its leadership.
@@ -175,7 +179,21 @@ impl Driver {
                 .send_if_modified(|ready| !std::mem::replace(ready, true));
         }
         self.observer.stats(&self.engine.stats());
+        self.count();
         Turn { inputs, effects, work }
+    }
+
+    /// Counts what is not counted at each turn. Whoever does not lead tries nobody, and knows of no wait.
+    fn count(&mut self) {
+        if self.counted.elapsed() < BETWEEN_CENSUSES {
+            return;
+        }
+        let census = match self.leads {
+            Leads::Always | Leads::Yes => self.engine.census(self.clock.now()),
+            Leads::NotYet | Leads::NoMore(_) => Census::default(),
+        };
+        self.observer.census(&census);
+        self.counted = Instant::now();
     }
 
     /// Tells the engine when this process begins to lead, and when it does so no more. The clock says the latter, whether

@@ -77,7 +77,9 @@ fn method_name(method: &http::Method) -> &'static str {
     match *method {
         http::Method::GET => "GET",
         http::Method::POST => "POST",
+        http::Method::PUT => "PUT",
         http::Method::PATCH => "PATCH",
+        http::Method::DELETE => "DELETE",
         _ => "OTHER",
     }
 }

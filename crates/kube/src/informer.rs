@@ -318,6 +318,7 @@ impl<E: Encoding> Informer<E> {
         }
         self.told_not_served = false;
         self.around.health.set_listed(self.kind);
+        self.around.observer.notice(Notice::Heard(self.kind));
         tracing::debug!(kind = self.kind.name(), objects, "listed");
         self.complaint.settle();
         Ok(position)
@@ -359,6 +360,7 @@ impl<E: Encoding> Informer<E> {
             };
             let Ok(bytes) = piece.into_data() else { continue };
             cutter.push(&bytes)?;
+            self.around.observer.notice(Notice::Heard(self.kind));
             while let Some(frame) = cutter.cut() {
                 self.tell_frame(&E::frame(&frame)?, position).await?;
                 frames += 1;

@@ -1,6 +1,6 @@
 //! What the driver tells whoever counts and logs.
 
-use muster_engine::{Input, Observation, Stats};
+use muster_engine::{Census, Input, Observation, Stats};
 use muster_framework::record::Kind;
 use std::time::Duration;
 
@@ -11,6 +11,9 @@ pub trait Observer: Send + Sync {
 
     /// Sizes, after each round of work.
     fn stats(&self, stats: &Stats);
+
+    /// What takes longer to count, about once a second.
+    fn census(&self, census: &Census);
 
     /// The engine is about to be told this.
     fn input(&self, input: &Input);
@@ -24,6 +27,8 @@ pub trait Observer: Send + Sync {
 pub enum Notice {
     /// A list of this kind begins.
     Relist(Kind),
+    /// The API server has told of this kind: objects, or that nothing has changed.
+    Heard(Kind),
     /// A watch of this kind ended and is begun again where it ended.
     WatchRestart(Kind),
     /// An object of this kind cannot be read.

@@ -194,6 +194,7 @@ mod tests {
             watches: server.client.clone(),
             writes: server.client.clone(),
             lease: server.client.clone(),
+            server: String::new(),
             own_namespace: None,
             extenders: Extenders::default(),
         };

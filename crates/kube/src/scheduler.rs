@@ -15,7 +15,7 @@ use muster_engine::election::Loss;
 use muster_framework::record::Kind;
 use muster_framework::rules::KubeMinor;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -141,6 +141,7 @@ pub fn start(
         clock: Clock::start(),
         leadership,
         leads,
+        counted: Instant::now(),
     };
     let (tell_end, ended) = oneshot::channel();
     std::thread::Builder::new()

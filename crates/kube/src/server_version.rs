@@ -145,6 +145,7 @@ mod tests {
             watches: server.client.clone(),
             writes: server.client.clone(),
             lease: server.client.clone(),
+            server: String::new(),
             own_namespace: None,
             extenders: Extenders::default(),
         };
@@ -160,6 +161,7 @@ mod tests {
             watches: server.client.clone(),
             writes: server.client.clone(),
             lease: server.client.clone(),
+            server: String::new(),
             own_namespace: None,
             extenders: Extenders::default(),
         };

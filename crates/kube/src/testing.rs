@@ -9,7 +9,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use kube::Client;
-use muster_engine::{Input, Object, Observation, Outcome, Stats};
+use muster_engine::{Census, Input, Object, Observation, Outcome, Stats};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -244,6 +244,8 @@ impl Observer for Notes {
     fn observation(&self, _: &Observation, _: Duration) {}
 
     fn stats(&self, _: &Stats) {}
+
+    fn census(&self, _: &Census) {}
 
     fn input(&self, _: &Input) {}
 

@@ -1,6 +1,6 @@
 //! What the scheduler reports, made into metrics and log lines. At the default verbosity, one line for each decision.
 
-use muster_engine::{Input, Observation, Stats};
+use muster_engine::{Census, Input, Observation, Stats};
 use muster_kube::{Notice, Observer};
 use muster_telemetry::Metrics;
 use std::sync::Arc;
@@ -23,13 +23,17 @@ impl Observer for Observe {
         self.metrics.stats(stats);
     }
 
+    fn census(&self, census: &Census) {
+        self.metrics.census(census);
+    }
+
     fn input(&self, input: &Input) {
-        let (kind, what) = labels(input);
-        self.metrics.input(kind, what);
+        self.metrics.input(input);
     }
 
     fn notice(&self, notice: Notice) {
         match notice {
+            Notice::Heard(kind) => self.metrics.heard(kind),
             Notice::Relist(kind) => self.metrics.relist(kind),
             Notice::WatchRestart(kind) => self.metrics.watch_restart(kind),
             Notice::Undecodable(kind) => self.metrics.undecodable(kind),
@@ -74,6 +78,9 @@ fn log(observation: &Observation) {
         Observation::BindFailed { pod, node, message } => {
             tracing::warn!(%pod, %node, error = %message, "a bind was refused, or its answer lost");
         }
+        Observation::PlaceOverdue { pod, stage } => {
+            tracing::warn!(%pod, stage = stage.name(), "a pod has held its place for too long without being bound");
+        }
         Observation::BatchContradicted { message } => {
             tracing::error!(%message, "a verdict on twins was wrong, and has been dropped: please report this");
         }
@@ -82,19 +89,5 @@ fn log(observation: &Observation) {
         Observation::Attempt { .. } | Observation::QueueIncoming { .. } | Observation::Batching { .. } => {
             tracing::trace!(?observation, "observed");
         }
-    }
-}
-
-/// The labels `kind` and `input` of an input.
-fn labels(input: &Input) -> (&'static str, &'static str) {
-    match input {
-        Input::Applied(object) => (object.kind().name(), "applied"),
-        Input::Deleted(key) => (key.kind.name(), "deleted"),
-        Input::Undecodable { key, .. } => (key.kind.name(), "undecodable"),
-        Input::ListBegun(kind) => (kind.name(), "list_begun"),
-        Input::ListDone(kind) => (kind.name(), "list_done"),
-        Input::KindNotServed(kind) => (kind.name(), "not_served"),
-        Input::Leadership { .. } => ("Lease", "leadership"),
-        Input::EffectDone { .. } => ("Effect", "done"),
     }
 }

@@ -200,8 +200,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn schedule(args: &Args, configuration: &Configuration, verbosity: Verbosity) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
-    let metrics = Arc::new(Metrics::new()?);
-    metrics.profiles(configuration.scheduler_names());
+    let profiles: Vec<&str> = configuration.scheduler_names().collect();
+    let metrics = Arc::new(Metrics::new(&profiles)?);
     let health = Arc::new(Health::default());
     let kubeconfig = configuration.client.kubeconfig.as_deref().map(Path::new);
     let mut clients = muster_kube::connect(kubeconfig).await.map_err(|error| match error {
@@ -209,6 +209,7 @@ async fn schedule(args: &Args, configuration: &Configuration, verbosity: Verbosi
         ConnectError::Client { .. } => error.into(),
         ConnectError::Kubeconfig { .. } | ConnectError::NotInCluster(_) => wrong_usage(error),
     })?;
+    metrics.api_server(&clients.server);
     clients.extenders = Extenders::new(&configuration.extenders).map_err(wrong_usage)?;
     let recording = args
         .record

@@ -3,22 +3,29 @@
 //!
 //! Label values come from closed lists, apart from the profile, which is one of the configured scheduler names.
 
+mod attempts;
 mod batching;
+mod kept;
+mod requests;
 mod serving;
+mod sizes;
 mod slis;
 
-use self::batching::Batching;
+use self::attempts::Attempts;
+use self::kept::{Kept, KeptByWord};
+use self::requests::Requests;
 pub(crate) use self::serving::Serving;
+use self::sizes::Sizes;
 pub(crate) use self::slis::Slis;
 use crate::process::Process;
-use muster_engine::{AttemptResult, BatchCounts, Observation, Section, Stats, WaitReason};
+use muster_engine::{Census, Input, Observation, PlaceStage, Section, Stats};
 use muster_framework::record::Kind;
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
     TextEncoder, exponential_buckets,
 };
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The metrics could not be made: two of one name, or an ill-formed name. A mistake in this file.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +51,25 @@ const KUBELET_REASONS: [&str; 14] = [
     "other",
 ];
 
+/// Pods that took as many attempts, or more, share a label. Source: `getAttemptsLabel` in `pkg/scheduler/schedule_one.go`.
+const MOST_ATTEMPTS: u32 = 15;
+/// What is said of objects to the engine.
+const INPUTS: [&str; 6] = [
+    "applied",
+    "deleted",
+    "undecodable",
+    "list_begun",
+    "list_done",
+    "not_served",
+];
+
+/// The series of an event that brings pods into a section of the queue.
+struct Incoming {
+    pods: IntCounter,
+    /// Single pods, and pod groups.
+    entities: [IntCounter; 2],
+}
+
 fn kubelet_reason(reason: &str) -> &'static str {
     let known = KUBELET_REASONS.iter().find(|known| **known == reason);
     known.copied().unwrap_or("other")
@@ -53,34 +79,31 @@ fn kubelet_reason(reason: &str) -> &'static str {
 pub struct Metrics {
     registry: Registry,
     process: Process,
-    batching: Batching,
+    attempts: Attempts,
+    sizes: Sizes,
+    requests: Requests,
     serving: Serving,
     slis: Slis,
-    schedule_attempts: IntCounterVec,
-    attempt_duration: HistogramVec,
-    algorithm_duration: Histogram,
     sli_duration: HistogramVec,
+    sli_durations: Kept<Histogram, { MOST_ATTEMPTS as usize }>,
     pod_attempts: Histogram,
-    podgroup_attempts: IntCounterVec,
-    podgroup_attempt_duration: HistogramVec,
-    podgroup_algorithm_duration: Histogram,
     podgroup_wait: Histogram,
-    waiting_groups: IntGaugeVec,
     turned_away: IntCounterVec,
-    pending_pods: IntGaugeVec,
-    queued_entities: IntGaugeVec,
     queue_incoming: IntCounterVec,
+    queue_incoming_entities: IntCounterVec,
+    incoming: [KeptByWord<Incoming>; Section::ALL.len()],
     after_flush: IntCounter,
-    cache_size: IntGaugeVec,
-    requests: IntCounterVec,
-    request_duration: HistogramVec,
     undecodable: IntCounterVec,
     relists: IntCounterVec,
     watch_restarts: IntCounterVec,
     bind_failures: IntCounter,
     events_dropped: IntCounterVec,
-    effects_in_flight: IntGauge,
     inputs: IntCounterVec,
+    effects_done: IntCounter,
+    inputs_by_kind: [Kept<IntCounter, { INPUTS.len() }>; Kind::ALL.len()],
+    heard: GaugeVec,
+    heard_by_kind: Kept<Gauge, { Kind::ALL.len() }>,
+    places_overdue: IntCounterVec,
     leads: IntGaugeVec,
     lease_slow_paths: IntCounterVec,
     lease_margin: Gauge,
@@ -126,106 +149,60 @@ impl Maker<'_> {
 }
 
 impl Metrics {
-    /// All metrics, at zero.
-    pub fn new() -> Result<Metrics, MakeMetricsError> {
+    /// All metrics, at zero, for a scheduler with these profiles.
+    pub fn new(profiles: &[&str]) -> Result<Metrics, MakeMetricsError> {
         let registry = Registry::new();
         let make = Maker(&registry);
+        let inputs = make.counters(
+            "muster_inputs_total",
+            "Number of facts that the engine was told.",
+            &["kind", "input"],
+        )?;
+        let about = make.gauges(
+            "muster_build_info",
+            "Always 1: its label says which version of Muster this is.",
+            &["version"],
+        )?;
+        about.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let metrics = Metrics {
             process: Process::register(&registry)?,
-            schedule_attempts: make.counters(
-                "scheduler_schedule_attempts_total",
-                "Number of attempts to schedule pods, by the result. 'unschedulable' means a pod could not be scheduled, \
-                 while 'error' means an internal scheduler problem.",
-                &["result", "profile"],
-            )?,
-            attempt_duration: make.histograms(
-                "scheduler_scheduling_attempt_duration_seconds",
-                "Scheduling attempt latency in seconds. Here it is the decision alone: binding is asynchronous.",
-                exponential_buckets(0.001, 2.0, 15)?,
-                &["result", "profile"],
-            )?,
-            algorithm_duration: make.histogram(
-                "scheduler_scheduling_algorithm_duration_seconds",
-                "Scheduling algorithm latency in seconds.",
-                exponential_buckets(0.001, 2.0, 15)?,
-            )?,
             sli_duration: make.histograms(
                 "scheduler_pod_scheduling_sli_duration_seconds",
                 "E2e latency for a pod being scheduled, from the time the pod could first be tried.",
                 exponential_buckets(0.01, 2.0, 20)?,
                 &["attempts"],
             )?,
+            sli_durations: Kept::none(),
             pod_attempts: make.histogram(
                 "scheduler_pod_scheduling_attempts",
                 "Number of attempts to successfully schedule a pod.",
                 exponential_buckets(1.0, 2.0, 5)?,
-            )?,
-            podgroup_attempts: make.counters(
-                "scheduler_podgroup_schedule_attempts_total",
-                "Number of attempts to schedule pod group, by the result. 'unschedulable' means a pod group could not be \
-                 scheduled, while 'error' means an internal scheduler problem.",
-                &["result", "profile"],
-            )?,
-            podgroup_attempt_duration: make.histograms(
-                "scheduler_podgroup_scheduling_attempt_duration_seconds",
-                "Pod group scheduling attempt latency in seconds. Here it is the decision alone: binding is asynchronous.",
-                exponential_buckets(0.001, 2.0, 15)?,
-                &["result", "profile"],
-            )?,
-            podgroup_algorithm_duration: make.histogram(
-                "scheduler_podgroup_scheduling_algorithm_duration_seconds",
-                "Pod group scheduling algorithm latency in seconds.",
-                exponential_buckets(0.001, 2.0, 15)?,
             )?,
             podgroup_wait: make.histogram(
                 "muster_podgroup_wait_seconds",
                 "From the first time a member of a gang was known to the moment when enough members have places.",
                 exponential_buckets(0.01, 2.0, 20)?,
             )?,
-            waiting_groups: make.gauges(
-                "muster_waiting_groups",
-                "Number of pod groups that wait, by the reason.",
-                &["reason"],
-            )?,
             turned_away: make.counters(
                 "muster_turned_away_total",
                 "Number of pods that a kubelet turned away after they were bound, by the kubelet's reason.",
                 &["reason"],
-            )?,
-            pending_pods: make.gauges(
-                "scheduler_pending_pods",
-                "Number of pending pods, by the section of the queue.",
-                &["queue"],
-            )?,
-            queued_entities: make.gauges(
-                "scheduler_queued_entities",
-                "Number of queued entities, by the section of the queue: single pods, and pod groups that are tried as one.",
-                &["queue", "type"],
             )?,
             queue_incoming: make.counters(
                 "scheduler_queue_incoming_pods_total",
                 "Number of pods added to scheduling queues by event and queue type.",
                 &["queue", "event"],
             )?,
+            queue_incoming_entities: make.counters(
+                "scheduler_queue_incoming_entities_total",
+                "Number of entities added to scheduling queues by event, queue type and entity type: single pods, and pod \
+                 groups that are tried as one.",
+                &["queue", "event", "type"],
+            )?,
+            incoming: std::array::from_fn(|_| KeptByWord::none()),
             after_flush: make.counter(
                 "scheduler_pod_scheduled_after_flush_total",
                 "Number of pods that were scheduled after the periodic flush had moved them: no event had.",
-            )?,
-            cache_size: make.gauges(
-                "scheduler_cache_size",
-                "Number of nodes, pods, and assumed (bound) pods in the scheduler cache.",
-                &["type"],
-            )?,
-            requests: make.counters(
-                "rest_client_requests_total",
-                "Number of HTTP requests, partitioned by status code and method.",
-                &["code", "method"],
-            )?,
-            request_duration: make.histograms(
-                "rest_client_request_duration_seconds",
-                "Request latency in seconds. Broken down by verb.",
-                vec![0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0],
-                &["verb"],
             )?,
             undecodable: make.counters(
                 "muster_undecodable_objects_total",
@@ -267,16 +244,25 @@ impl Metrics {
                 "Number of events that were not written: the queue was full, or the server did not take them.",
                 &["reason"],
             )?,
-            effects_in_flight: make.keep(IntGauge::new(
-                "muster_effects_in_flight",
-                "Number of effects (binds, reads, status writes) without an outcome yet.",
+            effects_done: inputs.with_label_values(&["Effect", "done"]),
+            inputs,
+            inputs_by_kind: std::array::from_fn(|_| Kept::none()),
+            heard: make.keep(GaugeVec::new(
+                Opts::new(
+                    "muster_watch_heard_timestamp_seconds",
+                    "When the API server last told of objects of this kind, or that nothing had changed, since unix epoch.",
+                ),
+                &["kind"],
             )?)?,
-            inputs: make.counters(
-                "muster_inputs_total",
-                "Number of facts that the engine was told.",
-                &["kind", "input"],
+            heard_by_kind: Kept::none(),
+            places_overdue: make.counters(
+                "muster_reservations_overdue_total",
+                "Number of times that a pod had held a place without being bound for longer than it may, by what it waited for.",
+                &["stage"],
             )?,
-            batching: Batching::new(&make)?,
+            attempts: Attempts::new(&make, profiles)?,
+            sizes: Sizes::new(&make)?,
+            requests: Requests::new(&make)?,
             serving: Serving::new(&make)?,
             slis: Slis::new()?,
             registry: registry.clone(),
@@ -295,48 +281,30 @@ impl Metrics {
         for reason in KUBELET_REASONS {
             self.turned_away.with_label_values(&[reason]);
         }
+        for stage in PlaceStage::ALL {
+            self.places_overdue.with_label_values(&[stage.name()]);
+        }
         for reason in ["queue_full", "not_taken"] {
             self.events_dropped.with_label_values(&[reason]);
         }
         self.stats(&Stats::default());
     }
 
-    /// Makes the series of these profiles.
-    pub fn profiles<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
-        for name in names {
-            self.batching.count(name, &BatchCounts::default());
-            for result in [
-                AttemptResult::Scheduled,
-                AttemptResult::Unschedulable,
-                AttemptResult::Error,
-            ] {
-                self.schedule_attempts.with_label_values(&[result.name(), name]);
-                self.attempt_duration.with_label_values(&[result.name(), name]);
-                self.podgroup_attempts.with_label_values(&[result.name(), name]);
-                self.podgroup_attempt_duration.with_label_values(&[result.name(), name]);
-            }
-        }
-    }
-
     /// Counts what the engine says happened; `took` is how long the driver saw it work on it.
     pub fn observation(&self, observation: &Observation, took: Duration) {
         match observation {
-            Observation::QueueIncoming { section, event, pods } => {
-                self.queue_incoming
-                    .with_label_values(&[section.name(), event])
-                    .inc_by(u64::from(*pods));
-            }
+            Observation::QueueIncoming {
+                section,
+                event,
+                pods,
+                group,
+            } => self.incoming(*section, event, *pods, *group),
             Observation::Attempt {
                 result,
                 profile,
                 pods,
                 gang,
-            } => {
-                self.attempt(*result, profile, *pods, took);
-                if *gang {
-                    self.podgroup_attempt(*result, profile, took);
-                }
-            }
+            } => self.attempts.count(*result, profile, *pods, *gang, took),
             Observation::GroupCommitted { waited, .. } => self.podgroup_wait.observe(waited.as_secs_f64()),
             Observation::TurnedAway { reason, .. } => {
                 self.turned_away.with_label_values(&[kubelet_reason(reason)]).inc();
@@ -347,79 +315,92 @@ impl Metrics {
                 after_flush,
                 ..
             } => {
-                let label = if *attempts < 15 {
-                    attempts.to_string()
-                } else {
-                    "15+".to_owned()
-                };
-                self.sli_duration
-                    .with_label_values(&[&label])
-                    .observe(waited.as_secs_f64());
+                self.bound_after(*attempts).observe(waited.as_secs_f64());
                 self.pod_attempts.observe(f64::from(*attempts));
                 if *after_flush {
                     self.after_flush.inc();
                 }
             }
             Observation::BindFailed { .. } => self.bind_failures.inc(),
-            // Counted where objects are decoded, see `undecodable`.
-            Observation::Batching { profile, counts } => self.batching.count(profile, counts),
+            Observation::Batching { profile, counts } => self.attempts.batching(profile, counts),
+            Observation::PlaceOverdue { stage, .. } => self.places_overdue.with_label_values(&[stage.name()]).inc(),
+            // Counted where objects are decoded, see `undecodable`, and with what batching did.
             Observation::BatchContradicted { .. } | Observation::Undecodable { .. } => {}
             // Gauges tell of those: see `stats`.
             Observation::Waiting { .. } | Observation::GroupWaiting { .. } => {}
         }
     }
 
-    fn podgroup_attempt(&self, result: AttemptResult, profile: &str, took: Duration) {
-        let labels = [result.name(), profile];
-        self.podgroup_attempts.with_label_values(&labels).inc();
-        self.podgroup_attempt_duration
-            .with_label_values(&labels)
-            .observe(took.as_secs_f64());
-        self.podgroup_algorithm_duration.observe(took.as_secs_f64());
-    }
-
-    fn attempt(&self, result: AttemptResult, profile: &str, pods: u32, took: Duration) {
-        let labels = [result.name(), profile];
-        self.schedule_attempts
-            .with_label_values(&labels)
-            .inc_by(u64::from(pods));
-        // A gang is one decision however many pods it has.
-        self.attempt_duration
-            .with_label_values(&labels)
-            .observe(took.as_secs_f64());
-        self.algorithm_duration.observe(took.as_secs_f64());
-    }
-
-    /// Sets the gauges.
-    pub fn stats(&self, stats: &Stats) {
-        let gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
-        for (section, pods) in Section::ALL.iter().zip(stats.pending) {
-            self.pending_pods.with_label_values(&[section.name()]).set(gauge(pods));
-        }
-        for (kind, sections) in ["pod", "podgroup"].into_iter().zip(stats.queued) {
-            for (section, entities) in Section::ALL.iter().zip(sections) {
-                let gauge_of = self.queued_entities.with_label_values(&[section.name(), kind]);
-                gauge_of.set(gauge(entities));
+    fn incoming(&self, section: Section, event: &'static str, pods: u32, group: bool) {
+        let make = || {
+            // Upstream keeps those that are gated among the unschedulable ones, and tells them apart in other metrics only.
+            let queue = match section {
+                Section::Gated => Section::Unschedulable.name(),
+                _ => section.name(),
+            };
+            let of = |kind| [queue, event, kind];
+            Incoming {
+                pods: self.queue_incoming.with_label_values(&[queue, event]),
+                entities: ["pod", "podgroup"].map(|kind| self.queue_incoming_entities.with_label_values(&of(kind))),
             }
-        }
-        for (reason, groups) in WaitReason::ALL.iter().zip(stats.waiting_groups) {
-            self.waiting_groups
-                .with_label_values(&[reason.name()])
-                .set(gauge(groups));
-        }
-        for (what, size) in [
-            ("nodes", stats.nodes),
-            ("pods", stats.pods),
-            ("assumed_pods", stats.assumed_pods),
-        ] {
-            self.cache_size.with_label_values(&[what]).set(gauge(size));
-        }
-        self.effects_in_flight.set(gauge(stats.in_flight));
+        };
+        self.incoming[section as usize].with(event, make, |incoming| {
+            incoming.pods.inc_by(u64::from(pods));
+            incoming.entities[usize::from(group)].inc();
+        });
+    }
+
+    fn bound_after(&self, attempts: u32) -> &Histogram {
+        let many = attempts >= MOST_ATTEMPTS;
+        let label = || {
+            if many {
+                format!("{MOST_ATTEMPTS}+")
+            } else {
+                attempts.to_string()
+            }
+        };
+        // From 1 on: the last stands for all from there on.
+        let at = attempts.clamp(1, MOST_ATTEMPTS) - 1;
+        let make = || self.sli_duration.with_label_values(&[&label()]);
+        self.sli_durations.at(at as usize, make)
+    }
+
+    /// Sets the gauges of what is there and waits.
+    pub fn stats(&self, stats: &Stats) {
+        self.sizes.set(stats);
+    }
+
+    /// Sets the gauges of what takes longer to count.
+    pub fn census(&self, census: &Census) {
+        self.sizes.set_census(census);
     }
 
     /// Counts a fact told to the engine: of what kind, and what it says of it.
-    pub fn input(&self, kind: &str, input: &str) {
-        self.inputs.with_label_values(&[kind, input]).inc();
+    pub fn input(&self, input: &Input) {
+        let (kind, what) = match input {
+            Input::Applied(object) => (object.kind(), 0),
+            Input::Deleted(key) => (key.kind, 1),
+            Input::Undecodable { key, .. } => (key.kind, 2),
+            Input::ListBegun(kind) => (*kind, 3),
+            Input::ListDone(kind) => (*kind, 4),
+            Input::KindNotServed(kind) => (*kind, 5),
+            Input::Leadership { .. } => return self.inputs.with_label_values(&["Lease", "leadership"]).inc(),
+            Input::EffectDone { .. } => return self.effects_done.inc(),
+        };
+        let make = || self.inputs.with_label_values(&[kind.name(), INPUTS[what]]);
+        self.inputs_by_kind[kind as usize].at(what, make).inc();
+    }
+
+    /// The API server has just told of this kind, if only that nothing has changed.
+    pub fn heard(&self, kind: Kind) {
+        let make = || self.heard.with_label_values(&[kind.name()]);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.heard_by_kind.at(kind as usize, make).set(now.as_secs_f64());
+    }
+
+    /// All requests go to this API server, by host and port.
+    pub fn api_server(&self, host: &str) {
+        self.requests.go_to(host);
     }
 
     /// Counts an object that could not be read.
@@ -464,11 +445,7 @@ impl Metrics {
 
     /// Counts a request to the API server; no status means that no answer came.
     pub fn request(&self, method: &str, status: Option<u16>, took: Duration) {
-        let code = status.map_or_else(|| "<error>".to_owned(), |status| status.to_string());
-        self.requests.with_label_values(&[&code, method]).inc();
-        self.request_duration
-            .with_label_values(&[method])
-            .observe(took.as_secs_f64());
+        self.requests.count(method, status, took);
     }
 
     /// What the server counts of its own callers.
@@ -491,7 +468,7 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use muster_engine::PodRef;
+    use muster_engine::{AttemptResult, PodRef};
 
     fn line<'a>(text: &'a str, beginning: &str) -> &'a str {
         text.lines().find(|line| line.starts_with(beginning)).unwrap_or("")
@@ -499,8 +476,7 @@ mod tests {
 
     #[test]
     fn upstream_names_and_labels() {
-        let metrics = Metrics::new().unwrap();
-        metrics.profiles(["muster"]);
+        let metrics = Metrics::new(&["muster"]).unwrap();
         metrics.observation(
             &Observation::Attempt {
                 result: AttemptResult::Scheduled,
@@ -538,8 +514,55 @@ mod tests {
     }
 
     #[test]
+    fn whoever_comes_counts_as_a_pod_and_as_an_entity() {
+        let metrics = Metrics::new(&[]).unwrap();
+        for (section, group, pods) in [
+            (Section::Active, true, 8),
+            (Section::Active, true, 4),
+            (Section::Gated, false, 1),
+        ] {
+            let incoming = Observation::QueueIncoming {
+                section,
+                event: "UnscheduledPodAdd",
+                pods,
+                group,
+            };
+            metrics.observation(&incoming, Duration::ZERO);
+        }
+        let text = metrics.render().unwrap();
+        for expected in [
+            r#"scheduler_queue_incoming_pods_total{event="UnscheduledPodAdd",queue="active"} 12"#,
+            r#"scheduler_queue_incoming_pods_total{event="UnscheduledPodAdd",queue="unschedulable"} 1"#,
+            r#"scheduler_queue_incoming_entities_total{event="UnscheduledPodAdd",queue="active",type="podgroup"} 2"#,
+            r#"scheduler_queue_incoming_entities_total{event="UnscheduledPodAdd",queue="unschedulable",type="pod"} 1"#,
+        ] {
+            assert_eq!(line(&text, expected), expected);
+        }
+    }
+
+    #[test]
+    fn requests_are_counted_by_the_server_that_they_go_to() {
+        let metrics = Metrics::new(&[]).unwrap();
+        metrics.api_server("10.96.0.1:443");
+        for status in [Some(201), Some(201), Some(503), None] {
+            metrics.request("POST", status, Duration::from_millis(30));
+        }
+        metrics.request("PROPFIND", Some(200), Duration::ZERO);
+        let text = metrics.render().unwrap();
+        for expected in [
+            r#"rest_client_requests_total{code="201",host="10.96.0.1:443",method="POST"} 2"#,
+            r#"rest_client_requests_total{code="503",host="10.96.0.1:443",method="POST"} 1"#,
+            r#"rest_client_requests_total{code="<error>",host="10.96.0.1:443",method="POST"} 1"#,
+            r#"rest_client_requests_total{code="200",host="10.96.0.1:443",method="OTHER"} 1"#,
+            r#"rest_client_request_duration_seconds_bucket{host="10.96.0.1:443",verb="POST",le="0.1"} 4"#,
+        ] {
+            assert_eq!(line(&text, expected), expected);
+        }
+    }
+
+    #[test]
     fn many_attempts_share_one_label() {
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::new(&[]).unwrap();
         for attempts in [14, 15, 400] {
             let pod = PodRef {
                 namespace: "a".into(),
@@ -569,7 +592,7 @@ mod tests {
 
     #[test]
     fn known_series_begin_at_zero() {
-        let text = Metrics::new().unwrap().render().unwrap();
+        let text = Metrics::new(&[]).unwrap().render().unwrap();
         for beginning in [
             "muster_relists_total{kind=\"Workload\"} 0",
             "muster_watch_restarts_total{kind=\"Pod\"} 0",

@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::binaries::{self, Program};
 use crate::kube_minor::KubeMinor;
 use crate::manifest::{self, text};
+use crate::monitoring;
 use crate::steps::{output, run as run_command, step, workspace_root};
 
 /// What to do with what is made.
@@ -22,7 +23,7 @@ use crate::steps::{output, run as run_command, step, workspace_root};
 pub enum Command {
     /// Check that the chart and the kustomizations agree, run the chart's tests, and check that nothing is stale.
     Check,
-    /// Write `deploy/muster.yaml` and the README of the chart anew.
+    /// Write `deploy/muster.yaml`, the README of the chart and the copies of the rules anew.
     Write,
 }
 
@@ -58,7 +59,11 @@ const TWINS: [(&str, &[&str]); 4] = [
     ("overlays/default", &[]),
     (
         "overlays/monitored",
-        &["metrics.serviceMonitor.enabled=true", "networkPolicy.enabled=true"],
+        &[
+            "metrics.serviceMonitor.enabled=true",
+            "metrics.prometheusRule.enabled=true",
+            "networkPolicy.enabled=true",
+        ],
     ),
     (
         "overlays/dev",
@@ -92,6 +97,7 @@ pub(crate) fn check(kube: KubeMinor) -> Result<()> {
     step("tests of the chart", || {
         run_command(program(Program::HelmUnittest, kube)?.args(["--strict", CHART]))
     })?;
+    step("rules, runbooks and dashboards", monitoring::check)?;
     step("the chart against the kustomizations", || {
         TWINS.iter().try_for_each(|(folder, values)| {
             let chart = manifest::parse(&render_chart(kube, values)?)?;
@@ -126,10 +132,12 @@ fn made(kube: KubeMinor) -> Result<Vec<(&'static str, String)>> {
     if let Some(row) = readme.lines().find(|line| line.ends_with("|  |")) {
         bail!("{CHART}/values.yaml does not say what a value is for: {row}");
     }
-    Ok(vec![
+    let mut made = monitoring::made()?;
+    made.extend([
         (ONE_FILE, format!("{ONE_FILE_HEAD}{manifest}")),
         (CHART_README, format!("{}\n", readme.trim())),
-    ])
+    ]);
+    Ok(made)
 }
 
 /// What `helm template` makes of the chart with such values.

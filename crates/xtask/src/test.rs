@@ -138,6 +138,8 @@ fn build_go_programs(kube: KubeMinor) -> JoinHandle<Result<()>> {
                 binaries::ensure(*program, minor)?;
             }
         }
+        // Its metrics are held against Muster's.
+        binaries::ensure(Program::KubeScheduler, ALSO)?;
         Ok(())
     })
 }

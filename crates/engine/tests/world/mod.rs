@@ -387,6 +387,7 @@ impl World {
                 section: s,
                 event: e,
                 pods,
+                ..
             } if s.name() == section && *e == event => *pods,
             _ => 0,
         };

@@ -50,6 +50,7 @@ async fn setup_with(
         watches: server.client.clone(),
         writes: server.client.clone(),
         lease: server.client.clone(),
+        server: String::new(),
         own_namespace: None,
         extenders: Default::default(),
     };

@@ -5,7 +5,7 @@
 
 use super::Maker;
 use muster_engine::{BatchCounts, FullPass};
-use prometheus::IntCounterVec;
+use prometheus::{IntCounter, IntCounterVec};
 
 /// The metrics of batching.
 pub(super) struct Batching {
@@ -53,31 +53,45 @@ impl Batching {
         })
     }
 
-    pub(super) fn count(&self, profile: &str, counts: &BatchCounts) {
+    /// The series of a profile.
+    pub(super) fn of_profile(&self, profile: &str) -> OfProfile {
+        let of = |family: &IntCounterVec, value: &str| family.with_label_values(&[profile, value]);
+        OfProfile {
+            attempts: ["hint_used", "hint_not_used", "no_hint"].map(|result| of(&self.attempts, result)),
+            flushed: ["nodes_changed", "no_room", "contradicted"].map(|reason| of(&self.flushed, reason)),
+            full_passes: FullPass::ALL.map(|reason| of(&self.full_passes, reason.name())),
+            verdicts: self.verdicts.with_label_values(&[profile]),
+            nodes_followed: self.nodes_followed.with_label_values(&[profile]),
+            selfcheck: ["match", "mismatch"].map(|result| of(&self.selfcheck, result)),
+        }
+    }
+}
+
+/// The series of a profile. Each array is in the order in which [`OfProfile::count`] counts.
+pub(super) struct OfProfile {
+    attempts: [IntCounter; 3],
+    flushed: [IntCounter; 3],
+    full_passes: [IntCounter; FullPass::ALL.len()],
+    verdicts: IntCounter,
+    nodes_followed: IntCounter,
+    selfcheck: [IntCounter; 2],
+}
+
+impl OfProfile {
+    pub(super) fn count(&self, counts: &BatchCounts) {
         let full_passes: u64 = counts.full_passes.iter().sum();
-        for (result, n) in [
-            ("hint_used", counts.placed + counts.rejected - counts.contradicted),
-            ("hint_not_used", counts.contradicted),
-            ("no_hint", full_passes),
-        ] {
-            self.attempts.with_label_values(&[profile, result]).inc_by(n);
-        }
-        for (reason, n) in [
-            ("nodes_changed", counts.outdated),
-            ("no_room", counts.evicted),
-            ("contradicted", counts.contradicted),
-        ] {
-            self.flushed.with_label_values(&[profile, reason]).inc_by(n);
-        }
-        for (reason, n) in FullPass::ALL.iter().zip(counts.full_passes) {
-            self.full_passes.with_label_values(&[profile, reason.name()]).inc_by(n);
-        }
-        self.verdicts.with_label_values(&[profile]).inc_by(counts.made);
-        self.nodes_followed
-            .with_label_values(&[profile])
-            .inc_by(counts.nodes_followed);
-        for (result, n) in [("match", counts.confirmed), ("mismatch", counts.contradicted)] {
-            self.selfcheck.with_label_values(&[profile, result]).inc_by(n);
-        }
+        let hint_used = counts.placed + counts.rejected - counts.contradicted;
+        add(&self.attempts, [hint_used, counts.contradicted, full_passes]);
+        add(&self.flushed, [counts.outdated, counts.evicted, counts.contradicted]);
+        add(&self.full_passes, counts.full_passes);
+        self.verdicts.inc_by(counts.made);
+        self.nodes_followed.inc_by(counts.nodes_followed);
+        add(&self.selfcheck, [counts.confirmed, counts.contradicted]);
+    }
+}
+
+fn add<const N: usize>(series: &[IntCounter; N], by: [u64; N]) {
+    for (series, by) in series.iter().zip(by) {
+        series.inc_by(by);
     }
 }

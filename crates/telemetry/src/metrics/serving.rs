@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn users_are_no_labels() {
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::new(&[]).unwrap();
         let serving = metrics.serving();
         for user in ["jane", "jane@example.org", "kubelet", "system:serviceaccount:x:y"] {
             serving.authentication("success", Some(user), Duration::from_millis(2));

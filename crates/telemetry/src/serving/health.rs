@@ -166,7 +166,7 @@ mod tests {
     use crate::metrics::Metrics;
 
     async fn say(page: &HealthPage, checks: &[Check], check: Option<&str>, query: &str) -> (u16, String) {
-        let answer = page.answer(checks, check, query, Metrics::new().unwrap().slis());
+        let answer = page.answer(checks, check, query, Metrics::new(&[]).unwrap().slis());
         (answer.status().as_u16(), body_of(answer).await)
     }
 

@@ -326,7 +326,7 @@ mod tests {
             flags: Default::default(),
             configuration: Default::default(),
         };
-        let metrics = Arc::new(Metrics::new().unwrap());
+        let metrics = Arc::new(Metrics::new(&[]).unwrap());
         Pages::new(
             metrics,
             Arc::new(Well),

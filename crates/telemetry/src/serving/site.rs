@@ -345,7 +345,7 @@ mod tests {
             configuration: Default::default(),
         };
         Pages::new(
-            Arc::new(Metrics::new().unwrap()),
+            Arc::new(Metrics::new(&[]).unwrap()),
             Arc::new(Pods(false)),
             Arc::new(about),
             Verbosity::new(2),

@@ -77,7 +77,7 @@ impl Reviewer for Script {
 
 /// Metrics that nobody reads.
 pub(crate) fn metrics() -> Serving {
-    Metrics::new().unwrap().serving()
+    Metrics::new(&[]).unwrap().serving()
 }
 
 /// The body of an answer, with its status before it.

@@ -13,7 +13,8 @@ use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::compare::say;
-use crate::steps::{cargo, output, run as run_command, step, workspace_root};
+use crate::debian::ensure_installed;
+use crate::steps::{cargo, output, step, workspace_root};
 use crate::test::build_binary;
 
 /// More instructions than the baseline's by more than this, in percent, is a regression.
@@ -69,7 +70,7 @@ impl fmt::Display for Standing {
 
 /// Counts, and compares with the baseline or renews it.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    ensure_valgrind()?;
+    ensure_installed("valgrind", "valgrind")?;
     let program = step("build of what is counted", build)?;
     let (rustc, target) = compiler()?;
     let rounds = (0..args.repeat.max(1))
@@ -230,30 +231,6 @@ fn count(program: &Path, name: &str) -> Result<u64> {
 fn total(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("totals:"))?;
     line.trim().parse().ok()
-}
-
-/// Installs valgrind where there is none and we may: on a new machine of CI.
-fn ensure_valgrind() -> Result<()> {
-    let there = || output(Command::new("valgrind").arg("--version")).is_ok();
-    if there() {
-        return Ok(());
-    }
-    eprintln!("installing valgrind from Debian …");
-    for args in [
-        &["update", "--quiet=2"][..],
-        &["install", "--yes", "--quiet=2", "--no-install-recommends", "valgrind"],
-    ] {
-        run_command(
-            Command::new("apt-get")
-                .args(args)
-                .env("DEBIAN_FRONTEND", "noninteractive"),
-        )
-        .context("valgrind is missing and cannot be installed: install it with your package manager")?;
-    }
-    if !there() {
-        bail!("valgrind was installed, but does not start");
-    }
-    Ok(())
 }
 
 #[cfg(test)]

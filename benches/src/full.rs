@@ -96,6 +96,12 @@ impl FullEngine {
         self.place(twin);
     }
 
+    /// Likewise of the `n`th of many specs.
+    pub fn place_twin_of_spec(&mut self, n: usize) {
+        let twin = self.pod_of_spec(n);
+        self.place(twin);
+    }
+
     /// Hears of pods and goes on until nothing is left to do; gives how many effects came out.
     pub fn place_all(&mut self, pods: Vec<PodRecord>) -> usize {
         for pod in pods {

@@ -9,6 +9,7 @@ use muster_framework::event::{ClusterEvent, EventKinds, Hint};
 use muster_framework::lanes;
 use muster_framework::node_set::NodeSet;
 use muster_framework::plugin::{PodToEnqueue, PodToPlace, PreFilter, range_of};
+use muster_framework::ranges;
 use muster_framework::rejection::{Code, PodRejection, Reason, Rejections};
 use muster_framework::rules::KubeMinor;
 use muster_framework::table::{NodeOrd, NodeTable};
@@ -738,16 +739,18 @@ fn run_filters(
 /// Adds the weighted scores to the totals, or puts them in their place where none have begun yet. Whole columns: what stands
 /// at nodes that fell out is never read.
 fn add_weighted(totals: &mut [i64], scores: &[i64], weight: i64, begun: bool) {
-    // Small weights are most of them, and processors add many integers at once but multiply them one by one.
-    lanes::widely(
-        #[inline(always)]
-        || match weight {
-            1 => join(totals, scores, begun, |score| score),
-            2 => join(totals, scores, begun, |score| score << 1),
-            3 => join(totals, scores, begun, |score| (score << 1).wrapping_add(score)),
-            _ => join(totals, scores, begun, |score| weight.wrapping_mul(score)),
-        },
-    );
+    ranges::change_by(totals, scores, |totals, scores| {
+        // Small weights are most of them, and processors add many integers at once but multiply them one by one.
+        lanes::widely(
+            #[inline(always)]
+            || match weight {
+                1 => join(totals, scores, begun, |score| score),
+                2 => join(totals, scores, begun, |score| score << 1),
+                3 => join(totals, scores, begun, |score| (score << 1).wrapping_add(score)),
+                _ => join(totals, scores, begun, |score| weight.wrapping_mul(score)),
+            },
+        );
+    });
 }
 
 #[inline(always)]

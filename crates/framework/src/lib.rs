@@ -22,6 +22,7 @@ pub mod node_match;
 pub mod node_set;
 pub mod plugin;
 pub mod quantity;
+pub mod ranges;
 pub mod record;
 pub mod rejection;
 pub mod resource;

@@ -1,5 +1,6 @@
 //! A set of nodes as bits, worked on a block at a time.
 
+use crate::ranges::{PARALLEL_FROM, bits_of_blocks};
 use crate::table::NodeOrd;
 use fixedbitset::{Block, FixedBitSet};
 
@@ -89,8 +90,12 @@ impl NodeSet {
     ///
     /// `keep(first)` gives the bits of the nodes `first .. first + BLOCK_BITS`, lowest bit first. It is asked only for
     /// blocks that still hold a node.
-    pub fn retain_blocks(&mut self, mut keep: impl FnMut(usize) -> Block, removed: impl FnMut(NodeOrd)) {
-        self.retain_bits(|first, _| keep(first), removed);
+    pub fn retain_blocks(&mut self, keep: impl Fn(usize) -> Block + Sync, removed: impl FnMut(NodeOrd)) {
+        if self.0.len() < PARALLEL_FROM {
+            return self.retain_bits(|first, _| keep(first), removed);
+        }
+        let kept = bits_of_blocks(self.0.as_slice(), keep);
+        self.retain_bits(|first, _| kept[first / BLOCK_BITS], removed);
     }
 
     /// Keeps the nodes for which `keep` has a bit, as [`NodeSet::retain_blocks`], and gives those that fell out.

@@ -11,6 +11,7 @@ use crate::event::{ClusterEvent, EventKinds, Hint};
 use crate::labels::Labels;
 use crate::lanes::{self, IN_RANGE};
 use crate::node_set::{BLOCK_BITS, NodeSet};
+use crate::ranges;
 use crate::record::PodSpec;
 use crate::rejection::{Code, Reason, Rejections};
 use crate::selection::{PodIdentity, SelectionOrd};
@@ -247,14 +248,16 @@ pub fn default_normalize(nodes: &NodeSet, scores: &mut [i64], reverse: bool) {
     } else {
         (0.0, 1.0)
     };
-    lanes::widely(
-        #[inline(always)]
-        || {
-            for score in scores {
-                *score = lanes::to_integer(start + sign * lanes::percent(lanes::from_integer(*score), factor));
-            }
-        },
-    );
+    ranges::change(scores, |range| {
+        lanes::widely(
+            #[inline(always)]
+            || {
+                for score in range {
+                    *score = lanes::to_integer(start + sign * lanes::percent(lanes::from_integer(*score), factor));
+                }
+            },
+        );
+    });
 }
 
 /// The lowest and the highest score of `nodes`; zeros if there is no node.

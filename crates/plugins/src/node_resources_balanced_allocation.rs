@@ -8,6 +8,7 @@ use muster_framework::Text;
 use muster_framework::lanes::{self, Lanes};
 use muster_framework::node_set::{BLOCK_BITS, NodeSet};
 use muster_framework::plugin::{MAX_NODE_SCORE, Plugin, PodToPlace, Reads, Score};
+use muster_framework::ranges;
 use muster_framework::rules::KubeMinor;
 use muster_framework::table::NodeOrd;
 use muster_framework::utilization::{Counted, ScoredBlock, ScoredResource, asks_for_none};
@@ -45,10 +46,7 @@ impl NodeResourcesBalancedAllocation {
 
     /// The scores of a block by two resources. False: they have to be computed one by one.
     #[inline(always)]
-    fn score_block(&self, resources: [&ScoredResource<'_>; 2], first: usize, scores: &mut [i64]) -> bool {
-        let Some(scores) = scores.first_chunk_mut() else {
-            return false;
-        };
+    fn score_block(&self, resources: [&ScoredResource<'_>; 2], first: usize, scores: &mut [i64; BLOCK_BITS]) -> bool {
         let blocks = resources.map(|resource| resource.block(first));
         let mut all = resources[0].wanted | resources[1].wanted;
         for at in 0..BLOCK_BITS {
@@ -171,25 +169,24 @@ impl Score for NodeResourcesBalancedAllocation {
         let resources: Vec<ScoredResource<'_>> = resources
             .filter_map(|name| ScoredResource::new(name, 1, Counted::Requested, pod, view))
             .collect();
-        for (first, bits) in nodes.blocks() {
-            let block = &mut scores[first..first + BLOCK_BITS];
+        ranges::score_blocks(nodes, scores, |first, bits, scores| {
             let is_scored = matches!(&resources[..], [a, b] if lanes::widely(
                 #[inline(always)]
-                || self.score_block([a, b], first, block),
+                || self.score_block([a, b], first, scores),
             ));
             if is_scored {
-                continue;
+                return;
             }
-            for NodeOrd(node) in NodeSet::nodes_of_block(first, bits) {
-                let at = node as usize - first;
+            for node in NodeSet::nodes_of_block(first, bits) {
+                let at = node.index() - first;
                 let amounts = resources.iter().map(|resource| {
                     let block = resource.block(first);
                     let used = block.used[at];
                     (block.allocatable[at], used, used.wrapping_add(resource.wanted))
                 });
-                scores[node as usize] = self.score_of(amounts);
+                scores[at] = self.score_of(amounts);
             }
-        }
+        });
         for node in view.touched().iter().filter(|node| nodes.contains(**node)) {
             let amounts = resources.iter().map(|resource| {
                 let (allocatable, used) = resource.on_node(view, *node);

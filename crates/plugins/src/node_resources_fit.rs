@@ -9,6 +9,7 @@ use muster_framework::event::{ClusterEvent, EventKinds, Hint};
 use muster_framework::lanes::{self, Lanes};
 use muster_framework::node_set::{BLOCK_BITS, NodeSet};
 use muster_framework::plugin::{Filter, MAX_NODE_SCORE, Plugin, PodToPlace, Reads, Score};
+use muster_framework::ranges;
 use muster_framework::rejection::{Code, Reason, Rejections};
 use muster_framework::resource::{ResourceOrd, is_extended};
 use muster_framework::table::{NodeOrd, NodeTable};
@@ -245,26 +246,23 @@ impl Score for NodeResourcesFit {
         let resources: Vec<ScoredResource<'_>> = resources
             .filter_map(|r| ScoredResource::new(&r.name, r.weight, Counted::WithDefaults, pod, view))
             .collect();
-        for (first, bits) in nodes.blocks() {
-            let block = &mut scores[first..first + BLOCK_BITS];
+        ranges::score_blocks(nodes, scores, |first, bits, scores| {
             let is_scored = lanes::widely(
                 #[inline(always)]
-                || self.score_block(&resources, first, block),
+                || self.score_block(&resources, first, scores),
             );
             if is_scored {
-                continue;
+                return;
             }
             for node in NodeSet::nodes_of_block(first, bits) {
+                let at = node.index() - first;
                 let of_node = |resource: &ScoredResource<'_>| {
                     let block = resource.block(first);
-                    (
-                        block.allocatable[node.index() - first],
-                        block.used[node.index() - first],
-                    )
+                    (block.allocatable[at], block.used[at])
                 };
-                scores[node.index()] = self.mean(&resources, of_node);
+                scores[at] = self.mean(&resources, of_node);
             }
-        }
+        });
         for node in view.touched().iter().filter(|node| nodes.contains(**node)) {
             scores[node.index()] = self.mean(&resources, |resource| resource.on_node(view, *node));
         }

@@ -74,6 +74,7 @@ pub fn run(args: &Args) -> Result<()> {
         ]);
         run_command(command.args(&args.cargo_args))
     })?;
+    step("instructions counted", || check::run(&check::Args::default()))?;
     step("worlds of faults", simulate_faults::run_fixed_seeds)?;
     step("tests across the crates", || test_across_crates(args))?;
     let Some(go_programs) = go_programs else {

@@ -39,6 +39,8 @@ pub struct Args {
 struct Counts {
     rustc: String,
     target: String,
+    /// Whether the processor has the wide instructions that loops over columns take where they are there.
+    wide_instructions: bool,
     instructions: BTreeMap<String, u64>,
 }
 
@@ -79,6 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let counts = Counts {
         rustc,
         target,
+        wide_instructions: has_wide_instructions(),
         instructions: rounds[0].clone(),
     };
     if 1 < rounds.len() {
@@ -104,6 +107,10 @@ fn judge(baseline: &Counts, counts: &Counts) -> Result<()> {
             compiled(baseline),
             compiled(counts)
         );
+    }
+    if baseline.wide_instructions != counts.wide_instructions {
+        // Nobody can change the processor, and nobody has made anything slower.
+        return say("NOT COMPARED: the baseline was counted on a processor with other vector instructions");
     }
     say("instructions an operation: baseline, now, difference")?;
     let standings = standings(&baseline.instructions, &counts.instructions);
@@ -192,6 +199,13 @@ fn compiler() -> Result<(String, String)> {
     Ok((field("release:")?, field("host:")?))
 }
 
+fn has_wide_instructions() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
 fn count_all(program: &Path) -> Result<BTreeMap<String, u64>> {
     let list = output(&mut Command::new(program))?;
     let benches = list.lines().map(|line| {
@@ -241,6 +255,7 @@ mod tests {
         Counts {
             rustc: "1.95.0".to_owned(),
             target: "x".to_owned(),
+            wide_instructions: true,
             instructions: instructions
                 .iter()
                 .map(|(name, count)| ((*name).to_owned(), *count))
@@ -293,6 +308,16 @@ mod tests {
             error.contains("rustc 1.95.0 for x, and this is rustc 1.96.0 for x"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn figures_of_another_processor_are_not_compared() {
+        let baseline = counts(&[("a", 1000)]);
+        let other = Counts {
+            wide_instructions: false,
+            ..counts(&[("a", 2000)])
+        };
+        judge(&baseline, &other).unwrap();
     }
 
     #[test]

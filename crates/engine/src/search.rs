@@ -560,7 +560,7 @@ impl Engine {
     }
 
     /// How hard a spec is to place: the largest share, in millionths, that it needs of what the largest node has.
-    fn hardness(&self, shape: ShapeId) -> i64 {
+    pub(crate) fn hardness(&self, shape: ShapeId) -> i64 {
         let table = &self.cluster.table;
         let needs = self
             .cluster

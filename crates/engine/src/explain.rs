@@ -116,6 +116,8 @@ pub struct Explanation {
     pub subject: Subject,
     /// The pod's scheduler, or that of the group's members.
     pub scheduler_name: Text,
+    /// Whoever answers leads: only then attempts, and places in the queue, are what they are.
+    pub by_leader: bool,
     /// Where it stands.
     pub stage: Stage,
     /// Since when it has been waiting.
@@ -162,13 +164,6 @@ impl Engine {
             explanation.notes.push(note.to_owned());
         }
         Some(explanation)
-    }
-
-    /// The pod's namespace and the kinds of objects that hold its group's policy, for whoever has to find out who may ask.
-    pub fn kinds_of_group(&self, namespace: &str, name: &str) -> &'static [muster_framework::record::Kind] {
-        let group = self.group_of_name(namespace, name).and_then(|id| self.groups.get(id));
-        let object = group.and_then(|group| group.key.link.policy_object());
-        object.map_or(&[], |(kinds, _)| kinds)
     }
 
     fn pod_of_name(&self, namespace: &str, name: &str) -> Option<PodId> {
@@ -218,6 +213,7 @@ impl Engine {
             remedies: Vec::new(),
             attempts: self.queue.history.of(now, entity),
             notes: Vec::new(),
+            by_leader: self.leads,
             stage,
         };
         let group = self.cluster.pods.get(id)?.group.map(|(group, _)| group);
@@ -253,6 +249,7 @@ impl Engine {
             remedies: Vec::new(),
             attempts: self.queue.history.of(now, Entity::Group(id)),
             notes: Vec::new(),
+            by_leader: self.leads,
             stage,
         };
         if explanation.stage.waits() {

@@ -200,7 +200,7 @@ fn stages_of_single_pods() {
     insta::assert_snapshot!("gated_pod", lines(&explain(&mut world, &subject("gated"))));
     insta::assert_snapshot!("unsupported_pod", lines(&explain(&mut world, &subject("claims"))));
     // Something that could help happens before the backoff has passed.
-    world.node(node("n2", 2000));
+    world.node(node("n2", 6000));
     assert!(matches!(stage(&mut world, "big"), Stage::BackingOff { .. }));
 }
 

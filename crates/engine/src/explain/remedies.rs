@@ -235,6 +235,18 @@ struct Candidate {
 }
 
 impl Candidate {
+    /// Whether the other asks for less of the same, and of nothing else.
+    fn gives_up_less(&self, other: &Candidate) -> bool {
+        let resources = |candidate: &Candidate| -> Option<Vec<Text>> {
+            let resource = |change: &Change| match change {
+                Change::LowerRequest { resource, .. } => Some(resource.clone()),
+                _ => None,
+            };
+            candidate.changes.iter().map(resource).collect()
+        };
+        self.given_up > 0 && self.given_up <= other.given_up && resources(self).is_some_and(|own| Some(own) == resources(other))
+    }
+
     fn size(&self) -> u64 {
         self.given_up + self.changes.iter().map(Change::size).sum::<u64>()
     }
@@ -560,7 +572,7 @@ impl WhatIf<'_> {
         found.extend(self.ends_of_pods(situation));
         for candidate in candidates {
             let is_more = |known: &Candidate| known.changes.iter().all(|change| candidate.changes.contains(change));
-            if found.len() >= OFFERED || found.iter().any(is_more) {
+            if found.len() >= OFFERED || found.iter().any(is_more) || found.iter().any(|known| known.gives_up_less(&candidate)) {
                 continue;
             }
             if self.helps(situation, &candidate) {

@@ -236,6 +236,10 @@ impl Driver {
     }
 
     fn answer(&mut self, asked: Asked) {
+        if !self.engine.is_synced() {
+            // What has not been listed cannot be told from what is not there. Dropping it is the answer.
+            return;
+        }
         let explanation = self.engine.explain(self.clock.now(), asked.subject());
         asked.answer(explanation);
     }

@@ -60,7 +60,7 @@ pub use lease::LeaseSettings;
 pub use observer::{Notice, Observer};
 pub use questions::{Asker, NoAnswer, Questions, questions};
 pub use rate_limit::Rate;
-pub use reader::{ConnectOptions, ReadError, Reader, Watch};
+pub use reader::{ConnectOptions, Direct, ReadError, Reader, Watch};
 pub use recording::{RecordError, Recording};
 pub use reviews::{Reviewed, Reviews};
 pub use scheduler::{RunError, Running, Settings, start};

@@ -244,7 +244,9 @@ impl Candidate {
             };
             candidate.changes.iter().map(resource).collect()
         };
-        self.given_up > 0 && self.given_up <= other.given_up && resources(self).is_some_and(|own| Some(own) == resources(other))
+        self.given_up > 0
+            && self.given_up <= other.given_up
+            && resources(self).is_some_and(|own| Some(own) == resources(other))
     }
 
     fn size(&self) -> u64 {
@@ -572,7 +574,10 @@ impl WhatIf<'_> {
         found.extend(self.ends_of_pods(situation));
         for candidate in candidates {
             let is_more = |known: &Candidate| known.changes.iter().all(|change| candidate.changes.contains(change));
-            if found.len() >= OFFERED || found.iter().any(is_more) || found.iter().any(|known| known.gives_up_less(&candidate)) {
+            if found.len() >= OFFERED
+                || found.iter().any(is_more)
+                || found.iter().any(|known| known.gives_up_less(&candidate))
+            {
                 continue;
             }
             if self.helps(situation, &candidate) {

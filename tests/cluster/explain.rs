@@ -16,8 +16,13 @@ fn explained(cluster: &Cluster, muster: &Muster, subject: &str, cause: &str) -> 
     loop {
         let mut command = Command::new(muster_tests::binary().unwrap());
         let words = ["kubectl", "explain", subject, "-o", "json", "-n", cluster.name()];
-        command.args(words).args(["--server-url", &server, "--insecure-skip-tls-verify"]);
-        let output = command.env("KUBECONFIG", cluster.plane().kubeconfig()).output().unwrap();
+        command
+            .args(words)
+            .args(["--server-url", &server, "--insecure-skip-tls-verify"]);
+        let output = command
+            .env("KUBECONFIG", cluster.plane().kubeconfig())
+            .output()
+            .unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         let explanation: Option<Value> = serde_json::from_slice(&output.stdout).ok();
         if let Some(explanation) = explanation {
@@ -35,7 +40,9 @@ fn explained(cluster: &Cluster, muster: &Muster, subject: &str, cause: &str) -> 
 /// The proved remedy that is one change of this type.
 fn remedy<'a>(explanation: &'a Value, kind: &str) -> &'a Value {
     let remedies = explanation["remedies"].as_array().unwrap();
-    let alone = remedies.iter().filter(|remedy| remedy["changes"].as_array().unwrap().len() == 1);
+    let alone = remedies
+        .iter()
+        .filter(|remedy| remedy["changes"].as_array().unwrap().len() == 1);
     let mut found = alone.filter(|remedy| remedy["changes"][0]["type"] == kind);
     let found = found.next().unwrap_or_else(|| panic!("no {kind} in {explanation:#}"));
     assert_eq!(found["proved"], true, "{found:#}");
@@ -109,9 +116,15 @@ fn a_member_is_gated() {
     cluster.create_pods(&members).unwrap();
     let explanation = explained(&cluster, &muster, &group(&cluster, "train"), "gated");
     let change = remedy(&explanation, "Ungate");
-    assert_eq!((&change["pods"], &change["gates"]), (&json!(["w1"]), &json!(["example.com/quota"])));
+    assert_eq!(
+        (&change["pods"], &change["gates"]),
+        (&json!(["w1"]), &json!(["example.com/quota"]))
+    );
     let lifted = json!({"spec": {"schedulingGates": null}});
-    cluster.api().merge_patch(&format!("{}/w1", cluster.path("pods")), &lifted).unwrap();
+    cluster
+        .api()
+        .merge_patch(&format!("{}/w1", cluster.path("pods")), &lifted)
+        .unwrap();
     cluster.wait_bound(2).unwrap();
 }
 
@@ -135,7 +148,12 @@ fn a_taint() {
     let cluster = Cluster::new("explain-taint");
     cluster.create_nodes(0, 1, "2").unwrap();
     let node = format!("/api/v1/nodes/{}-0", cluster.name());
-    let taints = |taints: Value| cluster.api().merge_patch(&node, &json!({"spec": {"taints": taints}})).unwrap();
+    let taints = |taints: Value| {
+        cluster
+            .api()
+            .merge_patch(&node, &json!({"spec": {"taints": taints}}))
+            .unwrap()
+    };
     taints(json!([{"key": "dedicated", "value": "ml", "effect": "NoSchedule"}]));
     let muster = cluster.start_muster(&[]).unwrap();
     cluster.create_pods(&[own_pod(&cluster, "web", "1")]).unwrap();
@@ -180,9 +198,13 @@ fn anti_affinity() {
 
 #[test]
 fn a_host_port() {
-    first_is_in_the_way("explain-port", "didn't have free ports for the requested pod ports", |spec| {
-        spec["containers"][0]["ports"] = json!([{"containerPort": 80, "hostPort": 8080}]);
-    });
+    first_is_in_the_way(
+        "explain-port",
+        "didn't have free ports for the requested pod ports",
+        |spec| {
+            spec["containers"][0]["ports"] = json!([{"containerPort": 80, "hostPort": 8080}]);
+        },
+    );
 }
 
 #[test]
@@ -218,13 +240,21 @@ fn the_places_of_another_gang() {
     for name in ["first", "second"] {
         cluster.create_group(name, &gang(2)).unwrap();
     }
-    cluster.create_pods(&cluster.members_called("a", "first", 2, "800m")).unwrap();
+    cluster
+        .create_pods(&cluster.members_called("a", "first", 2, "800m"))
+        .unwrap();
     cluster.wait_bound(2).unwrap();
-    cluster.create_pods(&cluster.members_called("b", "second", 2, "800m")).unwrap();
+    cluster
+        .create_pods(&cluster.members_called("b", "second", 2, "800m"))
+        .unwrap();
     let explanation = explained(&cluster, &muster, &group(&cluster, "second"), "2 Insufficient cpu");
     assert_eq!(explanation["reason"], "NoRoom");
     let change = remedy(&explanation, "End");
-    assert_eq!(change["gangs"].as_array().unwrap().len(), 1, "the other gang is named: {change:#}");
+    assert_eq!(
+        change["gangs"].as_array().unwrap().len(),
+        1,
+        "the other gang is named: {change:#}"
+    );
     end(&cluster, change);
     let bound = cluster.wait_bound(2).unwrap();
     assert_eq!(bound.keys().collect::<Vec<_>>(), ["b0", "b1"]);
@@ -281,7 +311,10 @@ fn viewer(cluster: &Cluster, name: &str, rules: &Value) -> Caller {
         "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": cluster.name()}]});
     cluster.api().post(&format!("{group}/rolebindings"), &binding).unwrap();
     let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
-    let answer = cluster.api().post(&format!("{accounts}/{name}/token"), &request).unwrap();
+    let answer = cluster
+        .api()
+        .post(&format!("{accounts}/{name}/token"), &request)
+        .unwrap();
     Caller::with_token(answer["status"]["token"].as_str().unwrap())
 }
 
@@ -310,8 +343,17 @@ fn the_api_server_passes_questions_on_and_says_whose_they_are() {
     let reader = viewer(&cluster, "reader", &json!([asks, reads]));
     let blind = viewer(&cluster, "blind", &json!([asks]));
     let server = cluster.plane().server_url();
-    let port: u16 = server.trim_end_matches('/').rsplit(':').next().unwrap().parse().unwrap();
-    let path = format!("/apis/explain.muster.dev/v1alpha1/namespaces/{}/podexplanations/big", cluster.name());
+    let port: u16 = server
+        .trim_end_matches('/')
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let path = format!(
+        "/apis/explain.muster.dev/v1alpha1/namespaces/{}/podexplanations/big",
+        cluster.name()
+    );
     let begun = Instant::now();
     let explanation = loop {
         let (status, body) = reader.get(port, &path).unwrap();
@@ -321,22 +363,37 @@ fn the_api_server_passes_questions_on_and_says_whose_they_are() {
         assert!(begun.elapsed() < PATIENCE, "{status}: {body}");
         std::thread::sleep(Duration::from_millis(300));
     };
-    assert_eq!((&explanation["kind"], &explanation["apiVersion"]), (&json!("Explanation"), &json!("muster.dev/v1alpha1")));
+    assert_eq!(
+        (&explanation["kind"], &explanation["apiVersion"]),
+        (&json!("Explanation"), &json!("muster.dev/v1alpha1"))
+    );
     assert!(explanation["cause"].as_str().unwrap().contains("Insufficient cpu"));
 
     // Who may ask, but may not read the pod, is known to Muster for who they are.
     let (status, refusal) = blind.get(port, &path).unwrap();
     let who = format!("system:serviceaccount:{}:blind", cluster.name());
     assert_eq!(status, 403, "{refusal}");
-    assert!(refusal.contains(&who) && refusal.contains("cannot get resource \\\"pods\\\""), "{refusal}");
+    assert!(
+        refusal.contains(&who) && refusal.contains("cannot get resource \\\"pods\\\""),
+        "{refusal}"
+    );
     // The names of pods elsewhere are for those who may list these.
     let (status, refusal) = reader.get(port, &format!("{path}/full")).unwrap();
     assert_eq!(status, 403, "{refusal}");
 
     let mut command = Command::new(muster_tests::binary().unwrap());
     command.args(["kubectl", "explain", "pod/big", "-n", cluster.name()]);
-    let output = command.env("KUBECONFIG", cluster.plane().kubeconfig()).output().unwrap();
+    let output = command
+        .env("KUBECONFIG", cluster.plane().kubeconfig())
+        .output()
+        .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("What would help") && text.contains("WaitingForRoom"), "{text}");
-    cluster.api().delete(&format!("{services}/v1alpha1.explain.muster.dev")).unwrap();
+    assert!(
+        text.contains("What would help") && text.contains("WaitingForRoom"),
+        "{text}"
+    );
+    cluster
+        .api()
+        .delete(&format!("{services}/v1alpha1.explain.muster.dev"))
+        .unwrap();
 }

@@ -4,14 +4,17 @@
 //!  Subject ──► stage      where it stands, and how far its group is        (explain/stage.rs)
 //!          ──► cause      the words of condition, event and metric label   (diagnosis, group_report)
 //!          ──► nodes      all of them by the first plugin that rejects     (explain/nodes.rs)
-//!          ──► remedies   each tried on a what-if with the same filters    (explain/remedies.rs, explain/what_if.rs)
+//!          ──► remedies   each tried on a what-if with the same filters    (explain/look.rs, remedies.rs, ends.rs, what_if.rs)
 //!          ──► attempts   the last few                                     (explain/history.rs)
 //! ```
 //!
 //! A question changes nothing that decisions depend on: what-ifs are deltas, and the pods in them stand-ins that are
 //! forgotten at the end. What it costs is bounded by a budget of judgements, see [`what_if`].
 
+mod change;
+mod ends;
 pub(crate) mod history;
+mod look;
 mod nodes;
 mod remedies;
 mod stage;
@@ -29,7 +32,7 @@ use muster_framework::Text;
 use muster_framework::group::{GroupKey, GroupLink, GroupPolicy};
 use std::time::Duration;
 
-pub use remedies::{Change, Remedy};
+pub use change::{Change, Remedy};
 pub use stage::{Quorum, Stage};
 
 /// What is asked about.

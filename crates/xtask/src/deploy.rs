@@ -44,7 +44,7 @@ const ONE_FILE_HEAD: &str = "\
 ";
 
 /// Each kustomization, and the values of the chart that mean the same.
-const TWINS: [(&str, &[&str]); 4] = [
+const TWINS: [(&str, &[&str]); 5] = [
     (
         "base",
         &[
@@ -60,6 +60,7 @@ const TWINS: [(&str, &[&str]); 4] = [
         "overlays/monitored",
         &["metrics.serviceMonitor.enabled=true", "networkPolicy.enabled=true"],
     ),
+    ("overlays/explained", &["explain.enabled=true"]),
     (
         "overlays/dev",
         &[

@@ -48,7 +48,9 @@ impl Pki {
         let authority = create_authority(&pki.authority()).context("making the certificate authority")?;
         let front_proxies = create_authority(&pki.front_proxy_authority());
         let front_proxies = front_proxies.context("making the authority of the front proxy")?;
-        let params = FRONT_PROXY.params().context("describing the certificate of the front proxy")?;
+        let params = FRONT_PROXY
+            .params()
+            .context("describing the certificate of the front proxy")?;
         pki.issue(&front_proxies, FRONT_PROXY.file, &params)?;
         let server = server_params().context("describing the API server's certificate")?;
         pki.issue(&authority, "apiserver", &server)?;

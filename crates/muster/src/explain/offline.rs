@@ -108,6 +108,11 @@ spec: {containers: [{name: main, image: train, resources: {requests: {cpu: "1"}}
     fn what_is_not_there_is_wrong_usage() {
         let error = ask("pod/nobody").unwrap_err();
         assert!(error.is::<WrongUsage>());
-        assert!(error.to_string().ends_with("cluster.yaml: there is no pod default/nobody"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .ends_with("cluster.yaml: there is no pod default/nobody"),
+            "{error}"
+        );
     }
 }

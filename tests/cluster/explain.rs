@@ -61,7 +61,7 @@ fn own_pod(cluster: &Cluster, name: &str, cpu: &str) -> Value {
     pod(name, &cluster.scheduler_name(), cpu)
 }
 
-fn request<'a>(pod: &'a mut Value) -> &'a mut Value {
+fn request(pod: &mut Value) -> &mut Value {
     &mut pod["spec"]["containers"][0]["resources"]["requests"]["cpu"]
 }
 

@@ -55,7 +55,7 @@ impl std::fmt::Debug for Direct {
 
 impl Direct {
     fn apply(&self, config: &mut Config) -> Result<(), String> {
-        let url = self.url.parse();
+        let url = self.url.parse::<http::Uri>();
         config.cluster_url = url.map_err(|_| format!("--server-url: {:?} is no URL", self.url))?;
         config.accept_invalid_certs = self.insecure;
         config.tls_server_name = None;

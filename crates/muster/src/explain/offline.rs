@@ -82,7 +82,7 @@ spec: {containers: [{name: main, image: train, resources: {requests: {cpu: "1"}}
 "#;
 
     fn ask(subject: &str) -> anyhow::Result<Document> {
-        let judge = Judge::new(KubeMinor::V1_37, None, None).map_err(|problem| anyhow!(problem))?;
+        let judge = crate::evaluate::judge_of_file(KubeMinor::V1_37, None, None)?;
         let directory = tempfile::tempdir()?;
         let file = directory.path().join("cluster.yaml");
         std::fs::write(&file, CLUSTER)?;

@@ -63,7 +63,12 @@ pub(crate) fn path_of(subject: &Subject, full: bool) -> String {
 }
 
 fn wanted(path: &str) -> Option<Wanted> {
-    let mut parts = path.trim_end_matches('/').strip_prefix("/apis")?.split('/').skip(1);
+    let below = path.trim_end_matches('/').strip_prefix("/apis")?;
+    let mut parts = below.split('/');
+    // What stands before the first slash.
+    if parts.next() != Some("") {
+        return None;
+    }
     match parts.next() {
         None => return Some(Wanted::Groups),
         Some(group) if group != GROUP => return None,
@@ -257,6 +262,7 @@ mod tests {
         for path in [
             "/metrics",
             "/apis/apps",
+            "/apisx",
             "/apis/explain.muster.dev/v2",
             "/apis/explain.muster.dev/v1alpha1/namespaces/shop",
             "/apis/explain.muster.dev/v1alpha1/namespaces/shop/pods/web",

@@ -449,7 +449,7 @@ impl Scenario {
                     effect: None,
                 }]);
             }),
-            Change::Drop { pod, field } => self.edit(pod, |spec| match &**field {
+            Change::Drop { pod, field, .. } => self.edit(pod, |spec| match &**field {
                 "its host ports" => spec.host_ports = Box::default(),
                 "its node selector and node affinity" => spec.node_selector = Labels::default(),
                 field if field.contains("anti-affinity") => spec.anti_affinity = Box::default(),

@@ -9,6 +9,8 @@ pub enum Change {
     LowerRequest {
         /// The pod's name.
         pod: Text,
+        /// How many others there are that are like it, and change as well.
+        twins: u32,
         /// The resource.
         resource: Text,
         /// What it asks for.
@@ -20,6 +22,8 @@ pub enum Change {
     Tolerate {
         /// The pod's name.
         pod: Text,
+        /// How many others there are that are like it, and change as well.
+        twins: u32,
         /// `key=value:effect`.
         taint: Text,
     },
@@ -27,6 +31,8 @@ pub enum Change {
     Drop {
         /// The pod's name.
         pod: Text,
+        /// How many others there are that are like it, and change as well.
+        twins: u32,
         /// The field.
         field: Text,
     },
@@ -110,14 +116,18 @@ impl Change {
         match self {
             Change::LowerRequest {
                 pod,
+                twins,
                 resource,
                 from,
                 to,
-            } => {
-                format!("pod {pod} asks for {to} {resource} in place of {from}")
+            } => format!(
+                "pod {pod} asks for {to} {resource} in place of {from}{}",
+                and_twins(*twins)
+            ),
+            Change::Tolerate { pod, twins, taint } => {
+                format!("pod {pod} tolerates the taint {taint}{}", and_twins(*twins))
             }
-            Change::Tolerate { pod, taint } => format!("pod {pod} tolerates the taint {taint}"),
-            Change::Drop { pod, field } => format!("pod {pod} does without {field}"),
+            Change::Drop { pod, twins, field } => format!("pod {pod} does without {field}{}", and_twins(*twins)),
             Change::RemoveTaint { node, taint } => format!("node {node} loses the taint {taint}"),
             Change::Uncordon { node } => format!("node {node} is uncordoned"),
             Change::Label { node, key, value } => format!("node {node} gets the label {key}={value}"),
@@ -161,6 +171,14 @@ impl Change {
             Change::Enlarge { .. } => 70,
             Change::End { pods, .. } => 60 + pods.len() as u64,
         }
+    }
+}
+
+fn and_twins(twins: u32) -> String {
+    match twins {
+        0 => String::new(),
+        1 => ", and so does 1 like it".to_owned(),
+        n => format!(", and so do {n} like it"),
     }
 }
 

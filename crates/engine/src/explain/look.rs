@@ -80,23 +80,17 @@ impl Engine {
                     });
                     prelude.more = Some((like, lacking));
                 }
-                self.offer_fewer(&key, &pending, [min_count, have, satisfied], &own, explanation);
+                self.offer_fewer(&key, &pending, [min_count, have, satisfied], explanation);
             }
             Some(hold) => {
                 prelude.changes.push(self.repair_group(&key, &hold));
                 prelude.is_provable = matches!(hold, Hold::PolicyMissing | Hold::PodGroupMissing);
             }
         }
-        self.look(&members, required, prelude, own.clone(), explanation);
+        self.look(&members, required, prelude, own, explanation);
         if let (None, Some(min_count)) = (self.hold_of(id), quorum) {
             let placed = explanation.nodes.as_ref().map_or(0, |nodes| nodes.counting_others);
-            self.offer_fewer(
-                &key,
-                &pending,
-                [min_count, satisfied + placed, satisfied],
-                &own,
-                explanation,
-            );
+            self.offer_fewer(&key, &pending, [min_count, satisfied + placed, satisfied], explanation);
         }
         explanation.remedies.sort_by_key(|remedy| {
             let size: u64 = remedy.changes.iter().map(Change::size).sum();
@@ -111,7 +105,6 @@ impl Engine {
         key: &GroupKey,
         pending: &[PodId],
         [min_count, to, satisfied]: [u32; 3],
-        own: &BTreeSet<PodId>,
         explanation: &mut Explanation,
     ) {
         if to <= satisfied || to >= min_count {
@@ -130,7 +123,6 @@ impl Engine {
                 proved: true,
             });
         }
-        debug_assert!(pending.iter().all(|pod| own.contains(pod)));
     }
 
     fn ungate<'a>(&self, pods: impl Iterator<Item = &'a PodId>) -> Option<Change> {
@@ -212,6 +204,7 @@ impl Engine {
                 Some(kind) => kind.count += more,
                 None => wanted.extend(what_if.stand_in(like, &[]).map(|stand_in| Wanted {
                     member: like,
+                    members: Vec::new(),
                     stand_in,
                     count: more,
                     elsewhere: None,

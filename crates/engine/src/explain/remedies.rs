@@ -68,6 +68,8 @@ pub(super) struct Situation {
     /// The first kind that finds no place for all of its members.
     pub(super) culprit: usize,
     pub(super) culprit_name: Text,
+    /// How many others of that kind there are.
+    pub(super) twins: u32,
     /// Members of that kind which have none, as far as they are needed.
     pub(super) missing: u32,
     /// The places of the others.
@@ -90,7 +92,8 @@ impl WhatIf<'_> {
         let missing = (of_kind.count - placed).min(required.saturating_sub(in_all)).max(1);
         let misses = self.misses(of_kind.stand_in, &outcome.plan);
         Some(Situation {
-            culprit_name: self.engine.name_of(of_kind.member),
+            culprit_name: self.engine.name_of(of_kind.nth(placed)),
+            twins: of_kind.count - 1,
             required,
             culprit,
             missing,
@@ -157,7 +160,7 @@ impl WhatIf<'_> {
         let of_node = |miss: &Miss| {
             let mut candidate = Candidate::default();
             for objection in &miss.objections {
-                self.edit_for(situation, spec, miss.node, objection, &mut candidate)?;
+                self.edit_for(situation, spec, objection, &mut candidate)?;
             }
             Some(candidate)
         };
@@ -169,7 +172,6 @@ impl WhatIf<'_> {
         &self,
         situation: &Situation,
         spec: &PodSpec,
-        node: NodeOrd,
         objection: &Objection,
         candidate: &mut Candidate,
     ) -> Option<()> {
@@ -178,6 +180,7 @@ impl WhatIf<'_> {
             candidate.edits.push(edit);
             candidate.changes.push(Change::Drop {
                 pod: pod.clone(),
+                twins: situation.twins,
                 field: field.into(),
             });
         };
@@ -193,6 +196,7 @@ impl WhatIf<'_> {
                     candidate.edits.push(Edit::Tolerate(taint.clone()));
                     candidate.changes.push(Change::Tolerate {
                         pod: pod.clone(),
+                        twins: situation.twins,
                         taint: diagnosis::taint(taint).into(),
                     });
                 }
@@ -218,11 +222,7 @@ impl WhatIf<'_> {
                     drop(candidate, Edit::NoSpread(at), spread(&rule.pods.topology_key));
                 }
             }
-            "NodeUnschedulable" => {
-                // To tolerate a cordon is nothing to advise: the node can be uncordoned.
-                let _ = node;
-                return None;
-            }
+            // To tolerate a cordon is nothing to advise: the node can be uncordoned.
             _ => return None,
         }
         Some(())
@@ -245,6 +245,7 @@ impl WhatIf<'_> {
         candidate.given_up += u64::try_from(i128::from(need - to) * 100 / i128::from(need)).unwrap_or(0);
         candidate.changes.push(Change::LowerRequest {
             pod: situation.culprit_name.clone(),
+            twins: situation.twins,
             resource: self.engine.cluster.table.resource_name(resource).into(),
             from: amount_of(resource, need).into(),
             to: amount_of(resource, to).into(),
@@ -342,6 +343,7 @@ impl WhatIf<'_> {
             edits: vec![edit],
             changes: vec![Change::Drop {
                 pod: pod.clone(),
+                twins: situation.twins,
                 field: field.into(),
             }],
             ..Candidate::default()

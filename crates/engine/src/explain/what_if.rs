@@ -48,11 +48,20 @@ pub(super) enum Edit {
 pub(super) struct Wanted {
     /// One of them.
     pub(super) member: PodId,
+    /// All that there are, in their order; of those that do not exist yet there is none.
+    pub(super) members: Vec<PodId>,
     /// Who stands for them all.
     pub(super) stand_in: PodId,
     pub(super) count: u32,
     /// Another stand-in that may go to these nodes, if the first finds no place.
     pub(super) elsewhere: Option<(PodId, NodeSet)>,
+}
+
+impl Wanted {
+    /// The member that comes after so many.
+    pub(super) fn nth(&self, n: u32) -> PodId {
+        self.members.get(n as usize).copied().unwrap_or(self.member)
+    }
 }
 
 #[derive(Debug)]
@@ -145,7 +154,7 @@ impl<'e> WhatIf<'e> {
 
     /// These pods by kinds, in the order in which a gang is planned: higher priority first, then the hardest to place.
     pub(super) fn wanted(&mut self, pods: &[PodId]) -> Vec<Wanted> {
-        let mut kinds: BTreeMap<(ShapeId, Labels, i32), (PodId, u32)> = BTreeMap::new();
+        let mut kinds: BTreeMap<(ShapeId, Labels, i32), Vec<PodId>> = BTreeMap::new();
         for id in pods {
             let Some(pod) = self.engine.cluster.pods.get(*id) else {
                 continue;
@@ -155,10 +164,11 @@ impl<'e> WhatIf<'e> {
                 pod.record.labels.clone(),
                 self.engine.cluster.priority(&pod.record),
             );
-            kinds.entry(key).or_insert((*id, 0)).1 += 1;
+            kinds.entry(key).or_default().push(*id);
         }
         let mut wanted: Vec<_> = Vec::new();
-        for ((_, _, priority), (member, count)) in kinds {
+        for ((_, _, priority), members) in kinds {
+            let member = members[0];
             let Some(stand_in) = self.stand_in(member, &[]) else {
                 continue;
             };
@@ -166,7 +176,8 @@ impl<'e> WhatIf<'e> {
             let of_kind = Wanted {
                 member,
                 stand_in,
-                count,
+                count: members.len() as u32,
+                members,
                 elsewhere: None,
             };
             wanted.push(((Reverse(priority), Reverse(hardness), member), of_kind));

@@ -265,14 +265,19 @@ fn change(change: &Change) -> Value {
     match change {
         Change::LowerRequest {
             pod,
+            twins,
             resource,
             from,
             to,
         } => {
-            json!({"type": "LowerRequest", "pod": text(pod), "resource": text(resource), "from": text(from), "to": text(to)})
+            json!({"type": "LowerRequest", "pod": text(pod), "twins": twins, "resource": text(resource), "from": text(from), "to": text(to)})
         }
-        Change::Tolerate { pod, taint } => json!({"type": "Tolerate", "pod": text(pod), "taint": text(taint)}),
-        Change::Drop { pod, field } => json!({"type": "Drop", "pod": text(pod), "field": text(field)}),
+        Change::Tolerate { pod, twins, taint } => {
+            json!({"type": "Tolerate", "pod": text(pod), "twins": twins, "taint": text(taint)})
+        }
+        Change::Drop { pod, twins, field } => {
+            json!({"type": "Drop", "pod": text(pod), "twins": twins, "field": text(field)})
+        }
         Change::RemoveTaint { node, taint } => json!({"type": "RemoveTaint", "node": text(node), "taint": text(taint)}),
         Change::Uncordon { node } => json!({"type": "Uncordon", "node": text(node)}),
         Change::Label { node, key, value } => {

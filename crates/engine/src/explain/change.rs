@@ -196,9 +196,20 @@ pub struct Remedy {
     pub changes: Vec<Change>,
     /// It was tried: with it, there are places. If not, it is needed, but other things may be too.
     pub proved: bool,
+    /// How much it asks of people, as far as that can be compared: the smallest comes first.
+    pub size: u64,
 }
 
 impl Remedy {
+    /// All of these changes together.
+    pub(super) fn of(changes: Vec<Change>, proved: bool) -> Remedy {
+        Remedy {
+            size: changes.iter().map(Change::size).sum(),
+            changes,
+            proved,
+        }
+    }
+
     /// The remedy in words.
     pub fn text(&self) -> String {
         let changes: Vec<String> = self.changes.iter().map(Change::text).collect();

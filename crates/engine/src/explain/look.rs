@@ -92,10 +92,7 @@ impl Engine {
             let placed = explanation.nodes.as_ref().map_or(0, |nodes| nodes.counting_others);
             self.offer_fewer(&key, &pending, [min_count, satisfied + placed, satisfied], explanation);
         }
-        explanation.remedies.sort_by_key(|remedy| {
-            let size: u64 = remedy.changes.iter().map(Change::size).sum();
-            (!remedy.proved, size)
-        });
+        explanation.remedies.sort_by_key(|remedy| (!remedy.proved, remedy.size));
         explanation.remedies.truncate(OFFERED);
     }
 
@@ -118,10 +115,7 @@ impl Engine {
                 from: min_count,
                 to,
             };
-            explanation.remedies.push(Remedy {
-                changes: vec![change],
-                proved: true,
-            });
+            explanation.remedies.push(Remedy::of(vec![change], true));
         }
     }
 
@@ -224,10 +218,7 @@ impl Engine {
                     .push("there is room for it now: it is tried again".to_owned());
             }
             if !prelude.changes.is_empty() {
-                explanation.remedies.push(Remedy {
-                    changes: prelude.changes,
-                    proved: goes,
-                });
+                explanation.remedies.push(Remedy::of(prelude.changes, goes));
             }
             return;
         };
@@ -253,15 +244,13 @@ impl Engine {
         for mut candidate in found {
             candidate.changes.splice(0..0, prelude.changes.iter().cloned());
             explanation.remedies.push(Remedy {
+                size: candidate.size(),
                 changes: candidate.changes,
                 proved: true,
             });
         }
         if !prelude.changes.is_empty() {
-            explanation.remedies.push(Remedy {
-                changes: prelude.changes,
-                proved: false,
-            });
+            explanation.remedies.push(Remedy::of(prelude.changes, false));
         }
     }
 

@@ -56,7 +56,7 @@ impl Candidate {
             && resources(self).is_some_and(|own| Some(own) == resources(other))
     }
 
-    fn size(&self) -> u64 {
+    pub(super) fn size(&self) -> u64 {
         self.given_up + self.changes.iter().map(Change::size).sum::<u64>()
     }
 }

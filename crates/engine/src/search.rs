@@ -551,7 +551,7 @@ impl Engine {
     }
 
     /// The labels that make twins differ: none, as long as no selector looks at any.
-    fn selected_labels(&self, labels: &Labels) -> Labels {
+    pub(crate) fn selected_labels(&self, labels: &Labels) -> Labels {
         if self.cluster.table.looks_at_pods() {
             labels.clone()
         } else {

@@ -191,10 +191,7 @@ impl Engine {
         let mut what_if = WhatIf::about(self, pods);
         let mut wanted = what_if.wanted(pods);
         if let Some((like, more)) = prelude.more {
-            match wanted
-                .iter_mut()
-                .find(|kind| what_if.engine.are_twins(kind.member, like))
-            {
+            match wanted.iter_mut().find(|kind| what_if.are_twins(kind.member, like)) {
                 Some(kind) => kind.count += more,
                 None => wanted.extend(what_if.stand_in(like, &[]).map(|stand_in| Wanted {
                     member: like,
@@ -212,6 +209,7 @@ impl Engine {
             let name = what_if.engine.name_of(first.member);
             let verdicts = what_if.verdicts(name, first.stand_in, &Plan::default());
             explanation.nodes = verdicts.map(|(verdicts, _)| verdicts);
+            what_if.note_what_was_not_tried(explanation);
             if goes && tells_of_now && prelude.changes.is_empty() {
                 explanation
                     .notes
@@ -237,10 +235,7 @@ impl Engine {
         } else {
             Vec::new()
         };
-        if what_if.is_spent() {
-            let note = "not everything that might help was tried: that would have held up decisions";
-            explanation.notes.push(note.to_owned());
-        }
+        what_if.note_what_was_not_tried(explanation);
         for mut candidate in found {
             candidate.changes.splice(0..0, prelude.changes.iter().cloned());
             explanation.remedies.push(Remedy {
@@ -253,9 +248,13 @@ impl Engine {
             explanation.remedies.push(Remedy::of(prelude.changes, false));
         }
     }
+}
 
-    fn are_twins(&self, one: PodId, other: PodId) -> bool {
-        let pods = [one, other].map(|id| self.cluster.pods.get(id));
-        matches!(pods, [Some(one), Some(other)] if one.shape == other.shape && one.record.labels == other.record.labels)
+impl WhatIf<'_> {
+    fn note_what_was_not_tried(&self, explanation: &mut Explanation) {
+        if self.is_spent() {
+            let note = "not everything that might help was tried: that would have held up decisions";
+            explanation.notes.push(note.to_owned());
+        }
     }
 }

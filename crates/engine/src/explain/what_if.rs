@@ -161,7 +161,7 @@ impl<'e> WhatIf<'e> {
             };
             let key = (
                 pod.shape,
-                pod.record.labels.clone(),
+                self.labels_that_matter(pod),
                 self.engine.cluster.priority(&pod.record),
             );
             kinds.entry(key).or_default().push(*id);
@@ -184,6 +184,26 @@ impl<'e> WhatIf<'e> {
         }
         wanted.sort_by_key(|(key, _)| *key);
         wanted.into_iter().map(|(_, of_kind)| of_kind).collect()
+    }
+
+    /// The labels that make twins differ: as when a gang is planned, and where the pod's own rules look at any, which are
+    /// not known to the table before it is tried.
+    fn labels_that_matter(&self, pod: &Pod) -> Labels {
+        let spec = &pod.record.spec;
+        let looks = !spec.affinity.is_empty() || !spec.anti_affinity.is_empty() || !spec.spread.is_empty();
+        match looks {
+            true => pod.record.labels.clone(),
+            false => self.engine.selected_labels(&pod.record.labels),
+        }
+    }
+
+    /// Whether two pods are twins.
+    pub(super) fn are_twins(&self, one: PodId, other: PodId) -> bool {
+        let key = |id| {
+            let pod = self.engine.cluster.pods.get(id)?;
+            Some((pod.shape, self.labels_that_matter(pod)))
+        };
+        key(one).is_some() && key(one) == key(other)
     }
 
     /// Whether so many of the wanted find places on top of a delta. What cannot be afforded is not known to go.

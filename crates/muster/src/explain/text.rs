@@ -8,7 +8,12 @@ use std::fmt::Write as _;
 pub(crate) fn text(document: &Document, wide: bool) -> String {
     let mut out = String::new();
     let mut field = |name: &str, value: &str| {
-        let _ = writeln!(out, "{:<11}{value}", format!("{name}:"));
+        let name = if name.is_empty() {
+            String::new()
+        } else {
+            format!("{name}:")
+        };
+        let _ = writeln!(out, "{name:<11}{value}");
     };
     field("Name", &document.subject.name);
     field("Namespace", &document.subject.namespace);

@@ -9,6 +9,7 @@ mod cli;
 mod coexistence;
 mod dialects;
 mod endpoints;
+mod explain;
 mod extenders;
 mod gangs;
 mod install;

@@ -43,6 +43,8 @@ impl Engine {
         match failure {
             None => self.depart(now, planned.as_slice()),
             Some(failure) => {
+                let history = &mut self.queue.history;
+                history.add(now, Entity::Pod(pod), AttemptResult::Unschedulable, &failure.message);
                 let rejected = SmallVec::from_slice(&[failure.rejected]);
                 self.park(now, Entity::Pod(pod), 1, rejected);
                 self.want(now, pod, diagnosis::UNSCHEDULABLE, failure.message, true);
@@ -128,6 +130,9 @@ impl Engine {
                     certainty,
                 },
             };
+            let said = diagnosis::gang_attempt(&no_room.no_node, &no_room.shortfall);
+            let history = &mut self.queue.history;
+            history.add(now, Entity::Group(id), AttemptResult::Unschedulable, &said);
             self.group_finds_no_room(now, id, no_room);
         }
         self.gang_found_no_room(now, id);

@@ -9,6 +9,7 @@ use muster_framework::record::Unsupported;
 use muster_framework::rejection::Rejections;
 use muster_framework::resource::ResourceOrd;
 use muster_framework::table::NodeTable;
+use muster_framework::taint::{Taint, TaintEffect};
 
 /// `PodScheduled` reason: tried, and there is no place. Autoscalers act on it.
 pub(crate) const UNSCHEDULABLE: &str = "Unschedulable";
@@ -106,6 +107,37 @@ pub(crate) fn gang_waits(
     )
 }
 
+/// What came of an attempt at a gang, in one line.
+pub(crate) fn gang_attempt(no_node: &str, shortfall: &Shortfall) -> String {
+    let places = shortfall.satisfied + shortfall.planned;
+    format!(
+        "{places} of the {} members that it needs would have a place: {no_node}",
+        shortfall.min_count
+    )
+}
+
+/// A taint as kubectl writes it.
+pub(crate) fn taint(taint: &Taint) -> String {
+    let effect = match taint.effect {
+        TaintEffect::NoSchedule => "NoSchedule",
+        TaintEffect::PreferNoSchedule => "PreferNoSchedule",
+        TaintEffect::NoExecute => "NoExecute",
+    };
+    match taint.value.is_empty() {
+        true => format!("{}:{effect}", taint.key),
+        false => format!("{}={}:{effect}", taint.key, taint.value),
+    }
+}
+
+/// An amount in the unit of its column: thousandths of a core, bytes, or a number.
+pub(crate) fn amount_of(resource: ResourceOrd, amount: i64) -> String {
+    if resource == ResourceOrd::CPU {
+        format!("{amount}m")
+    } else {
+        amount.to_string()
+    }
+}
+
 /// How much is short, and for how many.
 fn lacks(table: &NodeTable, shortage: Shortage) -> String {
     let Shortage {
@@ -118,11 +150,7 @@ fn lacks(table: &NodeTable, shortage: Shortage) -> String {
         return String::new();
     };
     let name = table.resource_name(resource);
-    let amount = if resource == ResourceOrd::CPU {
-        format!("{amount}m")
-    } else {
-        amount.to_string()
-    };
+    let amount = amount_of(resource, amount);
     let members = if without_place == 1 {
         "member like it has"
     } else {

@@ -400,6 +400,18 @@ impl Engine {
         }
     }
 
+    /// Why a group waits, in one word and in full, as it would be told now.
+    pub(crate) fn why_group_waits(&self, now: Time, id: GroupId) -> Option<(WaitReason, String)> {
+        let group = self.groups.get(id)?;
+        let cause = self
+            .cause_now(group)
+            .or_else(|| self.groups.ready(group).err().map(Cause::Held))?;
+        Some((
+            self.class(group, &cause).reason,
+            self.group_text(now, id, group, &cause),
+        ))
+    }
+
     fn group_text(&self, now: Time, id: GroupId, group: &Group, cause: &Cause) -> String {
         let quorum = self.groups.quorum(group).unwrap_or(1);
         let text = match cause {
@@ -435,7 +447,7 @@ impl Engine {
         }
     }
 
-    fn name_of(&self, pod: PodId) -> Text {
+    pub(crate) fn name_of(&self, pod: PodId) -> Text {
         let pod = self.cluster.pods.get(pod);
         pod.map_or_else(|| "a member".into(), |pod| pod.record.name.clone())
     }

@@ -242,6 +242,11 @@ pub(crate) struct Group {
 }
 
 impl Group {
+    /// Members that are gated.
+    pub(crate) fn gated(&self) -> &BTreeSet<PodId> {
+        &self.gated
+    }
+
     pub(crate) fn count(&self, role: Role) -> u32 {
         self.counted.roles[role as usize]
     }

@@ -5,7 +5,7 @@ use crate::diagnosis;
 use crate::effect::{EffectId, EffectKind, Regarding, Severity};
 use crate::engine::{Awaited, Engine, Timer};
 use crate::input::{BindOutcome, ExtenderAnswer, Outcome, PodRead};
-use crate::observation::Observation;
+use crate::observation::{AttemptResult, Observation};
 use crate::outbox::Lane;
 use crate::pods::{BindStage, Pod, PodId, Role};
 use crate::queue::Entity;
@@ -181,6 +181,7 @@ impl Engine {
             let entity = self.entity_of(id);
             let (_, size) = self.urgency_and_size(entity);
             self.queue.delay(now, entity, size);
+            self.queue.history.add(now, entity, AttemptResult::Error, &message);
         }
         match group {
             Some((group, _)) => self.evaluate_group(now, group, Some(id), "ScheduleAttemptFailure"),

@@ -8,7 +8,7 @@ use muster_framework::Text;
 use muster_framework::event::{ClusterEvent, EventKinds, Hint};
 use muster_framework::lanes;
 use muster_framework::node_set::NodeSet;
-use muster_framework::plugin::{PodToEnqueue, PodToPlace, PreFilter, range_of};
+use muster_framework::plugin::{Filter, PodToEnqueue, PodToPlace, PreFilter, range_of};
 use muster_framework::ranges;
 use muster_framework::rejection::{Code, PodRejection, Reason, Rejections};
 use muster_framework::rules::KubeMinor;
@@ -518,6 +518,71 @@ impl Pipeline {
             view.table().len(),
             "every node is feasible or blamed on one plugin"
         );
+    }
+
+    /// As [`Pipeline::filter`], and gives what was said of each node.
+    pub(crate) fn filter_in_detail(
+        &mut self,
+        profile: ProfileOrd,
+        pod: &PodToPlace<'_>,
+        view: &View<'_>,
+        nominated: &Nominated<'_>,
+    ) -> Rejections {
+        let counting = std::mem::replace(&mut self.rejections, Rejections::detailed());
+        self.filter(profile, pod, view, nominated);
+        std::mem::replace(&mut self.rejections, counting)
+    }
+
+    /// What each filter by itself has against nodes, whatever the others say: the filters that reject any, in their order.
+    pub(crate) fn objections(
+        &self,
+        profile: ProfileOrd,
+        pod: &PodToPlace<'_>,
+        view: &View<'_>,
+    ) -> Vec<(&'static str, Rejections)> {
+        let table = view.table();
+        let object = |(name, filter): (&'static str, &dyn Filter)| {
+            let mut rejections = Rejections::detailed();
+            rejections.begin(name);
+            let mut nodes = table.live().clone();
+            nodes.grow(table.padded_len());
+            match filter.pre_filter(pod, view) {
+                PreFilter::Skip => {}
+                PreFilter::Judge => filter.filter(pod, view, &mut nodes, &mut rejections),
+                PreFilter::Narrow(names) => {
+                    let reason = Reason::Text(format!("node(s) didn't satisfy plugin(s) [{name}]").into());
+                    nodes.retain(
+                        |node| names.contains(table.name(node)),
+                        |node| rejections.reject(node, Code::UnschedulableAndUnresolvable, reason.clone()),
+                    );
+                    filter.filter(pod, view, &mut nodes, &mut rejections);
+                }
+                PreFilter::Reject(code, reasons) => nodes
+                    .iter()
+                    .for_each(|node| rejections.reject_all(node, code, reasons.iter().cloned())),
+            }
+            (name, rejections)
+        };
+        let objections = self.profile(profile).filters().map(object);
+        objections
+            .filter(|(_, rejections)| rejections.n_rejected() > 0)
+            .collect()
+    }
+
+    /// Answers what is asked from here on by verdicts of its own, so that nobody sees what was asked; gives the others, to
+    /// be [brought back](Pipeline::bring_back).
+    pub(crate) fn put_batches_aside(&mut self) -> Batches {
+        let settings = BatchSettings {
+            enabled: self.batches.is_on(),
+            check_every: 0,
+        };
+        let own = Batches::new(settings, self.profiles.len());
+        std::mem::replace(&mut self.batches, own)
+    }
+
+    /// Goes on with what was put aside.
+    pub(crate) fn bring_back(&mut self, batches: Batches) {
+        self.batches = batches;
     }
 
     /// Asks every filter what it says before it looks at nodes. False: no node will do.

@@ -170,7 +170,7 @@ impl Engine {
     }
 
     /// Asks the pipeline about a pod on top of a plan. None: there is no such pod, or none of ours.
-    fn with_pod<T>(
+    pub(crate) fn with_pod<T>(
         &mut self,
         wish: Wish<'_>,
         plan: &Plan,

@@ -294,6 +294,14 @@ impl Shapes {
         }
     }
 
+    /// Forgets what was compiled of a spec, if it is still there; it is compiled again when one of its pods is tried.
+    pub(crate) fn discard(&mut self, id: ShapeId, table: &mut NodeTable) {
+        let shape = self.shapes.get_mut(id.0 as usize).and_then(Option::as_mut);
+        if let Some(compiled) = shape.and_then(|shape| shape.compiled.take()) {
+            compiled.release(table);
+        }
+    }
+
     /// The compiled spec, if somebody has compiled it.
     pub(crate) fn compiled(&self, id: ShapeId) -> Option<&CompiledSpec> {
         self.shapes[id.0 as usize].as_ref()?.compiled.as_ref()

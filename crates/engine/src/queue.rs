@@ -4,6 +4,7 @@
 //! time), unschedulable (waits for an event that could help), gated (must not be tried), or it is detached: in a cycle,
 //! or placed with its bind on the way. Sources: `pkg/scheduler/backend/queue` for sections, timers and event names.
 
+use crate::explain::history::History;
 use crate::groups::GroupId;
 use crate::observation::Section;
 use crate::pods::PodId;
@@ -152,6 +153,8 @@ pub(crate) struct SchedulingQueue {
     incoming: Vec<Incoming>,
     /// Who waits for what.
     pub(crate) waiting: WaitClasses,
+    /// What came of the last attempts.
+    pub(crate) history: History,
     /// The entity that was given out last, while it is neither back nor gone.
     pub(crate) in_flight: Option<InFlight>,
 }
@@ -176,6 +179,7 @@ impl SchedulingQueue {
             entities_in: [[0; 4]; 2],
             incoming: Vec::new(),
             waiting: WaitClasses::default(),
+            history: History::default(),
             in_flight: None,
         }
     }
@@ -336,6 +340,7 @@ impl SchedulingQueue {
         }
         self.leave(entity);
         self.entries.remove(&entity);
+        self.history.forget(entity);
     }
 
     /// Brings an unschedulable entity back because of an event.
@@ -405,6 +410,17 @@ impl SchedulingQueue {
     /// When the backoff of an entity ends, or has ended.
     pub(crate) fn backoff_until(&self, entity: Entity) -> Option<Time> {
         Some(self.entries.get(&entity)?.backoff_until)
+    }
+
+    /// How many of the active are ahead of an active entity, and how many there are.
+    pub(crate) fn position(&self, entity: Entity) -> (usize, usize) {
+        let ahead = self.active.iter().take_while(|(.., other)| *other != entity).count();
+        (ahead, self.active.len())
+    }
+
+    /// When an unschedulable entity is tried again although nothing has happened.
+    pub(crate) fn flushed_at(&self, entity: Entity) -> Option<Time> {
+        Some(self.entries.get(&entity)?.timestamp + self.max_in_unschedulable)
     }
 
     /// When an entity was first known, of what it waits for now.

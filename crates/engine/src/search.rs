@@ -551,7 +551,7 @@ impl Engine {
     }
 
     /// The labels that make twins differ: none, as long as no selector looks at any.
-    fn selected_labels(&self, labels: &Labels) -> Labels {
+    pub(crate) fn selected_labels(&self, labels: &Labels) -> Labels {
         if self.cluster.table.looks_at_pods() {
             labels.clone()
         } else {
@@ -560,7 +560,7 @@ impl Engine {
     }
 
     /// How hard a spec is to place: the largest share, in millionths, that it needs of what the largest node has.
-    fn hardness(&self, shape: ShapeId) -> i64 {
+    pub(crate) fn hardness(&self, shape: ShapeId) -> i64 {
         let table = &self.cluster.table;
         let needs = self
             .cluster

@@ -13,6 +13,7 @@ use crate::dispatcher::Dispatcher;
 use crate::health::Health;
 use crate::lease::Leadership;
 use crate::observer::Observer;
+use crate::questions::{Asked, Questions};
 use crate::recording::Recording;
 use muster_engine::{Census, Engine, Input, Observation, Time};
 use std::sync::Arc;
@@ -72,6 +73,7 @@ pub(crate) enum Ended {
 pub(crate) struct Driver {
     pub(crate) engine: Engine,
     pub(crate) inputs: mpsc::Receiver<Input>,
+    pub(crate) questions: Questions,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) runtime: Handle,
     pub(crate) observer: Arc<dyn Observer>,
@@ -126,6 +128,13 @@ enum Work {
     More,
 }
 
+/// What ended a sleep.
+enum Next {
+    Input(Input),
+    Asked(Asked),
+    Turn,
+}
+
 /// What a turn did.
 struct Turn {
     inputs: usize,
@@ -172,6 +181,10 @@ impl Driver {
         let inputs = self.fold();
         self.follow_leadership();
         let (work, effects) = self.work();
+        // One a turn: whoever asks much waits, and decisions do not.
+        if let Some(asked) = self.questions.next_now() {
+            self.answer(asked);
+        }
         if self.engine.is_synced() {
             self.health.set_engine_synced();
             self.leadership
@@ -240,6 +253,15 @@ impl Driver {
         self.engine.handle(now, input);
     }
 
+    fn answer(&mut self, asked: Asked) {
+        if !self.engine.is_synced() {
+            // What has not been listed cannot be told from what is not there. Dropping it is the answer.
+            return;
+        }
+        let explanation = self.engine.explain(self.clock.now(), asked.subject());
+        asked.answer(explanation);
+    }
+
     /// Lets the engine work, and hands over what it decides.
     fn work(&mut self) -> (Work, usize) {
         let begun = Instant::now();
@@ -301,20 +323,24 @@ impl Driver {
             recording.pause();
         }
         let (inputs, dispatcher, stop) = (&mut self.inputs, &self.dispatcher, &mut self.stop);
+        let questions = &mut self.questions;
         let leadership = &mut self.leadership;
         let stopping = *stop.borrow();
         let next = self.runtime.block_on(async {
             tokio::select! {
                 // Whoever could still send has gone only when everything ends: then time alone wakes.
-                Some(input) = inputs.recv() => Some(input),
-                () = dispatcher.freed() => None,
-                () = leadership.changed() => None,
-                Ok(()) = stop.changed(), if !stopping => None,
-                () = tokio::time::sleep(longest) => None,
+                Some(input) = inputs.recv() => Next::Input(input),
+                Some(asked) = questions.next() => Next::Asked(asked),
+                () = dispatcher.freed() => Next::Turn,
+                () = leadership.changed() => Next::Turn,
+                Ok(()) = stop.changed(), if !stopping => Next::Turn,
+                () = tokio::time::sleep(longest) => Next::Turn,
             }
         });
-        if let Some(input) = next {
-            self.tell(input);
+        match next {
+            Next::Input(input) => self.tell(input),
+            Next::Asked(asked) => self.answer(asked),
+            Next::Turn => {}
         }
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use kube::client::Body;
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use muster_api::envelope::{self, EventType};
 use muster_api::status_message;
@@ -30,6 +30,47 @@ pub struct ConnectOptions {
     pub user: Option<String>,
     /// `--request-timeout`: how long one answer may take. None: for ever.
     pub request_timeout: Option<Duration>,
+    /// Another server than that of the kubeconfig.
+    pub direct: Option<Direct>,
+}
+
+/// A server that is asked without the API server between. Of the kubeconfig only a client certificate is shown to it: a
+/// token could be used by whoever is asked.
+#[derive(Clone)]
+pub struct Direct {
+    /// Its URL.
+    pub url: String,
+    /// The bearer token to show to it.
+    pub token: Option<String>,
+    /// Whatever certificate it shows is taken.
+    pub insecure: bool,
+}
+
+impl std::fmt::Debug for Direct {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Direct").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Direct {
+    fn apply(&self, config: &mut Config) -> Result<(), String> {
+        let url = self.url.parse::<http::Uri>();
+        config.cluster_url = url.map_err(|_| format!("--server-url: {:?} is no URL", self.url))?;
+        config.accept_invalid_certs = self.insecure;
+        config.tls_server_name = None;
+        config.proxy_url = None;
+        let known = std::mem::take(&mut config.auth_info);
+        config.auth_info = AuthInfo {
+            client_certificate: known.client_certificate,
+            client_certificate_data: known.client_certificate_data,
+            client_key: known.client_key,
+            client_key_data: known.client_key_data,
+            token: self.token.clone().map(Into::into),
+            ..AuthInfo::default()
+        };
+        Ok(())
+    }
 }
 
 /// Why nothing came back, as a whole line for a person.
@@ -99,6 +140,9 @@ impl Reader {
     /// The kubeconfig is missing or wrong, or has no such context, cluster or user.
     pub async fn connect(options: &ConnectOptions) -> Result<Reader, ReadError> {
         let mut config = config(options).await.map_err(ReadError::Kubeconfig)?;
+        if let Some(direct) = &options.direct {
+            direct.apply(&mut config).map_err(ReadError::Kubeconfig)?;
+        }
         // A person repeats a command; what is repeated in silence only seems to hang.
         config.default_retry = false;
         let agent = HeaderValue::from_static(concat!("kubectl-muster/", env!("CARGO_PKG_VERSION")));

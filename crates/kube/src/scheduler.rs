@@ -8,6 +8,7 @@ use crate::health::Health;
 use crate::informer::{Informer, InformerSettings, Surroundings};
 use crate::lease::{self, Campaign, Leadership, LeaseSettings};
 use crate::observer::Observer;
+use crate::questions::Questions;
 use crate::recording::Recording;
 use crate::wire::Json;
 use muster_engine::Engine;
@@ -79,7 +80,7 @@ pub struct Running {
     campaign: Option<Campaign>,
 }
 
-/// Starts everything; `health` is kept up to date. Must be called within a multi-threaded tokio runtime, which the network parts use.
+/// Starts everything; `health` is kept up to date, and `questions` are answered between turns. Must be called within a multi-threaded tokio runtime, which the network parts use.
 pub fn start(
     engine: Engine,
     clients: Clients,
@@ -87,6 +88,7 @@ pub fn start(
     observer: Arc<dyn Observer>,
     health: &Arc<Health>,
     recording: Option<Recording>,
+    questions: Questions,
 ) -> Result<Running, RunError> {
     let runtime = Handle::current();
     let (inputs_sender, inputs) = mpsc::channel(settings.driver.inputs_waiting.max(1));
@@ -131,6 +133,7 @@ pub fn start(
     let driver = Driver {
         engine,
         inputs,
+        questions,
         dispatcher,
         runtime,
         observer,

@@ -10,7 +10,7 @@ mod table;
 
 use crate::WrongUsage;
 use anyhow::{Context as _, anyhow};
-use judge::Judge;
+pub(crate) use judge::Judge;
 use muster_framework::rules::KubeMinor;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read as _, Write};
@@ -82,7 +82,7 @@ enum Output {
     Json,
 }
 
-fn kube_minor(text: &str) -> Result<KubeMinor, String> {
+pub(crate) fn kube_minor(text: &str) -> Result<KubeMinor, String> {
     let known = [KubeMinor::V1_35, KubeMinor::V1_36, KubeMinor::V1_37];
     let minor = known.into_iter().find(|minor| minor.to_string() == text);
     minor.ok_or_else(|| "known are 1.35, 1.36 and 1.37".to_owned())
@@ -124,16 +124,32 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Everything that manifests hold, pods among it.
+///
+/// # Errors
+/// What cannot be read, with its place.
+pub(crate) fn objects(judge: &Judge, source: muster_sim::Source) -> anyhow::Result<Vec<muster_engine::Object>> {
+    manifests::objects(judge, &source)
+}
+
 fn judge(args: &Args) -> anyhow::Result<Judge> {
-    let text = match &args.config {
+    judge_of_file(args.kube, args.seed, args.config.as_deref())
+}
+
+/// Whoever judges by the configuration of a file, or else by the default one.
+///
+/// # Errors
+/// It cannot be read, or is wrong.
+pub(crate) fn judge_of_file(kube: KubeMinor, seed: Option<u64>, config: Option<&Path>) -> anyhow::Result<Judge> {
+    let text = match config {
         None => None,
         Some(path) => {
             let text = std::fs::read_to_string(path);
             Some(text.map_err(|error| wrong_usage(anyhow!("--config: cannot read {}: {error}", path.display())))?)
         }
     };
-    Judge::new(args.kube, args.seed, text.as_deref()).map_err(|problem| {
-        let file = args.config.as_deref().unwrap_or(Path::new("")).display();
+    Judge::new(kube, seed, text.as_deref()).map_err(|problem| {
+        let file = config.unwrap_or(Path::new("")).display();
         wrong_usage(anyhow!("--config: {file}: {problem}"))
     })
 }

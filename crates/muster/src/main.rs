@@ -6,6 +6,7 @@
 mod completion;
 mod config;
 mod evaluate;
+mod explain;
 mod kubectl;
 mod man;
 mod observe;

@@ -1,6 +1,7 @@
 //! `muster run`: the scheduler, against a real API server.
 
 use crate::WrongUsage;
+use crate::explain::page::Explanations;
 use crate::observe::Observe;
 use crate::serving::{self, ServingArgs};
 use crate::upstream_flags::UpstreamFlags;
@@ -233,7 +234,10 @@ async fn schedule(args: &Args, configuration: &Configuration, verbosity: Verbosi
         about: Arc::clone(&about),
         verbosity,
     };
-    args.serving.serve(shown, reviews).await?;
+    let (asker, questions) = muster_kube::questions();
+    args.serving
+        .serve(shown, reviews, Arc::new(Explanations(asker)))
+        .await?;
     let minor = tokio::select! {
         minor = muster_kube::server_minor(&clients, &*observer, &health) => minor,
         name = signals.next() => {
@@ -251,7 +255,7 @@ async fn schedule(args: &Args, configuration: &Configuration, verbosity: Verbosi
         lease,
         ..settings(configuration, minor)
     };
-    let mut running = muster_kube::start(engine, clients, settings, observer, &health, recording)?;
+    let mut running = muster_kube::start(engine, clients, settings, observer, &health, recording, questions)?;
     until_ended(&mut running, &mut signals).await
 }
 

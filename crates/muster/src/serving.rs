@@ -9,8 +9,8 @@ use muster_api::review::{Access, AccessVerdict, AuthenticationTrust, FrontProxy,
 use muster_config::{Configuration, Secrets};
 use muster_kube::{Clients, Health, Observer, Reviewed, Reviews};
 use muster_telemetry::serving::{
-    About, AlwaysAllow, AuthorizationLifetimes, Certificate, Guards, Limits, MinTlsVersion, NoRoutes, Pages, Replied,
-    Reviewer, Reviewing, Server, ServerError, TlsCipherSuite, TlsSettings, Trust,
+    About, AlwaysAllow, AuthorizationLifetimes, Certificate, Guards, Limits, MinTlsVersion, Pages, Replied, Reviewer,
+    Reviewing, Routes, Server, ServerError, TlsCipherSuite, TlsSettings, Trust,
 };
 use muster_telemetry::{Metrics, Verbosity};
 use serde_json::Value;
@@ -213,9 +213,14 @@ impl ServingArgs {
     }
 
     /// Takes the addresses, and serves for as long as the process lives.
-    pub(crate) async fn serve(&self, shown: Shown, reviews: Arc<Reviews>) -> anyhow::Result<()> {
+    pub(crate) async fn serve(
+        &self,
+        shown: Shown,
+        reviews: Arc<Reviews>,
+        routes: Arc<dyn Routes>,
+    ) -> anyhow::Result<()> {
         let probes = Arc::new(Probes(shown.health));
-        let pages = Pages::new(shown.metrics, probes, shown.about, shown.verbosity, Arc::new(NoRoutes));
+        let pages = Pages::new(shown.metrics, probes, shown.about, shown.verbosity, routes);
         if self.secure_port != 0 {
             let trust = Trust::default();
             let server = self.secure(&pages, Arc::clone(&reviews), trust.clone()).await?;

@@ -45,7 +45,7 @@ const ONE_FILE_HEAD: &str = "\
 ";
 
 /// Each kustomization, and the values of the chart that mean the same.
-const TWINS: [(&str, &[&str]); 4] = [
+const TWINS: [(&str, &[&str]); 5] = [
     (
         "base",
         &[
@@ -65,6 +65,7 @@ const TWINS: [(&str, &[&str]); 4] = [
             "networkPolicy.enabled=true",
         ],
     ),
+    ("overlays/explained", &["explain.enabled=true"]),
     (
         "overlays/dev",
         &[

@@ -20,6 +20,11 @@ impl Pki {
         self.dir.join("ca.crt")
     }
 
+    /// The certificate of the authority that signs for front proxies: whoever has a certificate of it speaks for others.
+    pub(crate) fn front_proxy_authority(&self) -> PathBuf {
+        self.dir.join("front-proxy-ca.crt")
+    }
+
     /// The certificate that belongs to a name given to [`Pki::create`].
     pub(crate) fn certificate(&self, name: &str) -> PathBuf {
         self.dir.join(format!("{name}.crt"))
@@ -40,7 +45,13 @@ impl Pki {
     pub(crate) fn create(dir: &Path, clients: &[Client]) -> Result<Pki> {
         let pki = Pki { dir: dir.to_owned() };
         fs::create_dir(dir).with_context(|| format!("making the folder {}", dir.display()))?;
-        let authority = pki.create_authority().context("making the certificate authority")?;
+        let authority = create_authority(&pki.authority()).context("making the certificate authority")?;
+        let front_proxies = create_authority(&pki.front_proxy_authority());
+        let front_proxies = front_proxies.context("making the authority of the front proxy")?;
+        let params = FRONT_PROXY
+            .params()
+            .context("describing the certificate of the front proxy")?;
+        pki.issue(&front_proxies, FRONT_PROXY.file, &params)?;
         let server = server_params().context("describing the API server's certificate")?;
         pki.issue(&authority, "apiserver", &server)?;
         for client in clients {
@@ -55,18 +66,6 @@ impl Pki {
         Ok(pki)
     }
 
-    fn create_authority(&self) -> Result<Issuer<'static, KeyPair>> {
-        let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(Vec::new())?;
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "muster control plane");
-        write(&self.authority(), &params.self_signed(&key)?.pem())?;
-        Ok(Issuer::new(params, key))
-    }
-
     fn issue(&self, authority: &Issuer<'static, KeyPair>, name: &str, params: &CertificateParams) -> Result<()> {
         let key = KeyPair::generate().with_context(|| format!("making the key of {name}"))?;
         let certificate = params
@@ -76,6 +75,25 @@ impl Pki {
         write(&self.key(name), &key.serialize_pem())
     }
 }
+
+fn create_authority(certificate: &Path) -> Result<Issuer<'static, KeyPair>> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "muster control plane");
+    write(certificate, &params.self_signed(&key)?.pem())?;
+    Ok(Issuer::new(params, key))
+}
+
+/// The API server, when it passes requests on to other servers.
+pub(crate) const FRONT_PROXY: Client = Client {
+    file: "front-proxy",
+    user: "front-proxy-client",
+    group: None,
+};
 
 /// A client that proves itself by a certificate.
 #[derive(Debug, Clone, Copy)]

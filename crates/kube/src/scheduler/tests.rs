@@ -74,6 +74,7 @@ async fn setup_with(
         Arc::new(Notes::default()),
         &health,
         recording,
+        crate::questions::questions().1,
     )
     .unwrap();
     Setup {

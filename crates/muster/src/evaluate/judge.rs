@@ -1,6 +1,6 @@
 //! Who judges: the profiles of a configuration, by the rules of a Kubernetes minor. Configurations are read once.
 
-use muster_config::load_for_evaluation;
+use muster_config::{Configuration, load_for_evaluation};
 use muster_engine::Scene;
 use muster_framework::rules::KubeMinor;
 use muster_plugins::ProfileSpec;
@@ -54,7 +54,7 @@ impl Setting {
 
 /// Knows the configurations.
 #[derive(Debug)]
-pub(super) struct Judge {
+pub(crate) struct Judge {
     minor: KubeMinor,
     seed: Option<u64>,
     usual: Rc<Setting>,
@@ -83,6 +83,17 @@ impl Judge {
     /// The minor whose rules count.
     pub(super) fn minor(&self) -> KubeMinor {
         self.minor
+    }
+
+    /// For an engine that decides as the configuration says.
+    pub(crate) fn engine_settings(&self) -> muster_engine::Settings {
+        let configuration = Configuration::default();
+        muster_engine::Settings {
+            profiles: self.usual.profiles.clone(),
+            seed: self.usual.seed,
+            leads: true,
+            ..configuration.engine_settings(self.minor)
+        }
     }
 
     /// What counts where nothing else is stated.

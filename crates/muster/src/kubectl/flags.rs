@@ -61,6 +61,7 @@ impl ConnectArgs {
             cluster: self.cluster.clone(),
             user: self.user.clone(),
             request_timeout: self.request_timeout.0,
+            direct: None,
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod age;
 mod complete;
+mod explain;
 mod flags;
 mod gangs;
 mod get;
@@ -47,6 +48,7 @@ pub(crate) struct Cli {
 enum Command {
     #[command(subcommand)]
     Get(get::Command),
+    Explain(explain::Args),
     Version(version::Args),
     /// What could be typed next, for the shell
     #[command(
@@ -88,6 +90,7 @@ impl Failure {
     fn exit_code(&self) -> ExitCode {
         match self {
             Failure::Read(ReadError::Kubeconfig(_)) => ExitCode::from(crate::WRONG_USAGE),
+            Failure::Other(error) if error.is::<crate::WrongUsage>() => ExitCode::from(crate::WRONG_USAGE),
             _ => ExitCode::FAILURE,
         }
     }
@@ -121,6 +124,7 @@ fn carry_out(connect: &ConnectArgs, command: Command) -> Result<(), Failure> {
         .map_err(|error| Failure::Other(error.into()))?;
     match command {
         Command::Get(command) => runtime.block_on(get::run(&command, connect)),
+        Command::Explain(args) => runtime.block_on(explain::run(&args, connect)),
         Command::Version(args) => runtime.block_on(version::run(&args, connect)),
         Command::Complete { words } => {
             text::print(&complete::complete(&Cli::command(), &words)).map_err(Failure::Other)

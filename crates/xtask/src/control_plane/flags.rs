@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Options;
-use crate::pki::Pki;
+use crate::pki::{FRONT_PROXY, Pki};
 
 /// Where the files of one control plane are, by what they are for.
 #[derive(Debug, Clone)]
@@ -74,6 +74,14 @@ pub(super) fn kube_apiserver(options: &Options, layout: &Layout, port: u16) -> V
         flag_path("client-ca-file", &pki.authority()),
         flag_path("tls-cert-file", &pki.certificate("apiserver")),
         flag_path("tls-private-key-file", &pki.key("apiserver")),
+        // How it passes requests on to aggregated API servers, and for whom.
+        flag_path("requestheader-client-ca-file", &pki.front_proxy_authority()),
+        flag("requestheader-allowed-names", FRONT_PROXY.user),
+        flag("requestheader-username-headers", "X-Remote-User"),
+        flag("requestheader-group-headers", "X-Remote-Group"),
+        flag("requestheader-extra-headers-prefix", "X-Remote-Extra-"),
+        flag_path("proxy-client-cert-file", &pki.certificate(FRONT_PROXY.file)),
+        flag_path("proxy-client-key-file", &pki.key(FRONT_PROXY.file)),
         flag("service-account-issuer", "https://kubernetes.default.svc"),
         flag_path("service-account-key-file", &pki.service_account_public_key()),
         flag_path("service-account-signing-key-file", &pki.key("service-accounts")),

@@ -1,0 +1,313 @@
+//! Why is my pod, or my gang, pending, and what would help: a question to the engine, answered from its own state.
+//!
+//! ```text
+//!  Subject ──► stage      where it stands, and how far its group is        (explain/stage.rs)
+//!          ──► cause      the words of condition, event and metric label   (diagnosis, group_report)
+//!          ──► nodes      all of them by the first plugin that rejects     (explain/nodes.rs)
+//!          ──► remedies   each tried on a what-if with the same filters    (explain/look.rs, remedies.rs, ends.rs, what_if.rs)
+//!          ──► attempts   the last few                                     (explain/history.rs)
+//! ```
+//!
+//! A question changes nothing that decisions depend on: what-ifs are deltas, and the pods in them stand-ins that are
+//! forgotten at the end. What it costs is bounded by a budget of judgements, see [`what_if`].
+
+mod change;
+mod ends;
+pub(crate) mod history;
+mod look;
+mod nodes;
+mod remedies;
+mod stage;
+mod what_if;
+
+use crate::diagnosis;
+use crate::effect::PodRef;
+use crate::engine::Engine;
+use crate::groups::{GroupId, Hold};
+use crate::observation::AttemptResult;
+use crate::pods::{PodId, Role};
+use crate::queue::Entity;
+use crate::time::Time;
+use muster_framework::Text;
+use muster_framework::group::{GroupKey, GroupLink, GroupPolicy};
+use std::time::Duration;
+
+pub use change::{Change, Remedy};
+pub use stage::{Quorum, Stage};
+
+/// What is asked about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// A pod.
+    Pod {
+        /// Its namespace.
+        namespace: Text,
+        /// Its name.
+        name: Text,
+    },
+    /// A pod group, in whatever dialect.
+    Group {
+        /// The namespace of its pods.
+        namespace: Text,
+        /// As messages name it after the namespace: the name of its object or label, or `workload/podGroup` with the replica
+        /// key in brackets. The workload alone will do where that means one group.
+        name: Text,
+    },
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Subject::Pod { namespace, name } => write!(f, "pod {namespace}/{name}"),
+            Subject::Group { namespace, name } => write!(f, "pod group {namespace}/{name}"),
+        }
+    }
+}
+
+/// The nodes that one plugin is the first to reject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedBy {
+    /// The plugin; empty where several reject the pod together.
+    pub plugin: Text,
+    /// How many nodes.
+    pub nodes: u32,
+    /// What it has against them, in upstream's words, most often first, with the number of nodes; a node may have several.
+    pub reasons: Vec<(String, u32)>,
+    /// Some of the nodes, by name.
+    pub examples: Vec<Text>,
+}
+
+/// Every node, by what keeps the pod off it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeVerdicts {
+    /// Of which pod this is said: of several, the first that finds no place.
+    pub pod: Text,
+    /// The other members of its gang have places in this look at the nodes.
+    pub counting_others: u32,
+    /// Nodes in all.
+    pub nodes: u32,
+    /// Nodes that could take it now.
+    pub feasible: u32,
+    /// The others, in the order of the plugins.
+    pub rejected: Vec<RejectedBy>,
+}
+
+/// A node that lacks little.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NearMiss {
+    /// The node.
+    pub node: Text,
+    /// What it lacks, by plugin, each in words with amounts.
+    pub lacks: Vec<(Text, String)>,
+}
+
+/// One try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// How long ago.
+    pub ago: Duration,
+    /// How it ended.
+    pub result: AttemptResult,
+    /// What was said.
+    pub message: Text,
+}
+
+/// Everything that the engine can say about a pod or a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// What it is about. A group has its full name.
+    pub subject: Subject,
+    /// The pod's scheduler, or that of the group's members.
+    pub scheduler_name: Text,
+    /// Whoever answers leads: only then attempts, and places in the queue, are what they are.
+    pub by_leader: bool,
+    /// Where it stands.
+    pub stage: Stage,
+    /// Since when it has been waiting.
+    pub waiting: Option<Duration>,
+    /// The group, of a pod that has one or of the group itself.
+    pub quorum: Option<Quorum>,
+    /// The cause in one word: the reason of the condition for a pod, and the metric's label for a group.
+    pub reason: Text,
+    /// The cause in a sentence, as condition and event have it.
+    pub cause: String,
+    /// What keeps it off the nodes, as of now. None: that is not the question yet.
+    pub nodes: Option<NodeVerdicts>,
+    /// The nodes that lack least.
+    pub nearest: Vec<NearMiss>,
+    /// What would help, the smallest change first.
+    pub remedies: Vec<Remedy>,
+    /// The last tries, the latest first.
+    pub attempts: Vec<Attempt>,
+    /// What else a reader should know, in a sentence each.
+    pub notes: Vec<String>,
+}
+
+impl Engine {
+    /// Explains where a pod or a group stands. None: there is no such thing.
+    ///
+    /// It decides nothing, and later decisions are as if nobody had asked. It costs at most a fixed number of judgements.
+    pub fn explain(&mut self, now: Time, subject: &Subject) -> Option<Explanation> {
+        let mut explanation = match subject {
+            Subject::Pod { namespace, name } => {
+                let pod = self.pod_of_name(namespace, name)?;
+                self.explain_pod(now, pod)?
+            }
+            Subject::Group { namespace, name } => {
+                let group = self.group_of_name(namespace, name)?;
+                self.explain_group(now, group)?
+            }
+        };
+        if !self.is_synced() {
+            let note = "not every kind has been listed yet: what is said here may be incomplete";
+            explanation.notes.push(note.to_owned());
+        }
+        if !self.leads {
+            let note = "this process does not lead: it tries nothing, and knows no attempts of the leader";
+            explanation.notes.push(note.to_owned());
+        }
+        Some(explanation)
+    }
+
+    fn pod_of_name(&self, namespace: &str, name: &str) -> Option<PodId> {
+        let mut pods = self.cluster.pods.iter();
+        let found = pods.find(|(_, pod)| *pod.record.name == *name && *pod.record.namespace == *namespace);
+        found.map(|(id, _)| id)
+    }
+
+    /// Of groups in several dialects the first.
+    fn group_of_name(&self, namespace: &str, name: &str) -> Option<GroupId> {
+        let here = || {
+            self.groups
+                .iter()
+                .filter(|(_, group)| *group.key.namespace == *namespace)
+        };
+        let exact = here().filter(|(_, group)| name_in_namespace(&group.key) == name);
+        if let Some((id, _)) = exact.min_by(|(_, a), (_, b)| a.key.cmp(&b.key)) {
+            return Some(id);
+        }
+        let mut of_workload = here().filter(
+            |(_, group)| matches!(&group.key.link, GroupLink::Workload { workload, .. } if **workload == *name),
+        );
+        let (id, _) = of_workload.next()?;
+        of_workload.next().is_none().then_some(id)
+    }
+
+    fn explain_pod(&mut self, now: Time, id: PodId) -> Option<Explanation> {
+        let entity = self.entity_of(id);
+        let stage = self.stage_of_pod(now, id)?;
+        let (reason, cause) = self.cause_of_pod(now, id, &stage)?;
+        let pod = self.cluster.pods.get(id)?;
+        let subject = Subject::Pod {
+            namespace: pod.record.namespace.clone(),
+            name: pod.record.name.clone(),
+        };
+        let scheduler_name = pod.record.scheduler_name.clone();
+        let quorum = pod.group.and_then(|(group, _)| self.quorum_of(group));
+        let mut explanation = Explanation {
+            subject,
+            scheduler_name,
+            waiting: self.waiting(now, entity, &stage),
+            quorum,
+            reason,
+            cause,
+            nodes: None,
+            nearest: Vec::new(),
+            remedies: Vec::new(),
+            attempts: self.queue.history.of(now, entity),
+            notes: Vec::new(),
+            by_leader: self.leads,
+            stage,
+        };
+        let group = self.cluster.pods.get(id)?.group.map(|(group, _)| group);
+        match (&explanation.stage, group) {
+            (stage, _) if !stage.waits() => {}
+            (Stage::Gated { .. } | Stage::Unsupported, _) => self.look_for_pod(id, &mut explanation),
+            (_, Some(group)) if self.waits_with_group(group) => self.look_for_group(group, &mut explanation),
+            _ => self.look_for_pod(id, &mut explanation),
+        }
+        Some(explanation)
+    }
+
+    fn explain_group(&mut self, now: Time, id: GroupId) -> Option<Explanation> {
+        let stage = self.stage_of_group(now, id)?;
+        let group = self.groups.get(id)?;
+        let members = || group.members.keys().filter_map(|pod| self.cluster.pods.get(*pod));
+        let (reason, cause) = match self.why_group_waits(now, id) {
+            Some((reason, text)) => (reason.name().into(), text),
+            None => (Text::from(""), stage.sentence(&format!("pod group {}", group.key))),
+        };
+        let mut explanation = Explanation {
+            subject: Subject::Group {
+                namespace: group.key.namespace.clone(),
+                name: name_in_namespace(&group.key).into(),
+            },
+            scheduler_name: members().next()?.record.scheduler_name.clone(),
+            waiting: self.waiting(now, Entity::Group(id), &stage),
+            quorum: self.quorum_of(id),
+            reason,
+            cause,
+            nodes: None,
+            nearest: Vec::new(),
+            remedies: Vec::new(),
+            attempts: self.queue.history.of(now, Entity::Group(id)),
+            notes: Vec::new(),
+            by_leader: self.leads,
+            stage,
+        };
+        if explanation.stage.waits() {
+            self.look_for_group(id, &mut explanation);
+        }
+        Some(explanation)
+    }
+
+    fn waiting(&self, now: Time, entity: Entity, stage: &Stage) -> Option<Duration> {
+        let since = self.queue.first_enqueued(entity).filter(|_| stage.waits())?;
+        Some(now.since(since))
+    }
+
+    /// The cause of a pod's wait: its group's, if that is tried as one, or what its own condition says.
+    fn cause_of_pod(&self, now: Time, id: PodId, stage: &Stage) -> Option<(Text, String)> {
+        let pod = self.cluster.pods.get(id)?;
+        let name = format!("pod {}/{}", pod.record.namespace, pod.record.name);
+        let told = pod.report.wanted.as_ref().filter(|_| stage.waits());
+        if let (Some((group, role)), true) = (pod.group, stage.waits())
+            && !matches!(role, Role::Unsupported | Role::Gated)
+            && self.waits_with_group(group)
+            && let Some((_, text)) = self.why_group_waits(now, group)
+        {
+            let reason = told.map_or_else(|| Text::from(diagnosis::NOT_READY), |told| told.reason.clone());
+            return Some((reason, text));
+        }
+        if let Some(told) = told {
+            return Some((told.reason.clone(), told.message.to_string()));
+        }
+        let reason = if matches!(stage, Stage::Gated { .. }) {
+            "SchedulingGated"
+        } else {
+            ""
+        };
+        Some((reason.into(), stage.sentence(&name)))
+    }
+
+    /// Whether what a group waits for is what its members wait for.
+    fn waits_with_group(&self, id: GroupId) -> bool {
+        let Some(group) = self.groups.get(id) else { return false };
+        !matches!(self.groups.ready(group), Ok(GroupPolicy::Basic))
+    }
+
+    /// The hold of a group that may not be tried.
+    fn hold_of(&self, id: GroupId) -> Option<Hold> {
+        self.groups.ready(self.groups.get(id)?).err()
+    }
+
+    fn reference_of(&self, id: PodId) -> Option<PodRef> {
+        Some(self.cluster.pods.get(id)?.reference())
+    }
+}
+
+/// A group's name without the namespace, as messages have it.
+fn name_in_namespace(key: &GroupKey) -> String {
+    let full = key.to_string();
+    full[key.namespace.len() + 1..].to_owned()
+}

@@ -1,0 +1,118 @@
+//! Explanations without a cluster: the engine is told what a file holds, and does as it would.
+
+use super::document::Document;
+use crate::WrongUsage;
+use crate::evaluate::Judge;
+use anyhow::anyhow;
+use muster_engine::{Engine, Input, Object, Settings, Subject, Time};
+use muster_framework::record::Kind;
+use std::path::Path;
+
+/// So many turns of the engine are made at most for one object: each pod is tried once or twice.
+const TURNS_PER_OBJECT: usize = 64;
+
+/// An engine that has seen these objects as if they had been listed, and has tried every pod. No bind is carried out: what
+/// it decides stays assumed.
+pub(crate) fn engine_of(settings: &Settings, objects: impl IntoIterator<Item = Object>) -> Engine {
+    let mut engine = Engine::new(settings);
+    let mut told = 1;
+    for object in objects {
+        engine.handle(Time::ZERO, Input::Applied(object));
+        told += 1;
+    }
+    for kind in Kind::ALL {
+        engine.handle(Time::ZERO, Input::ListDone(kind));
+    }
+    for _ in 0..told * TURNS_PER_OBJECT {
+        let effect = engine.poll(Time::ZERO);
+        if effect.is_none() && engine.next_wakeup().is_none_or(|at| at > Time::ZERO) {
+            break;
+        }
+        drop(engine.drain_observations());
+    }
+    engine
+}
+
+/// Explains a pod or a group of a file of manifests.
+///
+/// # Errors
+/// What is wrong with the file, or that it holds no such thing.
+pub(crate) fn explain(judge: &Judge, file: &Path, subject: &Subject) -> anyhow::Result<Document> {
+    let (name, text) = crate::text::read(file).map_err(WrongUsage)?;
+    let objects = crate::evaluate::objects(
+        judge,
+        muster_sim::Source {
+            name: name.clone(),
+            text,
+        },
+    );
+    let mut engine = engine_of(&judge.engine_settings(), objects.map_err(WrongUsage)?);
+    let explanation = engine.explain(Time::ZERO, subject);
+    let explanation = explanation.ok_or_else(|| WrongUsage(anyhow!("{name}: there is no {subject}")))?;
+    Ok(Document::from(&explanation))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::text::text;
+    use muster_framework::rules::KubeMinor;
+
+    const CLUSTER: &str = r#"
+apiVersion: v1
+kind: Node
+metadata: {name: n1, labels: {kubernetes.io/hostname: n1}}
+status: {allocatable: {cpu: "2", memory: 8Gi, pods: "110"}}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: n2, labels: {kubernetes.io/hostname: n2}}
+spec: {taints: [{key: dedicated, value: ml, effect: NoSchedule}]}
+status: {allocatable: {cpu: "4", memory: 8Gi, pods: "110"}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec: {containers: [{name: main, image: web, resources: {requests: {cpu: "3"}}}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: w0, labels: {muster.dev/pod-group: train}, annotations: {muster.dev/min-count: "2"}}
+spec: {containers: [{name: main, image: train, resources: {requests: {cpu: "1"}}}]}
+"#;
+
+    fn ask(subject: &str) -> anyhow::Result<Document> {
+        let judge = crate::evaluate::judge_of_file(KubeMinor::V1_37, None, None)?;
+        let directory = tempfile::tempdir()?;
+        let file = directory.path().join("cluster.yaml");
+        std::fs::write(&file, CLUSTER)?;
+        let subject = crate::explain::subject(subject, "default").map_err(|problem| anyhow!(problem))?;
+        explain(&judge, &file, &subject)
+    }
+
+    #[test]
+    fn a_pod_for_people_and_for_machines() {
+        let document = ask("pod/web").unwrap();
+        insta::assert_snapshot!("pod", text(&document, true));
+        insta::assert_json_snapshot!("pod_json", document);
+        let json = serde_json::to_string(&document).unwrap();
+        assert_eq!(serde_json::from_str::<Document>(&json).unwrap(), document);
+    }
+
+    #[test]
+    fn a_group_for_people() {
+        insta::assert_snapshot!("group", text(&ask("podgroup/train").unwrap(), false));
+    }
+
+    #[test]
+    fn what_is_not_there_is_wrong_usage() {
+        let error = ask("pod/nobody").unwrap_err();
+        assert!(error.is::<WrongUsage>());
+        assert!(
+            error
+                .to_string()
+                .ends_with("cluster.yaml: there is no pod default/nobody"),
+            "{error}"
+        );
+    }
+}

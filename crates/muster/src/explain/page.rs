@@ -1,0 +1,301 @@
+//! Explanations over HTTP, in the shape of an API group that the API server's aggregation layer can pass requests on to:
+//!
+//! ```text
+//!  /apis/explain.muster.dev/v1alpha1/namespaces/NAMESPACE/podexplanations/NAME[/full]
+//!  /apis/explain.muster.dev/v1alpha1/namespaces/NAMESPACE/podgroupexplanations/NAME[/full]
+//! ```
+//!
+//! Who may read a pod may read why it waits: `get pods`. A group's explanation tells of all its pods, so it takes
+//! `list pods` in the namespace, whatever one may do with the group's object. Pods that would have to end may be in other
+//! namespaces: their names are told under `full` only, to those who may list pods everywhere.
+
+use super::NAME_MAX;
+use super::document::{Document, KIND, hide_other_namespaces};
+use crate::kubectl::API_VERSION;
+use http::{Method, StatusCode};
+use muster_api::review::{Access, ResourceAccess};
+use muster_engine::Subject;
+use muster_kube::{Asker, NoAnswer};
+use muster_telemetry::serving::{Answer, Question, Routes, failure, respond};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde_json::{Value, json};
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// The API group. It is not `muster.dev`: an aggregated group is served as a whole by whom it names, and `muster.dev` has
+/// to stay free for objects that the API server keeps.
+pub(crate) const GROUP: &str = "explain.muster.dev";
+const VERSION: &str = "v1alpha1";
+/// Resources, by whether they are about groups.
+const RESOURCES: [(&str, bool); 2] = [("podexplanations", false), ("podgroupexplanations", true)];
+/// How long a question may wait for an engine that has not begun.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What stands for itself in a path.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b':');
+
+/// The pages.
+pub(crate) struct Explanations(pub(crate) Asker);
+
+/// What a path asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Wanted {
+    /// What there is: the groups, this group, or this version.
+    Groups,
+    Group,
+    Version,
+    Explanation {
+        subject: Subject,
+        full: bool,
+    },
+}
+
+/// The path of an explanation. In names of groups `:` stands for `/`, which would part a path.
+pub(crate) fn path_of(subject: &Subject, full: bool) -> String {
+    let (resource, namespace, name) = match subject {
+        Subject::Pod { namespace, name } => (RESOURCES[0].0, namespace, name),
+        Subject::Group { namespace, name } => (RESOURCES[1].0, namespace, name),
+    };
+    let name = name.replace('/', ":");
+    let [namespace, name] = [&**namespace, &*name].map(|part| utf8_percent_encode(part, PLAIN));
+    let full = if full { "/full" } else { "" };
+    format!("/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{resource}/{name}{full}")
+}
+
+fn wanted(path: &str) -> Option<Wanted> {
+    let below = path.trim_end_matches('/').strip_prefix("/apis")?;
+    let mut parts = below.split('/');
+    // What stands before the first slash.
+    if parts.next() != Some("") {
+        return None;
+    }
+    match parts.next() {
+        None => return Some(Wanted::Groups),
+        Some(group) if group != GROUP => return None,
+        Some(_) => {}
+    }
+    match parts.next() {
+        None => return Some(Wanted::Group),
+        Some(version) if version != VERSION => return None,
+        Some(_) => {}
+    }
+    let Some(namespaces) = parts.next() else {
+        return Some(Wanted::Version);
+    };
+    if namespaces != "namespaces" {
+        return None;
+    }
+    let decoded = |part: &str| percent_decode_str(part).decode_utf8().ok().map(String::from);
+    let is_name = |name: &String| !name.is_empty() && name.len() <= NAME_MAX;
+    let namespace = decoded(parts.next()?).filter(is_name)?;
+    let (_, of_groups) = RESOURCES
+        .into_iter()
+        .find(|(resource, _)| Some(*resource) == parts.clone().next())?;
+    let name = decoded(parts.nth(1)?).filter(is_name)?;
+    let full = match parts.next() {
+        None => false,
+        Some("full") => true,
+        Some(_) => return None,
+    };
+    if parts.next().is_some() {
+        return None;
+    }
+    let (namespace, name) = (namespace.into(), name.replace(':', "/").into());
+    let subject = match of_groups {
+        true => Subject::Group { namespace, name },
+        false => Subject::Pod { namespace, name },
+    };
+    Some(Wanted::Explanation { subject, full })
+}
+
+fn access(wanted: &Wanted, path: &str) -> Access {
+    let pods = |verb: &str, namespace: &str, name: &str| {
+        Access::Resource(ResourceAccess {
+            verb: verb.to_owned(),
+            resource: "pods".to_owned(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            ..ResourceAccess::default()
+        })
+    };
+    match wanted {
+        Wanted::Groups | Wanted::Group | Wanted::Version => Access::Path {
+            verb: "get".to_owned(),
+            path: path.to_owned(),
+        },
+        Wanted::Explanation { full: true, .. } => pods("list", "", ""),
+        Wanted::Explanation { subject, .. } => match subject {
+            Subject::Pod { namespace, name } => pods("get", namespace, name),
+            Subject::Group { namespace, .. } => pods("list", namespace, ""),
+        },
+    }
+}
+
+impl Routes for Explanations {
+    fn access(&self, method: &Method, path: &str) -> Option<Access> {
+        let wanted = wanted(path).filter(|_| method == Method::GET)?;
+        Some(access(&wanted, path))
+    }
+
+    fn answer(&self, question: Question) -> Pin<Box<dyn Future<Output = Answer> + Send + '_>> {
+        Box::pin(async move {
+            match wanted(&question.path) {
+                Some(Wanted::Groups) => json_of(&json!({
+                    "kind": "APIGroupList", "apiVersion": "v1", "groups": [group()],
+                })),
+                Some(Wanted::Group) => {
+                    let mut group = group();
+                    group["kind"] = "APIGroup".into();
+                    group["apiVersion"] = "v1".into();
+                    json_of(&group)
+                }
+                Some(Wanted::Version) => json_of(&version()),
+                Some(Wanted::Explanation { subject, full }) => self.explain(subject, full).await,
+                None => not_found("the server could not find the requested resource"),
+            }
+        })
+    }
+}
+
+impl Explanations {
+    async fn explain(&self, subject: Subject, full: bool) -> Answer {
+        let asked = tokio::time::timeout(PATIENCE, self.0.explain(subject.clone())).await;
+        let mut explanation = match asked.unwrap_or(Err(NoAnswer::NotRunning)) {
+            Ok(Some(explanation)) => explanation,
+            Ok(None) => return not_found(&format!("{subject} not found")),
+            Err(reason @ NoAnswer::Busy) => {
+                return failure(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "TooManyRequests",
+                    &reason.to_string(),
+                    None,
+                );
+            }
+            Err(reason @ NoAnswer::NotRunning) => return unavailable(&reason.to_string()),
+        };
+        if !explanation.by_leader {
+            return unavailable("this replica is a standby, which tries nothing: ask again, and the leader may answer");
+        }
+        if !full {
+            hide_other_namespaces(&mut explanation);
+        }
+        match serde_json::to_value(Document::from(&explanation)) {
+            Ok(value) => json_of(&value),
+            Err(error) => failure(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "InternalError",
+                &error.to_string(),
+                None,
+            ),
+        }
+    }
+}
+
+fn json_of(value: &Value) -> Answer {
+    respond(StatusCode::OK, "application/json", format!("{value}\n"))
+}
+
+fn not_found(message: &str) -> Answer {
+    failure(StatusCode::NOT_FOUND, "NotFound", message, None)
+}
+
+fn unavailable(message: &str) -> Answer {
+    failure(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message, None)
+}
+
+fn group() -> Value {
+    let version = json!({"groupVersion": format!("{GROUP}/{VERSION}"), "version": VERSION});
+    json!({"name": GROUP, "versions": [version], "preferredVersion": version})
+}
+
+/// What the version has. The objects are of another group than the resources: they are the same wherever they come from.
+fn version() -> Value {
+    let (object_group, object_version) = API_VERSION.split_once('/').unwrap_or(("", API_VERSION));
+    let resource = |name: &str| {
+        json!({"name": name, "singularName": "", "namespaced": true, "group": object_group, "version": object_version,
+               "kind": KIND, "verbs": ["get"]})
+    };
+    let names = RESOURCES
+        .into_iter()
+        .flat_map(|(name, _)| [name.to_owned(), format!("{name}/full")]);
+    let resources: Vec<Value> = names.map(|name| resource(&name)).collect();
+    json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": format!("{GROUP}/{VERSION}"),
+           "resources": resources})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pod(name: &str) -> Subject {
+        Subject::Pod {
+            namespace: "shop".into(),
+            name: name.into(),
+        }
+    }
+
+    fn train() -> Subject {
+        Subject::Group {
+            namespace: "shop".into(),
+            name: "train/workers[0]".into(),
+        }
+    }
+
+    #[test]
+    fn paths_come_back_as_what_they_were_made_of() {
+        for subject in [pod("web"), train()] {
+            for full in [false, true] {
+                let path = path_of(&subject, full);
+                let subject = subject.clone();
+                assert_eq!(wanted(&path), Some(Wanted::Explanation { subject, full }), "{path}");
+            }
+        }
+        assert_eq!(
+            path_of(&train(), false),
+            "/apis/explain.muster.dev/v1alpha1/namespaces/shop/podgroupexplanations/train:workers%5B0%5D"
+        );
+    }
+
+    #[test]
+    fn other_paths_are_not_ours() {
+        for path in [
+            "/metrics",
+            "/apis/apps",
+            "/apisx",
+            "/apis/explain.muster.dev/v2",
+            "/apis/explain.muster.dev/v1alpha1/namespaces/shop",
+            "/apis/explain.muster.dev/v1alpha1/namespaces/shop/pods/web",
+            "/apis/explain.muster.dev/v1alpha1/namespaces/shop/podexplanations",
+            "/apis/explain.muster.dev/v1alpha1/namespaces/shop/podexplanations/web/status",
+            "/apis/explain.muster.dev/v1alpha1/namespaces/shop/podexplanations/web/full/more",
+        ] {
+            assert_eq!(wanted(path), None, "{path}");
+        }
+        for (path, what) in [
+            ("/apis", Wanted::Groups),
+            ("/apis/explain.muster.dev", Wanted::Group),
+            ("/apis/explain.muster.dev/v1alpha1/", Wanted::Version),
+        ] {
+            assert_eq!(wanted(path), Some(what), "{path}");
+        }
+    }
+
+    #[test]
+    fn who_may_read_the_pods_may_ask() {
+        let of = |subject: Subject, full: bool| match access(&Wanted::Explanation { subject, full }, "") {
+            Access::Resource(to) => format!("{} {} {:?} {:?}", to.verb, to.resource, to.namespace, to.name),
+            Access::Path { .. } => panic!("a path"),
+        };
+        assert_eq!(of(pod("web"), false), r#"get pods "shop" "web""#);
+        assert_eq!(of(train(), false), r#"list pods "shop" """#);
+        assert_eq!(of(pod("web"), true), r#"list pods "" """#);
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_makes_it_panic(path in "(/apis)?(/explain.muster.dev)?(/v1alpha1)?(/namespaces)?[/%a-z:]{0,40}") {
+            let _ = wanted(&path);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! `kubectl muster explain`: where a pod or a group stands, why, and what would help.
+
+use super::Failure;
+use super::flags::ConnectArgs;
+use crate::WrongUsage;
+use crate::evaluate::{judge_of_file, kube_minor};
+use crate::explain::document::Document;
+use crate::explain::{self, offline, page};
+use crate::text;
+use anyhow::anyhow;
+use muster_engine::Subject;
+use muster_framework::rules::KubeMinor;
+use muster_kube::{ConnectOptions, Direct, ReadError, Reader};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Explain where a pod or a pod group stands, why it waits, and what would help
+///
+/// The running Muster is asked through the API server, where the chart's APIService is installed. Without it, open a way
+/// with kubectl port-forward and name it with --server-url. With --filename nobody is asked: the file holds the cluster.
+///
+/// Every remedy was tried on a copy of the state, with the filters that decide, unless it says otherwise.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// pod/NAME or podgroup/NAME; a group of a Workload is podgroup/WORKLOAD/PODGROUP
+    #[arg(value_name = "TYPE/NAME")]
+    subject: String,
+
+    /// How to print
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    output: Option<Output>,
+
+    /// Explain from Kubernetes objects in YAML or JSON, as kubectl get -o yaml prints them; - is the standard input
+    #[arg(short, long, value_name = "FILE")]
+    filename: Option<PathBuf>,
+
+    /// With --filename: the configuration of the scheduler
+    #[arg(long, value_name = "FILE", requires = "filename")]
+    config: Option<PathBuf>,
+
+    /// With --filename: whose rules and words count
+    #[arg(long, value_name = "1.35|1.36|1.37", default_value_t, value_parser = kube_minor, requires = "filename")]
+    kube: KubeMinor,
+
+    /// Ask Muster itself at this URL, such as https://localhost:10259. Of the kubeconfig only a client certificate is used
+    #[arg(long, value_name = "URL", conflicts_with = "filename")]
+    server_url: Option<String>,
+
+    /// With --server-url: the bearer token to show
+    #[arg(long, value_name = "TOKEN", requires = "server_url")]
+    token: Option<String>,
+
+    /// With --server-url: take whatever certificate Muster shows
+    #[arg(long, requires = "server_url")]
+    insecure_skip_tls_verify: bool,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Output {
+    /// The text with more columns
+    Wide,
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+}
+
+/// A standby sends away whoever asks it; each time the API server may choose another replica.
+const TRIES: u32 = 10;
+const BETWEEN_TRIES: Duration = Duration::from_millis(300);
+
+/// Runs the command.
+///
+/// # Errors
+/// What kept the answer from coming.
+pub(crate) async fn run(args: &Args, connect: &ConnectArgs) -> Result<(), Failure> {
+    let document = match &args.filename {
+        Some(_) => from_file(args, connect.namespace("default")).map_err(Failure::Other)?,
+        None => ask(args, connect).await?,
+    };
+    print(args, &document).map_err(Failure::Other)
+}
+
+fn from_file(args: &Args, namespace: &str) -> anyhow::Result<Document> {
+    let subject = explain::subject(&args.subject, namespace).map_err(|problem| WrongUsage(anyhow!(problem)))?;
+    let judge = judge_of_file(args.kube, None, args.config.as_deref())?;
+    let file = args.filename.as_deref().unwrap_or(std::path::Path::new("-"));
+    offline::explain(&judge, file, &subject)
+}
+
+async fn ask(args: &Args, connect: &ConnectArgs) -> Result<Document, Failure> {
+    let direct = args.server_url.clone().map(|url| Direct {
+        url,
+        token: args.token.clone(),
+        insecure: args.insecure_skip_tls_verify,
+    });
+    let reader = Reader::connect(&ConnectOptions {
+        direct,
+        ..connect.options()
+    })
+    .await?;
+    let subject = explain::subject(&args.subject, connect.namespace(reader.namespace()));
+    let subject = subject.map_err(|problem| Failure::Other(WrongUsage(anyhow!(problem)).into()))?;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match ask_once(&reader, &subject).await {
+            Err(ReadError::Server { code: 503, .. }) if tries < TRIES => tokio::time::sleep(BETWEEN_TRIES).await,
+            Err(error) if error.is_not_found() => return Err(absent(&reader, args, error).await),
+            answer => {
+                let body = answer?;
+                let document = serde_json::from_slice(&body);
+                return document.map_err(|error| {
+                    Failure::Other(anyhow!(
+                        "the answer is no explanation that this version understands: {error}"
+                    ))
+                });
+            }
+        }
+    }
+}
+
+/// With the names of pods in other namespaces, if one may see these.
+async fn ask_once(reader: &Reader, subject: &Subject) -> Result<bytes::Bytes, ReadError> {
+    match reader.get(&page::path_of(subject, true)).await {
+        Err(ReadError::Server { code: 403, .. }) => reader.get(&page::path_of(subject, false)).await,
+        answer => answer,
+    }
+}
+
+/// Whether there is no such pod, or nobody to ask.
+async fn absent(reader: &Reader, args: &Args, error: ReadError) -> Failure {
+    let group = format!("/apis/{}", page::GROUP);
+    let is_served = args.server_url.is_some() || !reader.get(&group).await.is_err_and(|error| error.is_not_found());
+    if is_served {
+        return error.into();
+    }
+    Failure::Other(anyhow!(
+        "the API server does not serve {}: install Muster with its APIService (chart: explain.enabled), or open a way to the \
+         leader with kubectl port-forward and name it with --server-url",
+        page::GROUP
+    ))
+}
+
+fn print(args: &Args, document: &Document) -> anyhow::Result<()> {
+    let printed = match args.output {
+        None | Some(Output::Wide) => explain::text::text(document, args.output.is_some()),
+        Some(Output::Json) => format!("{}\n", serde_json::to_string_pretty(document)?),
+        Some(Output::Yaml) => serde_saphyr::to_string(document)?,
+    };
+    text::print(&printed)
+}

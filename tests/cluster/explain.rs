@@ -1,0 +1,403 @@
+//! `kubectl muster explain` as a new user would try it: ten prepared situations, each of which names its true cause in the
+//! first sentence and a remedy that works when it is applied; and the way through the API server, which says who asks.
+
+use muster_tests::endpoints::Caller;
+use muster_tests::objects::pod;
+use muster_tests::{Cluster, Muster, PATIENCE, gang};
+use muster_xtask::KubeMinor;
+use serde_json::{Value, json};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// What is said of something, by Muster itself, as soon as its cause begins so or has these words in its first sentence.
+fn explained(cluster: &Cluster, muster: &Muster, subject: &str, cause: &str) -> Value {
+    let server = format!("https://127.0.0.1:{}", muster.port());
+    let begun = Instant::now();
+    loop {
+        let mut command = Command::new(muster_tests::binary().unwrap());
+        let words = ["kubectl", "explain", subject, "-o", "json", "-n", cluster.name()];
+        command
+            .args(words)
+            .args(["--server-url", &server, "--insecure-skip-tls-verify"]);
+        let output = command
+            .env("KUBECONFIG", cluster.plane().kubeconfig())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let explanation: Option<Value> = serde_json::from_slice(&output.stdout).ok();
+        if let Some(explanation) = explanation {
+            let whole = explanation["cause"].as_str().unwrap();
+            if whole.split(". ").next().unwrap().contains(cause) {
+                return explanation;
+            }
+            assert!(begun.elapsed() < PATIENCE, "the cause is {whole:?} and not {cause:?}");
+        }
+        assert!(begun.elapsed() < PATIENCE, "{subject} is not explained: {said}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// The proved remedy that is one change of this type.
+fn remedy<'a>(explanation: &'a Value, kind: &str) -> &'a Value {
+    let remedies = explanation["remedies"].as_array().unwrap();
+    let alone = remedies
+        .iter()
+        .filter(|remedy| remedy["changes"].as_array().unwrap().len() == 1);
+    let mut found = alone.filter(|remedy| remedy["changes"][0]["type"] == kind);
+    let found = found.next().unwrap_or_else(|| panic!("no {kind} in {explanation:#}"));
+    assert_eq!(found["proved"], true, "{found:#}");
+    &found["changes"][0]
+}
+
+/// The subject of a group in the words of this minor.
+fn group(cluster: &Cluster, name: &str) -> String {
+    match cluster.kube() {
+        KubeMinor::V1_35 => format!("podgroup/{name}/workers"),
+        KubeMinor::V1_36 | KubeMinor::V1_37 => format!("podgroup/{name}"),
+    }
+}
+
+fn own_pod(cluster: &Cluster, name: &str, cpu: &str) -> Value {
+    pod(name, &cluster.scheduler_name(), cpu)
+}
+
+fn request(pod: &mut Value) -> &mut Value {
+    &mut pod["spec"]["containers"][0]["resources"]["requests"]["cpu"]
+}
+
+/// Makes a pod anew, changed: specs of pods stay as they are.
+fn replace(cluster: &Cluster, pod: &Value) {
+    delete(cluster, pod["metadata"]["name"].as_str().unwrap());
+    cluster.create_pods(std::slice::from_ref(pod)).unwrap();
+}
+
+fn delete(cluster: &Cluster, name: &str) {
+    let path = format!("{}/{name}", cluster.path("pods"));
+    cluster.api().delete(&path).unwrap();
+    let gone = |_: &_| Ok(cluster.api().get_if_found(&path)?.is_none().then_some(()));
+    cluster.api().wait_until("the pod is gone", PATIENCE, gone).unwrap();
+}
+
+/// Ends the pods of a change.
+fn end(cluster: &Cluster, change: &Value) {
+    for pod in change["pods"].as_array().unwrap() {
+        let (namespace, name) = pod.as_str().unwrap().split_once('/').unwrap();
+        assert_eq!(namespace, cluster.name());
+        delete(cluster, name);
+    }
+}
+
+#[test]
+fn a_member_is_missing() {
+    let cluster = Cluster::new("explain-missing");
+    cluster.create_nodes(0, 1, "4").unwrap();
+    let muster = cluster.start_muster(&[]).unwrap();
+    cluster.create_group("train", &gang(2)).unwrap();
+    let members = cluster.members("train", 2, "1");
+    cluster.create_pods(&members[..1]).unwrap();
+    let explanation = explained(&cluster, &muster, &group(&cluster, "train"), "has 1 of 2 members");
+    assert_eq!(explanation["stage"]["name"], "WaitingForMembers");
+    let change = remedy(&explanation, "AddMembers");
+    assert_eq!((&change["count"], &change["like"]), (&json!(1), &json!("w0")));
+    cluster.create_pods(&members[1..]).unwrap();
+    cluster.wait_bound(2).unwrap();
+    let explanation = explained(&cluster, &muster, "pod/w0", "is on node explain-missing-0");
+    assert_eq!(explanation["stage"]["name"], "Bound");
+}
+
+#[test]
+fn a_member_is_gated() {
+    let cluster = Cluster::new("explain-gated");
+    cluster.create_nodes(0, 1, "4").unwrap();
+    let muster = cluster.start_muster(&[]).unwrap();
+    cluster.create_group("train", &gang(2)).unwrap();
+    let mut members = cluster.members("train", 2, "1");
+    members[1]["spec"]["schedulingGates"] = json!([{ "name": "example.com/quota" }]);
+    cluster.create_pods(&members).unwrap();
+    let explanation = explained(&cluster, &muster, &group(&cluster, "train"), "gated");
+    let change = remedy(&explanation, "Ungate");
+    assert_eq!(
+        (&change["pods"], &change["gates"]),
+        (&json!(["w1"]), &json!(["example.com/quota"]))
+    );
+    let lifted = json!({"spec": {"schedulingGates": null}});
+    cluster
+        .api()
+        .merge_patch(&format!("{}/w1", cluster.path("pods")), &lifted)
+        .unwrap();
+    cluster.wait_bound(2).unwrap();
+}
+
+#[test]
+fn too_big_for_any_node() {
+    let cluster = Cluster::new("explain-big");
+    cluster.create_nodes(0, 2, "2").unwrap();
+    let muster = cluster.start_muster(&[]).unwrap();
+    let mut big = own_pod(&cluster, "big", "5");
+    cluster.create_pods(std::slice::from_ref(&big)).unwrap();
+    let explanation = explained(&cluster, &muster, "pod/big", "2 Insufficient cpu");
+    let change = remedy(&explanation, "LowerRequest");
+    assert_eq!((&change["from"], &change["to"]), (&json!("5000m"), &json!("2000m")));
+    *request(&mut big) = change["to"].clone();
+    replace(&cluster, &big);
+    cluster.wait_bound(1).unwrap();
+}
+
+#[test]
+fn a_taint() {
+    let cluster = Cluster::new("explain-taint");
+    cluster.create_nodes(0, 1, "2").unwrap();
+    let node = format!("/api/v1/nodes/{}-0", cluster.name());
+    let taints = |taints: Value| {
+        cluster
+            .api()
+            .merge_patch(&node, &json!({"spec": {"taints": taints}}))
+            .unwrap()
+    };
+    taints(json!([{"key": "dedicated", "value": "ml", "effect": "NoSchedule"}]));
+    let muster = cluster.start_muster(&[]).unwrap();
+    cluster.create_pods(&[own_pod(&cluster, "web", "1")]).unwrap();
+    let explanation = explained(&cluster, &muster, "pod/web", "1 node(s) had untolerated taint(s)");
+    let change = remedy(&explanation, "RemoveTaint");
+    assert_eq!(change["taint"], "dedicated=ml:NoSchedule");
+    assert_eq!(remedy(&explanation, "Tolerate")["taint"], change["taint"]);
+    taints(Value::Null);
+    cluster.wait_bound(1).unwrap();
+}
+
+/// Two pods that cannot be together on the only node; the end of the first lets the second go.
+fn first_is_in_the_way(name: &str, cause: &str, rule: impl Fn(&str, &mut Value)) {
+    let cluster = Cluster::new(name);
+    cluster.create_nodes(0, 1, "4").unwrap();
+    let muster = cluster.start_muster(&[]).unwrap();
+    let [first, second] = ["first", "second"].map(|name| {
+        let mut pod = own_pod(&cluster, name, "1");
+        pod["metadata"]["labels"] = json!({"app": "web"});
+        rule(name, &mut pod["spec"]);
+        pod
+    });
+    cluster.create_pods(&[first]).unwrap();
+    cluster.wait_bound(1).unwrap();
+    cluster.create_pods(&[second]).unwrap();
+    let explanation = explained(&cluster, &muster, "pod/second", cause);
+    let change = remedy(&explanation, "End");
+    assert_eq!(change["pods"], json!([format!("{}/first", cluster.name())]));
+    assert!(remedy(&explanation, "Drop")["field"].is_string());
+    end(&cluster, change);
+    let bound = cluster.wait_bound(1).unwrap();
+    assert!(bound.contains_key("second"), "{bound:?}");
+}
+
+#[test]
+fn anti_affinity() {
+    first_is_in_the_way("explain-anti", "didn't match pod anti-affinity rules", |name, spec| {
+        // A rule of the first would bar the second, whatever the second does without.
+        if name == "first" {
+            return;
+        }
+        spec["affinity"] = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+            {"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "kubernetes.io/hostname"}]}});
+    });
+}
+
+#[test]
+fn a_host_port() {
+    first_is_in_the_way(
+        "explain-port",
+        "didn't have free ports for the requested pod ports",
+        |_, spec| {
+            spec["containers"][0]["ports"] = json!([{"containerPort": 80, "hostPort": 8080}]);
+        },
+    );
+}
+
+#[test]
+fn a_spread_constraint() {
+    let cluster = Cluster::new("explain-spread");
+    cluster.create_nodes(0, 1, "4").unwrap();
+    cluster.create_nodes(1, 1, "100m").unwrap();
+    let muster = cluster.start_muster(&[]).unwrap();
+    let [first, mut second] = ["first", "second"].map(|name| {
+        let mut pod = own_pod(&cluster, name, "1");
+        pod["metadata"]["labels"] = json!({"app": "web"});
+        pod["spec"]["topologySpreadConstraints"] = json!([{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {"app": "web"}}}]);
+        pod
+    });
+    cluster.create_pods(&[first]).unwrap();
+    cluster.wait_bound(1).unwrap();
+    cluster.create_pods(std::slice::from_ref(&second)).unwrap();
+    let cause = "1 node(s) didn't match pod topology spread constraints";
+    let explanation = explained(&cluster, &muster, "pod/second", cause);
+    let change = remedy(&explanation, "Drop");
+    assert_eq!(change["field"], "its hard spread constraint by kubernetes.io/hostname");
+    second["spec"]["topologySpreadConstraints"] = Value::Null;
+    replace(&cluster, &second);
+    cluster.wait_bound(2).unwrap();
+}
+
+#[test]
+fn the_places_of_another_gang() {
+    let cluster = Cluster::new("explain-gangs");
+    cluster.create_nodes(0, 2, "1").unwrap();
+    let muster = cluster.start_muster(&[]).unwrap();
+    for name in ["first", "second"] {
+        cluster.create_group(name, &gang(2)).unwrap();
+    }
+    cluster
+        .create_pods(&cluster.members_called("a", "first", 2, "800m"))
+        .unwrap();
+    cluster.wait_bound(2).unwrap();
+    cluster
+        .create_pods(&cluster.members_called("b", "second", 2, "800m"))
+        .unwrap();
+    let explanation = explained(&cluster, &muster, &group(&cluster, "second"), "2 Insufficient cpu");
+    assert_eq!(explanation["reason"], "NoRoom");
+    let change = remedy(&explanation, "End");
+    assert_eq!(
+        change["gangs"].as_array().unwrap().len(),
+        1,
+        "the other gang is named: {change:#}"
+    );
+    end(&cluster, change);
+    let bound = cluster.wait_bound(2).unwrap();
+    assert_eq!(bound.keys().collect::<Vec<_>>(), ["b0", "b1"]);
+}
+
+#[test]
+fn a_missing_workload() {
+    let cluster = Cluster::new("explain-policy");
+    cluster.create_nodes(0, 1, "4").unwrap();
+    let muster = cluster.start_muster(&[]).unwrap();
+    cluster.create_pods(&cluster.members("train", 2, "1")).unwrap();
+    let cause = "\"train\" to appear in scheduling queue";
+    let explanation = explained(&cluster, &muster, "pod/w0", cause);
+    assert_eq!(explanation["stage"], json!({"name": "Held", "by": "PolicyMissing"}));
+    let object = remedy(&explanation, "CreatePolicy")["object"].as_str().unwrap();
+    assert!(object.contains(&format!("{}/train", cluster.name())), "{object}");
+    cluster.create_group("train", &gang(2)).unwrap();
+    cluster.wait_bound(2).unwrap();
+}
+
+#[test]
+fn a_node_is_lost() {
+    let cluster = Cluster::new("explain-lost");
+    cluster.create_nodes(0, 2, "1").unwrap();
+    let muster = cluster.start_muster(&[]).unwrap();
+    cluster.create_group("train", &gang(2)).unwrap();
+    let mut members = cluster.members("train", 2, "800m");
+    cluster.create_pods(&members).unwrap();
+    let lost = cluster.wait_bound(2).unwrap()["w0"].clone();
+    cluster.plane().delete_node(&lost).unwrap();
+    // Whoever made it makes another one.
+    replace(&cluster, &members[0]);
+    let cause = "is broken: 1 of 2 members have a node";
+    let explanation = explained(&cluster, &muster, &group(&cluster, "train"), cause);
+    let change = remedy(&explanation, "LowerRequest");
+    *request(&mut members[0]) = change["to"].clone();
+    replace(&cluster, &members[0]);
+    cluster.wait_bound(2).unwrap();
+}
+
+// ---- through the API server --------------------------------------------------------------------------------------
+
+/// Lets a service account of the test's namespace do what `view` lets people do, and this; gives a caller that is it.
+fn viewer(cluster: &Cluster, name: &str, rules: &Value) -> Caller {
+    let accounts = format!("/api/v1/namespaces/{}/serviceaccounts", cluster.name());
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}});
+    cluster.api().post(&accounts, &account).unwrap();
+    let group = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}", cluster.name());
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name},
+        "rules": rules});
+    cluster.api().post(&format!("{group}/roles"), &role).unwrap();
+    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": cluster.name()}]});
+    cluster.api().post(&format!("{group}/rolebindings"), &binding).unwrap();
+    let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+    let answer = cluster
+        .api()
+        .post(&format!("{accounts}/{name}/token"), &request)
+        .unwrap();
+    Caller::with_token(answer["status"]["token"].as_str().unwrap())
+}
+
+#[test]
+fn the_api_server_passes_questions_on_and_says_whose_they_are() {
+    let cluster = Cluster::new("explain-api");
+    cluster.create_nodes(0, 1, "1").unwrap();
+    let muster = cluster.start_muster(&[]).unwrap();
+    cluster.create_pods(&[own_pod(&cluster, "big", "5")]).unwrap();
+    cluster.wait_condition("big", |_| true).unwrap();
+    // There is no network of services here: the name stands for this machine.
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "muster"},
+        "spec": {"type": "ExternalName", "externalName": "localhost"}});
+    cluster.api().post(&cluster.path("services"), &service).unwrap();
+    let registration = json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+        "metadata": {"name": "v1alpha1.explain.muster.dev"},
+        "spec": {"group": "explain.muster.dev", "version": "v1alpha1", "groupPriorityMinimum": 1000, "versionPriority": 10,
+                 "insecureSkipTLSVerify": true,
+                 "service": {"name": "muster", "namespace": cluster.name(), "port": muster.port()}}});
+    let services = "/apis/apiregistration.k8s.io/v1/apiservices";
+    cluster.api().post(services, &registration).unwrap();
+
+    let asks = json!({"apiGroups": ["explain.muster.dev"], "resources": ["podexplanations", "podexplanations/full"],
+        "verbs": ["get"]});
+    let reads = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]});
+    let reader = viewer(&cluster, "reader", &json!([asks, reads]));
+    let blind = viewer(&cluster, "blind", &json!([asks]));
+    let server = cluster.plane().server_url();
+    let port: u16 = server
+        .trim_end_matches('/')
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let path = format!(
+        "/apis/explain.muster.dev/v1alpha1/namespaces/{}/podexplanations/big",
+        cluster.name()
+    );
+    let begun = Instant::now();
+    let explanation = loop {
+        let (status, body) = reader.get(port, &path).unwrap();
+        if status == 200 {
+            break serde_json::from_str::<Value>(&body).unwrap();
+        }
+        assert!(begun.elapsed() < PATIENCE, "{status}: {body}");
+        std::thread::sleep(Duration::from_millis(300));
+    };
+    assert_eq!(
+        (&explanation["kind"], &explanation["apiVersion"]),
+        (&json!("Explanation"), &json!("muster.dev/v1alpha1"))
+    );
+    assert!(explanation["cause"].as_str().unwrap().contains("Insufficient cpu"));
+
+    // Who may ask, but may not read the pod, is known to Muster for who they are.
+    let (status, refusal) = blind.get(port, &path).unwrap();
+    let who = format!("system:serviceaccount:{}:blind", cluster.name());
+    assert_eq!(status, 403, "{refusal}");
+    assert!(
+        refusal.contains(&who) && refusal.contains("cannot get resource \\\"pods\\\""),
+        "{refusal}"
+    );
+    // The names of pods elsewhere are for those who may list these.
+    let (status, refusal) = reader.get(port, &format!("{path}/full")).unwrap();
+    assert_eq!(status, 403, "{refusal}");
+
+    let mut command = Command::new(muster_tests::binary().unwrap());
+    command.args(["kubectl", "explain", "pod/big", "-n", cluster.name()]);
+    let output = command
+        .env("KUBECONFIG", cluster.plane().kubeconfig())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("What would help") && text.contains("WaitingForRoom"),
+        "{text}"
+    );
+    cluster
+        .api()
+        .delete(&format!("{services}/v1alpha1.explain.muster.dev"))
+        .unwrap();
+}

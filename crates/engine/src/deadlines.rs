@@ -35,6 +35,11 @@ impl Engine {
         }
     }
 
+    /// When the wait of a pod's place ends.
+    pub(crate) fn deadline_of(&self, id: PodId) -> Option<Time> {
+        self.deadlines.0.get(&id).copied()
+    }
+
     pub(crate) fn has_deadline(&self, id: PodId) -> bool {
         self.deadlines.0.contains_key(&id)
     }

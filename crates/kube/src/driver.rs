@@ -11,6 +11,7 @@
 
 use crate::dispatcher::Dispatcher;
 use crate::health::Health;
+use crate::inquiry::{Inquiry, NoSnapshot};
 use crate::lease::Leadership;
 use crate::observer::Observer;
 use crate::recording::Recording;
@@ -70,6 +71,7 @@ pub(crate) enum Ended {
 pub(crate) struct Driver {
     pub(crate) engine: Engine,
     pub(crate) inputs: mpsc::Receiver<Input>,
+    pub(crate) inquiries: mpsc::Receiver<Inquiry>,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) runtime: Handle,
     pub(crate) observer: Arc<dyn Observer>,
@@ -166,6 +168,9 @@ impl Driver {
 
     fn turn(&mut self) -> Turn {
         let inputs = self.fold();
+        if let Ok(inquiry) = self.inquiries.try_recv() {
+            self.answer(inquiry);
+        }
         self.follow_leadership();
         let (work, effects) = self.work();
         if self.engine.is_synced() {
@@ -198,6 +203,18 @@ impl Driver {
             }
             _ => {}
         }
+    }
+
+    fn answer(&mut self, inquiry: Inquiry) {
+        let answer = if !matches!(self.leads, Leads::Always | Leads::Yes) {
+            Err(NoSnapshot::NotLeading)
+        } else if !self.engine.is_synced() {
+            Err(NoSnapshot::NotSynced)
+        } else {
+            Ok(self.engine.snapshot(self.clock.now()))
+        };
+        // Whoever asked may have gone.
+        let _ = inquiry.send(answer);
     }
 
     /// Tells the engine what has arrived.
@@ -283,12 +300,17 @@ impl Driver {
             recording.pause();
         }
         let (inputs, dispatcher, stop) = (&mut self.inputs, &self.dispatcher, &mut self.stop);
-        let leadership = &mut self.leadership;
+        let (leadership, inquiries) = (&mut self.leadership, &mut self.inquiries);
         let stopping = *stop.borrow();
+        let mut inquiry = None;
         let next = self.runtime.block_on(async {
             tokio::select! {
                 // Whoever could still send has gone only when everything ends: then time alone wakes.
                 Some(input) = inputs.recv() => Some(input),
+                Some(asked) = inquiries.recv() => {
+                    inquiry = Some(asked);
+                    None
+                }
                 () = dispatcher.freed() => None,
                 () = leadership.changed() => None,
                 Ok(()) = stop.changed(), if !stopping => None,
@@ -297,6 +319,9 @@ impl Driver {
         });
         if let Some(input) = next {
             self.tell(input);
+        }
+        if let Some(inquiry) = inquiry {
+            self.answer(inquiry);
         }
     }
 }

@@ -11,6 +11,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use muster_api::envelope::{self, EventType};
 use muster_api::status_message;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,8 +30,30 @@ pub struct ConnectOptions {
     pub cluster: Option<String>,
     /// `--user`. None: that of the context.
     pub user: Option<String>,
+    /// Ask this server instead of the API server of the cluster, with the same credentials. None: ask that one.
+    pub endpoint: Option<Endpoint>,
     /// `--request-timeout`: how long one answer may take. None: for ever.
     pub request_timeout: Option<Duration>,
+}
+
+/// A server beside the API server: Muster itself.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// Its URL: `https`, host and port.
+    pub url: String,
+    /// Whose certificates to believe, in PEM.
+    pub trust: EndpointTrust,
+}
+
+/// Whose certificates to believe.
+#[derive(Debug, Clone)]
+pub enum EndpointTrust {
+    /// Those that these authorities have signed, in PEM; a certificate that is shown itself may be among them.
+    Authorities(PathBuf),
+    /// Those of the cluster's kubeconfig.
+    Cluster,
+    /// Anybody's: whoever answers may read what is sent.
+    Anybody,
 }
 
 /// Why nothing came back, as a whole line for a person.
@@ -99,6 +123,9 @@ impl Reader {
     /// The kubeconfig is missing or wrong, or has no such context, cluster or user.
     pub async fn connect(options: &ConnectOptions) -> Result<Reader, ReadError> {
         let mut config = config(options).await.map_err(ReadError::Kubeconfig)?;
+        if let Some(endpoint) = &options.endpoint {
+            endpoint.put_into(&mut config).map_err(ReadError::Kubeconfig)?;
+        }
         // A person repeats a command; what is repeated in silence only seems to hang.
         config.default_retry = false;
         let agent = HeaderValue::from_static(concat!("kubectl-muster/", env!("CARGO_PKG_VERSION")));
@@ -277,6 +304,35 @@ fn refusal(status: StatusCode, body: &[u8]) -> ReadError {
         reason: said.map(|said| said.reason).unwrap_or_default(),
         message,
         code,
+    }
+}
+
+impl Endpoint {
+    fn put_into(&self, config: &mut Config) -> Result<(), String> {
+        let url = self
+            .url
+            .parse()
+            .ok()
+            .filter(|url: &http::Uri| url.scheme_str() == Some("https"));
+        config.cluster_url = url.ok_or_else(|| format!("{:?} is no https URL", self.url))?;
+        config.tls_server_name = None;
+        config.accept_invalid_certs = false;
+        match &self.trust {
+            EndpointTrust::Cluster => {}
+            EndpointTrust::Anybody => config.accept_invalid_certs = true,
+            EndpointTrust::Authorities(path) => {
+                let name = path.display();
+                let pem =
+                    CertificateDer::pem_file_iter(path).map_err(|error| format!("cannot read {name}: {error}"))?;
+                let certificates: Result<Vec<_>, _> = pem.collect();
+                let certificates = certificates.map_err(|error| format!("cannot read {name}: {error}"))?;
+                if certificates.is_empty() {
+                    return Err(format!("{name} holds no certificate in PEM"));
+                }
+                config.root_cert = Some(certificates.iter().map(|certificate| certificate.to_vec()).collect());
+            }
+        }
+        Ok(())
     }
 }
 

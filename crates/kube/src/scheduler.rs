@@ -6,6 +6,7 @@ use crate::driver::{Clock, Driver, DriverSettings, Ended, Leads};
 use crate::events::EventWorkers;
 use crate::health::Health;
 use crate::informer::{Informer, InformerSettings, Surroundings};
+use crate::inquiry::Inquiries;
 use crate::lease::{self, Campaign, Leadership, LeaseSettings};
 use crate::observer::Observer;
 use crate::recording::Recording;
@@ -77,6 +78,7 @@ pub struct Running {
     event_grace: Duration,
     /// None where nothing is elected, and when the lease has been given back.
     campaign: Option<Campaign>,
+    inquiries: Inquiries,
 }
 
 /// Starts everything; `health` is kept up to date. Must be called within a multi-threaded tokio runtime, which the network parts use.
@@ -128,9 +130,11 @@ pub fn start(
         leadership.fence.clone(),
     );
     let (stop, stop_seen) = watch::channel(false);
+    let (inquiries, asked) = Inquiries::channel();
     let driver = Driver {
         engine,
         inputs,
+        inquiries: asked,
         dispatcher,
         runtime,
         observer,
@@ -155,6 +159,7 @@ pub fn start(
         event_workers,
         event_grace: settings.driver.event_grace,
         campaign,
+        inquiries,
     })
 }
 
@@ -162,6 +167,11 @@ impl Running {
     /// Asks for the end: no further pod is tried, what was decided is carried out.
     pub fn stop(&self) {
         self.stop.send_replace(true);
+    }
+
+    /// For whoever wants to know what the engine knows.
+    pub fn inquiries(&self) -> Inquiries {
+        self.inquiries.clone()
     }
 
     /// Waits for the end, writes the events that still wait, and gives the lease back if nothing is under way any more.

@@ -3,6 +3,7 @@
 use crate::WrongUsage;
 use crate::observe::Observe;
 use crate::serving::{self, ServingArgs};
+use crate::snapshot_route::SnapshotRoute;
 use crate::upstream_flags::UpstreamFlags;
 use anyhow::{Context, anyhow, bail};
 use muster_api::LeaseName;
@@ -226,7 +227,9 @@ async fn schedule(args: &Args, configuration: &Configuration, verbosity: Verbosi
     });
     let about = Arc::new(serving::about(configuration)?);
     let reviews = args.serving.reviews(&clients, Arc::<Observe>::clone(&observer)).await?;
+    let snapshots = Arc::new(SnapshotRoute::new(Arc::clone(&about)));
     let shown = serving::Shown {
+        snapshots: Arc::clone(&snapshots),
         metrics,
         health: Arc::clone(&health),
         about: Arc::clone(&about),
@@ -251,6 +254,7 @@ async fn schedule(args: &Args, configuration: &Configuration, verbosity: Verbosi
         ..settings(configuration, minor)
     };
     let mut running = muster_kube::start(engine, clients, settings, observer, &health, recording)?;
+    snapshots.open(running.inquiries(), minor);
     until_ended(&mut running, &mut signals).await
 }
 

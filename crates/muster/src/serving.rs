@@ -3,14 +3,15 @@
 use crate::Cli;
 use crate::probes::Probes;
 use crate::run::{host_name, wrong_usage};
+use crate::snapshot_route::SnapshotRoute;
 use anyhow::{Context, anyhow, bail};
 use clap::{ArgAction, CommandFactory};
 use muster_api::review::{Access, AccessVerdict, AuthenticationTrust, FrontProxy, TokenVerdict, UserInfo};
 use muster_config::{Configuration, Secrets};
 use muster_kube::{Clients, Health, Observer, Reviewed, Reviews};
 use muster_telemetry::serving::{
-    About, AlwaysAllow, AuthorizationLifetimes, Certificate, Guards, Limits, MinTlsVersion, NoRoutes, Pages, Replied,
-    Reviewer, Reviewing, Server, ServerError, TlsCipherSuite, TlsSettings, Trust,
+    About, AlwaysAllow, AuthorizationLifetimes, Certificate, Guards, Limits, MinTlsVersion, Pages, Replied, Reviewer,
+    Reviewing, Server, ServerError, TlsCipherSuite, TlsSettings, Trust,
 };
 use muster_telemetry::{Metrics, Verbosity};
 use serde_json::Value;
@@ -140,6 +141,7 @@ pub(crate) struct Shown {
     pub(crate) health: Arc<Health>,
     pub(crate) about: Arc<About>,
     pub(crate) verbosity: Verbosity,
+    pub(crate) snapshots: Arc<SnapshotRoute>,
 }
 
 /// What the pages tell of this process.
@@ -215,7 +217,7 @@ impl ServingArgs {
     /// Takes the addresses, and serves for as long as the process lives.
     pub(crate) async fn serve(&self, shown: Shown, reviews: Arc<Reviews>) -> anyhow::Result<()> {
         let probes = Arc::new(Probes(shown.health));
-        let pages = Pages::new(shown.metrics, probes, shown.about, shown.verbosity, Arc::new(NoRoutes));
+        let pages = Pages::new(shown.metrics, probes, shown.about, shown.verbosity, shown.snapshots);
         if self.secure_port != 0 {
             let trust = Trust::default();
             let server = self.secure(&pages, Arc::clone(&reviews), trust.clone()).await?;

@@ -60,6 +60,7 @@ impl ConnectArgs {
             context: self.context.clone(),
             cluster: self.cluster.clone(),
             user: self.user.clone(),
+            endpoint: None,
             request_timeout: self.request_timeout.0,
         }
     }

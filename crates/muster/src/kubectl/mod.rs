@@ -6,10 +6,11 @@
 
 mod age;
 mod complete;
-mod flags;
+pub(crate) mod flags;
 mod gangs;
 mod get;
 mod selector;
+pub(crate) mod snapshot;
 pub(crate) mod table;
 mod version;
 
@@ -47,6 +48,7 @@ pub(crate) struct Cli {
 enum Command {
     #[command(subcommand)]
     Get(get::Command),
+    Snapshot(snapshot::Args),
     Version(version::Args),
     /// What could be typed next, for the shell
     #[command(
@@ -88,6 +90,7 @@ impl Failure {
     fn exit_code(&self) -> ExitCode {
         match self {
             Failure::Read(ReadError::Kubeconfig(_)) => ExitCode::from(crate::WRONG_USAGE),
+            Failure::Other(error) if error.is::<crate::WrongUsage>() => ExitCode::from(crate::WRONG_USAGE),
             _ => ExitCode::FAILURE,
         }
     }
@@ -102,7 +105,16 @@ pub(crate) fn is_meant(program: Option<&OsString>) -> bool {
 /// Runs with the arguments of the process; the first is the program's name.
 pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let Cli { connect, command } = Cli::parse_from(arguments);
-    match carry_out(&connect, command) {
+    ended(carry_out(&connect, command))
+}
+
+/// Runs `muster snapshot`.
+pub(crate) fn take_snapshot(connect: &ConnectArgs, args: snapshot::Args) -> ExitCode {
+    ended(carry_out(connect, Command::Snapshot(args)))
+}
+
+fn ended(result: Result<(), Failure>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             text::tell(&format!("{}\n", failure.line()));
@@ -121,6 +133,7 @@ fn carry_out(connect: &ConnectArgs, command: Command) -> Result<(), Failure> {
         .map_err(|error| Failure::Other(error.into()))?;
     match command {
         Command::Get(command) => runtime.block_on(get::run(&command, connect)),
+        Command::Snapshot(args) => runtime.block_on(snapshot::run(&args, connect)),
         Command::Version(args) => runtime.block_on(version::run(&args, connect)),
         Command::Complete { words } => {
             text::print(&complete::complete(&Cli::command(), &words)).map_err(Failure::Other)

@@ -20,4 +20,5 @@ mod plain_pods;
 mod proxy;
 mod restarts;
 mod scale;
+mod snapshot;
 mod volumes;

@@ -75,8 +75,7 @@ impl Caller {
             let answer = client.send(request).await.with_context(|| format!("{method} {path}"))?;
             let status = answer.status().as_u16();
             let body = answer.into_body().collect().await.context("reading the answer")?;
-            let body = String::from_utf8(body.to_bytes().to_vec()).context("reading the answer")?;
-            Ok((status, body))
+            Ok((status, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
         })
     }
 

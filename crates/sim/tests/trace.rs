@@ -22,7 +22,7 @@ never,1000,1024,1,500,V100|T4,60,70,60,,
 ";
 
 fn played(nodes: &str, pods: &str) -> TraceReport {
-    let trace = Trace::load(&source("nodes", nodes), &source("pods", pods), BadLines::Refuse).unwrap();
+    let trace = Trace::load(&source("nodes", nodes), &source("pods", pods), BadLines::Refuse).expect("a trace");
     let settings = muster_config::Configuration::default().engine_settings(KubeMinor::default());
     TraceRun::new(&trace, settings, Some(7)).run(|_| {})
 }

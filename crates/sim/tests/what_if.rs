@@ -97,7 +97,7 @@ fn compared(edits: &[Edit]) -> Comparison {
     let before = settled(&world);
     let made = edits
         .iter()
-        .map(|edit| world.edit(edit, &schedulers).unwrap())
+        .map(|edit| world.edit(edit, &schedulers).expect("it is there"))
         .collect();
     let after = settled(&world);
     let waited = ["shop/big", "shop/picky"].map(str::to_owned);

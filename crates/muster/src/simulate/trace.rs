@@ -126,7 +126,7 @@ fn table(report: &TraceReport) -> String {
     let peak = |value: fn(&muster_sim::Sample) -> f64| report.samples.iter().map(value).fold(0.0, f64::max) * 100.0;
     let _ = writeln!(
         text,
-        "At most in use: CPU {:.1}%, memory {:.1}%, GPU {:.1}%; fragmentation of {} at most {:.1}%.",
+        "At most in use when looked at: CPU {:.1}%, memory {:.1}%, GPU {:.1}%; fragmentation of {} at most {:.1}%.",
         peak(|sample| sample.cpu),
         peak(|sample| sample.memory),
         peak(|sample| sample.gpu),

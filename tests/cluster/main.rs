@@ -23,4 +23,5 @@ mod prometheus;
 mod proxy;
 mod restarts;
 mod scale;
+mod snapshot;
 mod volumes;

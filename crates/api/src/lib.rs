@@ -8,6 +8,7 @@
 //! * [`paths`] says where the objects are found;
 //! * [`group_names`] says how pod groups are spelled;
 //! * [`codec`] writes inputs of the engine down, and reads them again;
+//! * [`snapshot`] writes what an engine knows into a file, and reads it again;
 //! * [`http_status`] reads what the API server says when it refuses.
 //!
 //! **Architecture invariant:** no client, no clock, nothing asynchronous. This is the only crate that knows how
@@ -22,6 +23,7 @@ pub mod http_status;
 mod lease;
 pub mod paths;
 pub mod review;
+pub mod snapshot;
 pub mod write;
 
 pub use decode::{DecodeError, decode, decode_for, object_key};

@@ -87,6 +87,13 @@ impl<T> ByName<T> {
         names
     }
 
+    /// Names, values and versions, in no order that means anything.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Text, &T, ResourceVersion)> {
+        self.0
+            .iter()
+            .map(|(name, kept)| (name, &kept.value, kept.resource_version))
+    }
+
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
         self.0.values().map(|kept| &kept.value)
     }

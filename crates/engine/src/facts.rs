@@ -76,6 +76,34 @@ impl PodFacts {
         (facts, record.condition)
     }
 
+    /// The record again, as far as it has been kept, with this condition.
+    pub(crate) fn record(&self, condition: Option<PodScheduledCondition>) -> PodRecord {
+        PodRecord {
+            uid: self.uid.clone(),
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            resource_version: self.resource_version,
+            generation: self.generation,
+            labels: self.labels.clone(),
+            scheduler_name: self.scheduler_name.clone(),
+            node_name: self.node_name.clone(),
+            nominated_node_name: self.nominated_node_name().cloned(),
+            phase: self.phase,
+            terminating: self.terminating,
+            running: self.running,
+            turned_away: self.turned_away().cloned(),
+            priority: self.priority,
+            priority_class_name: self.priority_class_name().cloned(),
+            scheduling_gates: self.scheduling_gates().into(),
+            group: self.group().cloned(),
+            group_terms: self.group_terms().cloned(),
+            controller: self.controller().cloned(),
+            spec: Arc::clone(&self.spec),
+            charge: self.charge().clone(),
+            condition,
+        }
+    }
+
     /// What it takes from its node now.
     pub(crate) fn charge(&self) -> &Charge {
         self.charge.as_deref().unwrap_or(&self.spec.charge)

@@ -443,6 +443,11 @@ impl Groups {
             .filter_map(|(at, group)| Some((GroupId(at as u32), group.as_ref()?)))
     }
 
+    /// All objects that hold policies, whether any group follows them or not, in no order that means anything.
+    pub(crate) fn policy_objects(&self) -> impl Iterator<Item = &PolicyObject> {
+        self.policies.values().map(|(object, _)| &**object)
+    }
+
     /// Adds a member.
     pub(crate) fn join(&mut self, key: GroupKey, pod: PodId, member: Member) -> GroupId {
         let id = match self.by_key.get(&key) {

@@ -86,6 +86,26 @@ impl Object {
     }
 }
 
+impl Object {
+    /// Its namespace, empty where its kind has none, and its name.
+    pub fn path(&self) -> (Text, Text) {
+        let none = || Text::from("");
+        match self {
+            Object::Node(node) => (none(), node.name.clone()),
+            Object::Pod(pod) => (pod.namespace.clone(), pod.name.clone()),
+            Object::Namespace(namespace) => (none(), namespace.name.clone()),
+            Object::PriorityClass(class) => (none(), class.name.clone()),
+            Object::Workload(workload) => (workload.namespace.clone(), workload.name.clone()),
+            Object::PodGroup(group) => (group.namespace.clone(), group.name.clone()),
+            Object::SelectorOwner(owner) => (owner.namespace.clone(), owner.name.clone()),
+            Object::Storage(object) => {
+                let (namespace, name, _) = object.identity();
+                (namespace, name)
+            }
+        }
+    }
+}
+
 /// Which object. Empty parts are unknown, or do not exist for the kind.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey {

@@ -38,6 +38,7 @@ mod retries;
 mod scene;
 mod search;
 mod settings;
+mod snapshot;
 mod time;
 mod waking;
 
@@ -51,4 +52,5 @@ pub use muster_framework::rejection::Code;
 pub use observation::{AttemptResult, Observation, PlaceStage, Section, WaitReason};
 pub use scene::{Evaluation, NodeScore, PluginScore, Scene, Verdict};
 pub use settings::{BatchSettings, ExtenderSettings, GangSettings, Settings};
+pub use snapshot::{QueuedEntity, Reservation, Snapshot};
 pub use time::Time;

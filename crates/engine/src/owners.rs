@@ -37,6 +37,19 @@ impl SelectorOwners {
         true
     }
 
+    /// All of them, but for their versions, in no order that means anything.
+    pub(crate) fn records(&self) -> impl Iterator<Item = SelectorOwnerRecord> {
+        self.by_namespace.iter().flat_map(|(namespace, selectors)| {
+            selectors.iter().map(|((kind, name), selector)| SelectorOwnerRecord {
+                kind: *kind,
+                namespace: namespace.clone(),
+                name: name.clone(),
+                resource_version: 0,
+                selector: selector.clone(),
+            })
+        })
+    }
+
     /// Forgets one; says whether there was one.
     pub(crate) fn remove(&mut self, kind: Kind, namespace: &Text, name: &Text) -> bool {
         let Some(selectors) = self.by_namespace.get_mut(namespace) else {

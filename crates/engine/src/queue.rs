@@ -123,6 +123,19 @@ pub(crate) struct Incoming {
     pub(crate) group: bool,
 }
 
+/// Where an entity stands in the queue, for whoever looks at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) entity: Entity,
+    pub(crate) section: Section,
+    pub(crate) priority: i32,
+    pub(crate) pods: u32,
+    pub(crate) attempts: u32,
+    pub(crate) first_enqueued: Time,
+    /// Zero, or past: it does not back off.
+    pub(crate) backoff_until: Time,
+}
+
 /// What is known of an entity's past when it gets its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Past {
@@ -182,6 +195,35 @@ impl SchedulingQueue {
             history: History::default(),
             in_flight: None,
         }
+    }
+
+    /// Every entity that is in a section: those that are active first, in the order in which they are tried, the others in
+    /// the order in which they came.
+    pub(crate) fn standings(&self) -> Vec<Standing> {
+        let mut standings: Vec<_> = self
+            .entries
+            .iter()
+            .filter_map(|(entity, entry)| {
+                let section = entry.section?;
+                let standing = Standing {
+                    entity: *entity,
+                    section,
+                    priority: entry.urgency.priority,
+                    pods: entry.size,
+                    attempts: entry.attempts,
+                    first_enqueued: entry.first_enqueued,
+                    backoff_until: entry.backoff_until,
+                };
+                let order = if section == Section::Active {
+                    entry.active_key(*entity)
+                } else {
+                    (Reverse(Urgency::default()), entry.timestamp, entry.sequence, *entity)
+                };
+                Some((section, order, standing))
+            })
+            .collect();
+        standings.sort_by_key(|(section, order, _)| (*section, *order));
+        standings.into_iter().map(|(.., standing)| standing).collect()
     }
 
     /// Brings an entity where it can be tried: at once, or after what is left of its backoff. One that is already active

@@ -43,6 +43,18 @@ impl Images {
         Some(&self.entries[at as usize])
     }
 
+    /// What a node has, each name as an image of its own.
+    pub(crate) fn of(&self, node: NodeOrd) -> impl Iterator<Item = NodeImage> {
+        let on_node = self.on_node.get(node.index()).into_iter().flatten();
+        on_node.map(|at| {
+            let PlacedImage { name, size, .. } = &self.entries[*at as usize];
+            NodeImage {
+                names: Box::new([name.clone()]),
+                size: *size,
+            }
+        })
+    }
+
     /// Sets what a node has; says whether anything changed.
     ///
     /// Source: `pkg/scheduler/backend/cache.cacheImpl.UpdateNode`: what the node had is forgotten first, and with it the

@@ -253,6 +253,41 @@ impl NodeTable {
         self.by_name.get(name).copied()
     }
 
+    /// What is known of a live node, but for its version: applied to another table, it makes the same node.
+    ///
+    /// # Panics
+    /// As those of [`NodeTable::name`].
+    pub fn record(&self, node: NodeOrd) -> NodeRecord {
+        let at = node.index();
+        let amount = |resource: ResourceOrd| self.allocatable[resource.index()][at];
+        let extended = self
+            .resource_names
+            .iter()
+            .zip(&self.allocatable)
+            .skip(ResourceOrd::FIXED);
+        let mut scalars: Vec<(Text, i64)> = extended
+            .filter(|(_, column)| column[at] != 0)
+            .map(|(name, column)| (name.clone(), column[at]))
+            .collect();
+        scalars.sort();
+        NodeRecord {
+            name: self.name(node).clone(),
+            resource_version: 0,
+            labels: self.labels[at].clone(),
+            taints: self.taint_sets().nth(self.taint_set(node)).unwrap_or_default().to_vec(),
+            unschedulable: self.unschedulable.contains(node),
+            allocatable: ResourceList {
+                milli_cpu: amount(ResourceOrd::CPU),
+                memory: amount(ResourceOrd::MEMORY),
+                ephemeral_storage: amount(ResourceOrd::EPHEMERAL_STORAGE),
+                scalars,
+            },
+            allowed_pods: amount(ResourceOrd::PODS),
+            images: self.images.of(node).collect(),
+            declared_features: self.declared_features(node).into(),
+        }
+    }
+
     /// The name of a live node.
     ///
     /// # Panics

@@ -13,7 +13,7 @@ use crate::dispatcher::Dispatcher;
 use crate::health::Health;
 use crate::lease::Leadership;
 use crate::observer::Observer;
-use crate::questions::{Asked, Questions};
+use crate::questions::{Asked, NoAnswer, Questions};
 use crate::recording::Recording;
 use muster_engine::{Census, Engine, Input, Observation, Time};
 use std::sync::Arc;
@@ -254,12 +254,28 @@ impl Driver {
     }
 
     fn answer(&mut self, asked: Asked) {
-        if !self.engine.is_synced() {
-            // What has not been listed cannot be told from what is not there. Dropping it is the answer.
-            return;
+        let now = self.clock.now();
+        let able = self.is_able_to_answer();
+        // Whoever asked may have lost patience.
+        match asked {
+            Asked::Explain { subject, reply } => {
+                let _ = reply.send(able.map(|()| self.engine.explain(now, &subject)));
+            }
+            Asked::Snapshot { reply } => {
+                let _ = reply.send(able.map(|()| self.engine.snapshot(now)));
+            }
         }
-        let explanation = self.engine.explain(self.clock.now(), asked.subject());
-        asked.answer(explanation);
+    }
+
+    /// Only a leader tries pods, and what has not been listed cannot be told from what is not there.
+    fn is_able_to_answer(&self) -> Result<(), NoAnswer> {
+        if !matches!(self.leads, Leads::Always | Leads::Yes) {
+            Err(NoAnswer::NotLeading)
+        } else if !self.engine.is_synced() {
+            Err(NoAnswer::NotSynced)
+        } else {
+            Ok(())
+        }
     }
 
     /// Lets the engine work, and hands over what it decides.

@@ -16,6 +16,7 @@
 //! * `answer` says what an answer of the server means; all such knowledge is there.
 //! * `reader` has nothing to do with all this: it reads for a person at a terminal.
 //! * `reviews` asks who callers of the server for operators are, and what they may do.
+//! * `inquiry` lets others ask the engine what it knows.
 //! * `extender` speaks with extenders; `whole_nodes` is there only for those that want whole objects.
 //!
 //! **Architecture invariants:** no scheduling decision is made here. The engine is owned by one thread, which never
@@ -60,8 +61,8 @@ pub use lease::LeaseSettings;
 pub use observer::{Notice, Observer};
 pub use questions::{Asker, NoAnswer, Questions, questions};
 pub use rate_limit::Rate;
-pub use reader::{ConnectOptions, Direct, ReadError, Reader, Watch};
+pub use reader::{ConnectOptions, Direct, ReadError, Reader, Trust, Watch};
 pub use recording::{RecordError, Recording};
 pub use reviews::{Reviewed, Reviews};
 pub use scheduler::{RunError, Running, Settings, start};
-pub use server_version::server_minor;
+pub use server_version::{minor_of, server_minor};

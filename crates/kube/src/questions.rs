@@ -1,26 +1,22 @@
 //! Questions to the engine from other threads: few at a time, each answered between two turns of the thread that owns it.
 
-use muster_engine::{Explanation, Subject};
+use muster_engine::{Explanation, Snapshot, Subject};
 use tokio::sync::{mpsc, oneshot};
 
 /// Questions that may wait. Each is answered within a turn or so: more only wait when somebody asks without end.
 const WAITING: usize = 16;
 
 /// A question, and where the answer goes.
-pub(crate) struct Asked {
-    subject: Subject,
-    reply: oneshot::Sender<Option<Explanation>>,
-}
-
-impl Asked {
-    pub(crate) fn subject(&self) -> &Subject {
-        &self.subject
-    }
-
-    pub(crate) fn answer(self, explanation: Option<Explanation>) {
-        // Whoever asked may have lost patience.
-        let _ = self.reply.send(explanation);
-    }
+pub(crate) enum Asked {
+    /// Where a pod or a group stands.
+    Explain {
+        subject: Subject,
+        reply: oneshot::Sender<Result<Option<Explanation>, NoAnswer>>,
+    },
+    /// Everything that the engine knows.
+    Snapshot {
+        reply: oneshot::Sender<Result<Snapshot, NoAnswer>>,
+    },
 }
 
 /// Why there is no answer.
@@ -29,6 +25,12 @@ pub enum NoAnswer {
     /// Too many questions wait already.
     #[error("too many questions are waiting: ask again")]
     Busy,
+    /// Another replica leads: its queue is the one that counts.
+    #[error("this replica is a standby, which tries nothing: ask the one that holds the lease")]
+    NotLeading,
+    /// The first lists are still under way.
+    #[error("the cluster has not been listed in full yet")]
+    NotSynced,
     /// The engine has not begun within the patience of whoever asks, or has ended.
     #[error("the scheduler has not begun yet, or is about to end")]
     NotRunning,
@@ -53,12 +55,27 @@ impl Asker {
     /// # Errors
     /// There is no answer.
     pub async fn explain(&self, subject: Subject) -> Result<Option<Explanation>, NoAnswer> {
+        self.ask(|reply| Asked::Explain { subject, reply }).await
+    }
+
+    /// Asks for everything that the engine of a leader knows.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn snapshot(&self) -> Result<Snapshot, NoAnswer> {
+        self.ask(|reply| Asked::Snapshot { reply }).await
+    }
+
+    async fn ask<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<Result<T, NoAnswer>>) -> Asked,
+    ) -> Result<T, NoAnswer> {
         let (reply, answer) = oneshot::channel();
-        self.0.try_send(Asked { subject, reply }).map_err(|error| match error {
+        self.0.try_send(question(reply)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => NoAnswer::Busy,
             mpsc::error::TrySendError::Closed(_) => NoAnswer::NotRunning,
         })?;
-        answer.await.map_err(|_| NoAnswer::NotRunning)
+        answer.await.unwrap_or(Err(NoAnswer::NotRunning))
     }
 }
 
@@ -96,9 +113,14 @@ mod tests {
             .collect();
         tokio::task::yield_now().await;
         assert_eq!(asker.explain(pod("more")).await, Err(NoAnswer::Busy));
-        let asked = questions.next_now().expect("it waits");
-        assert_eq!(*asked.subject(), pod("0"));
-        asked.answer(None);
+        assert_eq!(asker.snapshot().await, Err(NoAnswer::Busy));
+        match questions.next_now().expect("it waits") {
+            Asked::Explain { subject, reply } => {
+                assert_eq!(subject, pod("0"));
+                reply.send(Ok(None)).expect("somebody waits for it");
+            }
+            Asked::Snapshot { .. } => panic!("nobody asked for one"),
+        }
         drop(questions);
         let mut answers = Vec::new();
         for answer in waiting {
@@ -107,5 +129,16 @@ mod tests {
         assert_eq!(answers[0], Ok(None));
         assert!(answers[1..].iter().all(|answer| *answer == Err(NoAnswer::NotRunning)));
         assert_eq!(asker.explain(pod("late")).await, Err(NoAnswer::NotRunning));
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_goes_to_who_asked() {
+        let (asker, mut questions) = questions();
+        let asked = tokio::spawn(async move { asker.snapshot().await });
+        match questions.next().await.expect("it was asked") {
+            Asked::Snapshot { reply } => reply.send(Ok(Snapshot::default())).expect("somebody waits for it"),
+            Asked::Explain { .. } => panic!("nobody asked for one"),
+        }
+        assert_eq!(asked.await.expect("no panic"), Ok(Snapshot::default()));
     }
 }

@@ -11,6 +11,8 @@ use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use muster_api::envelope::{self, EventType};
 use muster_api::status_message;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,7 +32,7 @@ pub struct ConnectOptions {
     pub user: Option<String>,
     /// `--request-timeout`: how long one answer may take. None: for ever.
     pub request_timeout: Option<Duration>,
-    /// Another server than that of the kubeconfig.
+    /// Ask this server instead of the API server of the cluster. None: ask that one.
     pub direct: Option<Direct>,
 }
 
@@ -42,8 +44,19 @@ pub struct Direct {
     pub url: String,
     /// The bearer token to show to it.
     pub token: Option<String>,
-    /// Whatever certificate it shows is taken.
-    pub insecure: bool,
+    /// Whose certificates to believe.
+    pub trust: Trust,
+}
+
+/// Whose certificates to believe.
+#[derive(Debug, Clone)]
+pub enum Trust {
+    /// Those that these authorities have signed, in PEM; a certificate that is shown itself may be among them.
+    Authorities(PathBuf),
+    /// Those of the cluster's kubeconfig.
+    Cluster,
+    /// Anybody's: whoever answers may read what is sent.
+    Anybody,
 }
 
 impl std::fmt::Debug for Direct {
@@ -54,12 +67,18 @@ impl std::fmt::Debug for Direct {
 }
 
 impl Direct {
-    fn apply(&self, config: &mut Config) -> Result<(), String> {
+    fn put_into(&self, config: &mut Config) -> Result<(), String> {
         let url = self.url.parse::<http::Uri>();
-        config.cluster_url = url.map_err(|_| format!("--server-url: {:?} is no URL", self.url))?;
-        config.accept_invalid_certs = self.insecure;
+        config.cluster_url = url
+            .ok()
+            .filter(|url| url.scheme_str() == Some("https"))
+            .ok_or_else(|| format!("--server-url: {:?} is no https URL", self.url))?;
         config.tls_server_name = None;
         config.proxy_url = None;
+        config.accept_invalid_certs = matches!(self.trust, Trust::Anybody);
+        if let Trust::Authorities(path) = &self.trust {
+            config.root_cert = Some(certificates(path)?);
+        }
         let known = std::mem::take(&mut config.auth_info);
         config.auth_info = AuthInfo {
             client_certificate: known.client_certificate,
@@ -71,6 +90,17 @@ impl Direct {
         };
         Ok(())
     }
+}
+
+/// Those of a file in PEM, in DER.
+fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, String> {
+    let name = path.display();
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let read = read.map_err(|error| format!("cannot read {name}: {error}"))?;
+    if read.is_empty() {
+        return Err(format!("{name} holds no certificate in PEM"));
+    }
+    Ok(read.iter().map(|certificate| certificate.to_vec()).collect())
 }
 
 /// Why nothing came back, as a whole line for a person.
@@ -141,7 +171,7 @@ impl Reader {
     pub async fn connect(options: &ConnectOptions) -> Result<Reader, ReadError> {
         let mut config = config(options).await.map_err(ReadError::Kubeconfig)?;
         if let Some(direct) = &options.direct {
-            direct.apply(&mut config).map_err(ReadError::Kubeconfig)?;
+            direct.put_into(&mut config).map_err(ReadError::Kubeconfig)?;
         }
         // A person repeats a command; what is repeated in silence only seems to hang.
         config.default_retry = false;

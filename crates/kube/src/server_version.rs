@@ -88,6 +88,11 @@ async fn ask(clients: &Clients, observer: &dyn Observer) -> Result<Version, Lost
     }
 }
 
+/// The rules to follow with a server that answers `/version` with this.
+pub fn minor_of(body: &[u8]) -> KubeMinor {
+    read(body).rules()
+}
+
 fn read(body: &[u8]) -> Version {
     #[derive(Deserialize)]
     struct Info {

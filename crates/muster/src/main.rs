@@ -14,6 +14,7 @@ mod probes;
 mod run;
 mod serving;
 mod simulate;
+mod snapshot_route;
 mod text;
 mod upstream_flags;
 mod version;
@@ -41,6 +42,13 @@ enum Command {
     Config(config::Command),
     Simulate(simulate::Args),
     Evaluate(evaluate::Args),
+    /// The same as kubectl muster snapshot: what the scheduler knows, in one compressed file
+    Snapshot {
+        #[command(flatten)]
+        args: kubectl::snapshot::Args,
+        #[command(flatten)]
+        connect: kubectl::flags::ConnectArgs,
+    },
     /// The same as kubectl muster, for where kubectl is not at hand
     #[command(disable_help_flag = true)]
     Kubectl {
@@ -77,6 +85,7 @@ fn main() -> ExitCode {
         Command::Config(command) => config::run(&command),
         Command::Simulate(args) => simulate::run(args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Snapshot { args, connect } => Ok(kubectl::take_snapshot(&connect, args)),
         Command::Kubectl { arguments } => {
             let program = std::ffi::OsString::from(kubectl::PROGRAM);
             Ok(kubectl::run(std::iter::once(program).chain(arguments)))

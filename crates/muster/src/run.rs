@@ -4,6 +4,7 @@ use crate::WrongUsage;
 use crate::explain::page::Explanations;
 use crate::observe::Observe;
 use crate::serving::{self, ServingArgs};
+use crate::snapshot_route::SnapshotRoute;
 use crate::upstream_flags::UpstreamFlags;
 use anyhow::{Context, anyhow, bail};
 use muster_api::LeaseName;
@@ -14,6 +15,7 @@ use muster_framework::rules::KubeMinor;
 use muster_kube::{
     ConnectError, DispatcherSettings, Extenders, Health, LeaseSettings, Rate, Recording, Running, Settings,
 };
+use muster_telemetry::serving::Routes;
 use muster_telemetry::{Format, Metrics, Verbosity, start_logging};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -228,16 +230,16 @@ async fn schedule(args: &Args, configuration: &Configuration, verbosity: Verbosi
     });
     let about = Arc::new(serving::about(configuration)?);
     let reviews = args.serving.reviews(&clients, Arc::<Observe>::clone(&observer)).await?;
+    let (asker, questions) = muster_kube::questions();
+    let snapshots = Arc::new(SnapshotRoute::new(Arc::clone(&about), asker.clone()));
     let shown = serving::Shown {
         metrics,
         health: Arc::clone(&health),
         about: Arc::clone(&about),
         verbosity,
     };
-    let (asker, questions) = muster_kube::questions();
-    args.serving
-        .serve(shown, reviews, Arc::new(Explanations(asker)))
-        .await?;
+    let routes: [Arc<dyn Routes>; 2] = [Arc::new(Explanations(asker)), Arc::<SnapshotRoute>::clone(&snapshots)];
+    args.serving.serve(shown, reviews, Arc::new(routes)).await?;
     let minor = tokio::select! {
         minor = muster_kube::server_minor(&clients, &*observer, &health) => minor,
         name = signals.next() => {
@@ -255,6 +257,7 @@ async fn schedule(args: &Args, configuration: &Configuration, verbosity: Verbosi
         lease,
         ..settings(configuration, minor)
     };
+    snapshots.follows(minor);
     let mut running = muster_kube::start(engine, clients, settings, observer, &health, recording, questions)?;
     until_ended(&mut running, &mut signals).await
 }

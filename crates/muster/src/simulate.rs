@@ -1,8 +1,12 @@
 //! `muster simulate`: the same scheduler over a simulated cluster in virtual time.
 
+mod trace;
+mod what_if;
+
 use crate::text;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
+use muster_config::Configuration;
 use muster_framework::rules::KubeMinor;
 use muster_sim::{Loaded, Progress, Report, Scenario, Simulation, Source, Span, table};
 use std::io::{IsTerminal as _, Write as _};
@@ -16,11 +20,14 @@ use std::time::Duration;
 /// sim.muster.dev/at says when an object appears, sim.muster.dev/until when it is deleted, sim.muster.dev/run-for how
 /// long a pod runs. Time is virtual: an hour takes no longer than its events. No cluster is needed.
 ///
+/// With --from-snapshot, a file of muster snapshot stands in for the FILEs: where would the pods go that wait, what if
+/// something were different, and how many more would fit? With --trace and --nodes, a public cluster trace does.
+///
 /// Exit codes: 0 it ran; 1 a pod waits and --expect-all-bound was given; 2 the input is wrong.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The scenario; several files are one scenario, `-` is the standard input
-    #[arg(value_name = "FILE", required = true)]
+    #[arg(value_name = "FILE", required_unless_present_any = ["from_snapshot", "trace"])]
     files: Vec<PathBuf>,
 
     /// How to print what came of it
@@ -59,6 +66,12 @@ pub(crate) struct Args {
     /// Show no progress bar
     #[arg(long)]
     no_progress: bool,
+
+    #[command(flatten)]
+    what_if: what_if::WhatIfArgs,
+
+    #[command(flatten)]
+    trace: trace::TraceArgs,
 }
 
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +92,12 @@ const WRONG_INPUT: u8 = 2;
 /// # Errors
 /// The report cannot be written.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if args.what_if.is_wanted() {
+        return what_if::run(&args);
+    }
+    if args.trace.is_wanted() {
+        return trace::run(&args);
+    }
     let mut stderr = std::io::stderr();
     let prepared = prepare(&args);
     let (mut simulation, warnings) = match prepared {
@@ -109,20 +128,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 /// Reads everything; what comes out can run.
 fn prepare(args: &Args) -> anyhow::Result<(Simulation, Vec<String>)> {
-    let mut warnings = Vec::new();
-    let mut configuration = match &args.config {
-        Some(path) => {
-            let (name, text) = text::read(path)?;
-            muster_config::load(&text).context(name)?
-        }
-        None => muster_config::Configuration::default(),
-    };
-    warnings.extend(configuration.warnings.iter().map(ToString::to_string));
-    for name in &args.scheduler_name {
-        if !configuration.scheduler_names().any(|known| known == name) {
-            configuration.profiles.push(muster_config::Profile::named(name));
-        }
-    }
+    let configuration = configuration(args, None)?;
+    let mut warnings: Vec<String> = configuration.warnings.iter().map(ToString::to_string).collect();
     let settings = configuration.engine_settings(KubeMinor::default());
     let sources = args
         .files
@@ -139,6 +146,23 @@ fn prepare(args: &Args) -> anyhow::Result<(Simulation, Vec<String>)> {
         scenario.until = Some(muster_engine::Time::ZERO + until.0);
     }
     Ok((Simulation::new(scenario, settings), warnings))
+}
+
+/// The configuration that `--config` names, else `or_else`, else the default; with the names of `--scheduler-name`.
+fn configuration(args: &Args, or_else: Option<Configuration>) -> anyhow::Result<Configuration> {
+    let mut configuration = match &args.config {
+        Some(path) => {
+            let (name, text) = text::read(path)?;
+            muster_config::load(&text).context(name)?
+        }
+        None => or_else.unwrap_or_default(),
+    };
+    for name in &args.scheduler_name {
+        if !configuration.scheduler_names().any(|known| known == name) {
+            configuration.profiles.push(muster_config::Profile::named(name));
+        }
+    }
+    Ok(configuration)
 }
 
 fn source(path: &Path) -> anyhow::Result<Source> {

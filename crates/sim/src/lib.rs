@@ -27,6 +27,8 @@ mod simulation;
 mod span;
 mod table;
 mod timing;
+mod trace;
+pub mod what_if;
 mod workload;
 
 pub use admission::{Classes, Refusal, SYSTEM_CLASSES, admit};
@@ -42,4 +44,5 @@ pub use simulation::{Counters, Progress, Simulation};
 pub use span::{ParseSpanError, Span};
 pub use table::{aligned, table};
 pub use timing::{Faults, Timing};
+pub use trace::{BadLines, Sample, Trace, TraceError, TraceReport, TraceRun, Waits, page};
 pub use workload::{Size, Workload, Wrong};

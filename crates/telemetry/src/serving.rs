@@ -31,7 +31,7 @@ pub use authentication::{NoRandomness, TOKEN_LIFETIME, Trust};
 pub use authorization::{AlwaysAllow, AuthorizationLifetimes};
 pub use health::{Check, Health};
 pub use reviewer::{Replied, Reviewer, Reviewing};
-pub use route::{Answer, NoRoutes, Question, Routes};
+pub use route::{Answer, Question, Routes};
 pub use server::{Guards, Limits, Server, ServerError};
 pub use site::Pages;
 pub use tls::{Certificate, MinTlsVersion, TlsCipherSuite, TlsError, TlsSettings};

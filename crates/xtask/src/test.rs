@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use anyhow::{Context as _, Result, anyhow};
 use serde_json::Value;
 
+use crate::bench::check;
 use crate::binaries::{self, Program};
 use crate::control_plane::Options;
 use crate::deploy;

@@ -73,6 +73,17 @@ pub fn decode(line: &str) -> Result<(Time, Input), CodecError> {
     Err(explain(line))
 }
 
+/// The image of an object, for formats that hold objects and no inputs: the same as in a recording, and versioned by
+/// whoever uses it.
+pub(crate) fn object_image(object: &muster_engine::Object) -> impl Serialize {
+    wire::Object::write(object)
+}
+
+/// Reads the image of an object.
+pub(crate) fn read_object<'d, D: serde::Deserializer<'d>>(from: D) -> Result<muster_engine::Object, D::Error> {
+    Ok(wire::Object::deserialize(from)?.read())
+}
+
 /// What is wrong with a line; most of all its version, whatever else a line of another version holds.
 fn explain(line: &str) -> CodecError {
     #[derive(Deserialize)]

@@ -59,6 +59,11 @@ impl Nodes {
         self.slots.get(slot as usize)
     }
 
+    /// What CSI drivers say of nodes, in no order that means anything.
+    pub(crate) fn csi_nodes(&self) -> impl Iterator<Item = &CsiNodeRecord> {
+        self.slots.iter().filter_map(|storage| storage.csi_node.as_ref())
+    }
+
     /// The ordinal of a node that is in the table.
     pub(crate) fn ord(&self, name: &str) -> Option<NodeOrd> {
         self.ords.get(name).copied()

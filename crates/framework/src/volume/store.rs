@@ -76,6 +76,25 @@ impl Volumes {
             && self.reservations.is_empty()
     }
 
+    /// Every object that is there, as it was last seen: nothing that is assumed is in it. In no order that means anything.
+    pub fn objects(&self) -> impl Iterator<Item = StorageObject> {
+        let claims = self.claims.iter().filter_map(|(_, entry)| entry.record.as_deref());
+        let claims = claims.map(|claim| StorageObject::Claim(Box::new(claim.clone())));
+        let volumes = self.volumes.values();
+        let volumes = volumes.map(|volume| StorageObject::Volume(Box::new((**volume).clone())));
+        let capacities = self.capacities.values();
+        self.classes
+            .values()
+            .cloned()
+            .map(StorageObject::Class)
+            .chain(self.csi_drivers.values().cloned().map(StorageObject::CsiDriver))
+            .chain(self.nodes.csi_nodes().cloned().map(StorageObject::CsiNode))
+            .chain(capacities.map(|capacity| StorageObject::Capacity((**capacity).clone())))
+            .chain(self.attachments.values().cloned().map(StorageObject::Attachment))
+            .chain(volumes)
+            .chain(claims)
+    }
+
     /// A claim, if it is there.
     pub fn claim(&self, key: &ClaimKey) -> Option<&ClaimRecord> {
         self.claims.by_key(key)?.record.as_deref()

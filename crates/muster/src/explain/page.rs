@@ -171,11 +171,8 @@ impl Explanations {
                     None,
                 );
             }
-            Err(reason @ NoAnswer::NotRunning) => return unavailable(&reason.to_string()),
+            Err(reason) => return unavailable(&reason.to_string()),
         };
-        if !explanation.by_leader {
-            return unavailable("this replica is a standby, which tries nothing: ask again, and the leader may answer");
-        }
         if !full {
             hide_other_namespaces(&mut explanation);
         }

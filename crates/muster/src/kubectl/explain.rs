@@ -1,7 +1,7 @@
 //! `kubectl muster explain`: where a pod or a group stands, why, and what would help.
 
 use super::Failure;
-use super::flags::ConnectArgs;
+use super::flags::{ConnectArgs, DirectArgs};
 use crate::WrongUsage;
 use crate::evaluate::{judge_of_file, kube_minor};
 use crate::explain::document::Document;
@@ -10,7 +10,7 @@ use crate::text;
 use anyhow::anyhow;
 use muster_engine::Subject;
 use muster_framework::rules::KubeMinor;
-use muster_kube::{ConnectOptions, Direct, ReadError, Reader};
+use muster_kube::{ConnectOptions, ReadError, Reader};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     output: Option<Output>,
 
     /// Explain from Kubernetes objects in YAML or JSON, as kubectl get -o yaml prints them; - is the standard input
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "server_url")]
     filename: Option<PathBuf>,
 
     /// With --filename: the configuration of the scheduler
@@ -42,17 +42,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "1.35|1.36|1.37", default_value_t, value_parser = kube_minor, requires = "filename")]
     kube: KubeMinor,
 
-    /// Ask Muster itself at this URL, such as https://localhost:10259. Of the kubeconfig only a client certificate is used
-    #[arg(long, value_name = "URL", conflicts_with = "filename")]
-    server_url: Option<String>,
-
-    /// With --server-url: the bearer token to show
-    #[arg(long, value_name = "TOKEN", requires = "server_url")]
-    token: Option<String>,
-
-    /// With --server-url: take whatever certificate Muster shows
-    #[arg(long, requires = "server_url")]
-    insecure_skip_tls_verify: bool,
+    #[command(flatten)]
+    direct: DirectArgs,
 }
 
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,13 +80,8 @@ fn from_file(args: &Args, namespace: &str) -> anyhow::Result<Document> {
 }
 
 async fn ask(args: &Args, connect: &ConnectArgs) -> Result<Document, Failure> {
-    let direct = args.server_url.clone().map(|url| Direct {
-        url,
-        token: args.token.clone(),
-        insecure: args.insecure_skip_tls_verify,
-    });
     let reader = Reader::connect(&ConnectOptions {
-        direct,
+        direct: args.direct.direct(),
         ..connect.options()
     })
     .await?;
@@ -131,7 +117,8 @@ async fn ask_once(reader: &Reader, subject: &Subject) -> Result<bytes::Bytes, Re
 /// Whether there is no such pod, or nobody to ask.
 async fn absent(reader: &Reader, args: &Args, error: ReadError) -> Failure {
     let group = format!("/apis/{}", page::GROUP);
-    let is_served = args.server_url.is_some() || !reader.get(&group).await.is_err_and(|error| error.is_not_found());
+    let is_served =
+        args.direct.server_url.is_some() || !reader.get(&group).await.is_err_and(|error| error.is_not_found());
     if is_served {
         return error.into();
     }

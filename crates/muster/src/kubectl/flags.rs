@@ -2,7 +2,7 @@
 
 use super::selector;
 use muster_framework::selector::LabelSelector;
-use muster_kube::ConnectOptions;
+use muster_kube::{ConnectOptions, Direct, Trust};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -68,6 +68,44 @@ impl ConnectArgs {
     /// The namespace to look at, where that of the context is `of_context`.
     pub(crate) fn namespace<'a>(&'a self, of_context: &'a str) -> &'a str {
         self.namespace.as_deref().unwrap_or(of_context)
+    }
+}
+
+/// Muster itself, asked without the API server between.
+#[derive(clap::Args, Debug, Default)]
+pub(crate) struct DirectArgs {
+    /// Ask Muster itself at this URL, such as https://localhost:10259 behind kubectl port-forward. Of the kubeconfig only a
+    /// client certificate is shown to it
+    #[arg(long, value_name = "URL")]
+    pub(crate) server_url: Option<String>,
+
+    /// With --server-url: the bearer token to show
+    #[arg(long, value_name = "TOKEN", requires = "server_url")]
+    token: Option<String>,
+
+    /// With --server-url: whose certificates to believe, in PEM [default: those of the cluster]
+    #[arg(long, value_name = "FILE", requires = "server_url")]
+    certificate_authority: Option<PathBuf>,
+
+    /// With --server-url: take whatever certificate is shown; whoever answers could keep the token
+    #[arg(long, requires = "server_url", conflicts_with = "certificate_authority")]
+    insecure_skip_tls_verify: bool,
+}
+
+impl DirectArgs {
+    /// Whom to ask instead of the API server.
+    pub(crate) fn direct(&self) -> Option<Direct> {
+        let url = self.server_url.clone()?;
+        let trust = match &self.certificate_authority {
+            Some(path) => Trust::Authorities(path.clone()),
+            None if self.insecure_skip_tls_verify => Trust::Anybody,
+            None => Trust::Cluster,
+        };
+        Some(Direct {
+            url,
+            token: self.token.clone(),
+            trust,
+        })
     }
 }
 

@@ -7,10 +7,11 @@
 mod age;
 mod complete;
 mod explain;
-mod flags;
+pub(crate) mod flags;
 mod gangs;
 mod get;
 mod selector;
+pub(crate) mod snapshot;
 pub(crate) mod table;
 mod version;
 
@@ -49,6 +50,7 @@ enum Command {
     #[command(subcommand)]
     Get(get::Command),
     Explain(explain::Args),
+    Snapshot(snapshot::Args),
     Version(version::Args),
     /// What could be typed next, for the shell
     #[command(
@@ -105,7 +107,16 @@ pub(crate) fn is_meant(program: Option<&OsString>) -> bool {
 /// Runs with the arguments of the process; the first is the program's name.
 pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let Cli { connect, command } = Cli::parse_from(arguments);
-    match carry_out(&connect, command) {
+    ended(carry_out(&connect, command))
+}
+
+/// Runs `muster snapshot`.
+pub(crate) fn take_snapshot(connect: &ConnectArgs, args: snapshot::Args) -> ExitCode {
+    ended(carry_out(connect, Command::Snapshot(args)))
+}
+
+fn ended(result: Result<(), Failure>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             text::tell(&format!("{}\n", failure.line()));
@@ -125,6 +136,7 @@ fn carry_out(connect: &ConnectArgs, command: Command) -> Result<(), Failure> {
     match command {
         Command::Get(command) => runtime.block_on(get::run(&command, connect)),
         Command::Explain(args) => runtime.block_on(explain::run(&args, connect)),
+        Command::Snapshot(args) => runtime.block_on(snapshot::run(&args, connect)),
         Command::Version(args) => runtime.block_on(version::run(&args, connect)),
         Command::Complete { words } => {
             text::print(&complete::complete(&Cli::command(), &words)).map_err(Failure::Other)

@@ -9,6 +9,7 @@ use hyper::body::Bytes;
 use muster_api::review::{Access, UserInfo};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 /// What goes back to a caller.
 pub type Answer = Response<Full<Bytes>>;
@@ -41,15 +42,19 @@ pub trait Routes: Send + Sync {
     fn answer(&self, question: Question) -> Pin<Box<dyn Future<Output = Answer> + Send + '_>>;
 }
 
-/// No pages.
-pub struct NoRoutes;
-
-impl Routes for NoRoutes {
-    fn access(&self, _: &Method, _: &str) -> Option<Access> {
-        None
+/// Those of several: the first that knows a page has it.
+impl<const N: usize> Routes for [Arc<dyn Routes>; N] {
+    fn access(&self, method: &Method, path: &str) -> Option<Access> {
+        self.iter().find_map(|routes| routes.access(method, path))
     }
 
-    fn answer(&self, _: Question) -> Pin<Box<dyn Future<Output = Answer> + Send + '_>> {
-        Box::pin(std::future::ready(super::answer::not_found()))
+    fn answer(&self, question: Question) -> Pin<Box<dyn Future<Output = Answer> + Send + '_>> {
+        match self
+            .iter()
+            .find(|routes| routes.access(&question.method, &question.path).is_some())
+        {
+            Some(routes) => routes.answer(question),
+            None => Box::pin(std::future::ready(super::answer::not_found())),
+        }
     }
 }

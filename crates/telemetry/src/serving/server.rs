@@ -292,7 +292,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::super::health::{Check, Health};
-    use super::super::route::NoRoutes;
+    use super::super::route::Routes;
     use super::super::testing::{Authority, Script};
     use super::super::zpages::About;
     use super::*;
@@ -332,7 +332,7 @@ mod tests {
             Arc::new(Well),
             Arc::new(about),
             Verbosity::new(2),
-            Arc::new(NoRoutes),
+            Arc::<[Arc<dyn Routes>; 0]>::new([]),
         )
     }
 

@@ -293,7 +293,6 @@ mod tests {
     use super::super::authorization::{AlwaysAllow, AuthorizationLifetimes};
     use super::super::health::Check;
     use super::super::reviewer::Reviewer;
-    use super::super::route::NoRoutes;
     use super::super::testing::{Script, body_of};
     use super::*;
     use http::header::AUTHORIZATION;
@@ -403,7 +402,7 @@ mod tests {
 
     #[tokio::test]
     async fn strangers_read_health_and_nothing_else() {
-        let site = guarded(Arc::new(NoRoutes));
+        let site = guarded(Arc::<[Arc<dyn Routes>; 0]>::new([]));
         assert_eq!(get(&site, "/livez", "").await, (200, "ok".into()));
         assert_eq!(get(&site, "/readyz?verbose", "").await.0, 500);
         for path in [
@@ -423,7 +422,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_known_read_what_they_may() {
-        let site = guarded(Arc::new(NoRoutes));
+        let site = guarded(Arc::<[Arc<dyn Routes>; 0]>::new([]));
         let (status, metrics) = get(&site, "/metrics", "jane").await;
         assert!(status == 200 && metrics.contains("scheduler_pending_pods"));
         let (status, refusal) = get(&site, "/configz", "jane").await;
@@ -459,7 +458,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_verbosity_is_changed_by_those_who_may() {
-        let site = guarded(Arc::new(NoRoutes));
+        let site = guarded(Arc::<[Arc<dyn Routes>; 0]>::new([]));
         let put = |token, body| ask(&site, Method::PUT, "/debug/flags/v", token, body);
         assert_eq!(put("", "4").await.0, 401);
         assert_eq!(put("jane", "4").await.0, 403);

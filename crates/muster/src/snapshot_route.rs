@@ -1,0 +1,133 @@
+//! `GET /debug/snapshot`: what the engine of the leader knows, as a snapshot file.
+//!
+//! It shows pods of all namespaces, so it is for whoever may list these; that is asked of the API server as
+//! `list pods` without a namespace. The port without TLS does not have it.
+
+use crate::kubectl::snapshot::PATH;
+use crate::version::VERSION;
+use http::{Method, StatusCode};
+use muster_api::review::{Access, ResourceAccess};
+use muster_api::snapshot::{Header, Source, write};
+use muster_framework::rules::KubeMinor;
+use muster_kube::{Asker, NoAnswer};
+use muster_telemetry::serving::{About, Answer, Question, Routes, failure, respond};
+use std::future::Future;
+use std::io::{self, Write};
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+
+/// The longest file, in bytes: a hundred thousand pods take a tenth of it.
+const FILE_MAX: usize = 256 << 20;
+
+/// The route. It answers once the engine runs.
+pub(crate) struct SnapshotRoute {
+    about: Arc<About>,
+    asker: Asker,
+    /// Whose rules the engine follows, once it is known.
+    minor: OnceLock<KubeMinor>,
+    /// Spelling out and compressing takes a while: one after the other.
+    writing: tokio::sync::Semaphore,
+}
+
+impl SnapshotRoute {
+    /// A route that has nothing to show until [`SnapshotRoute::follows`].
+    pub(crate) fn new(about: Arc<About>, asker: Asker) -> SnapshotRoute {
+        SnapshotRoute {
+            about,
+            asker,
+            minor: OnceLock::new(),
+            writing: tokio::sync::Semaphore::new(1),
+        }
+    }
+
+    /// The engine follows the rules of this minor.
+    pub(crate) fn follows(&self, minor: KubeMinor) {
+        // It is said once.
+        let _ = self.minor.set(minor);
+    }
+
+    async fn file(&self) -> Answer {
+        let Some(minor) = self.minor.get() else {
+            return unavailable(&NoAnswer::NotRunning.to_string());
+        };
+        let Ok(_permit) = self.writing.try_acquire() else {
+            return come_again("another snapshot is being written: ask again");
+        };
+        let known = match self.asker.snapshot().await {
+            Ok(known) => known,
+            Err(busy @ NoAnswer::Busy) => return come_again(&busy.to_string()),
+            Err(problem) => return unavailable(&problem.to_string()),
+        };
+        let header = Header {
+            taken_at: jiff::Timestamp::now(),
+            version: VERSION.to_owned(),
+            kubernetes: *minor,
+            source: Source::Scheduler,
+            configuration: Some(self.about.configuration.clone().into_iter().collect()),
+            not_served: known.not_served.clone(),
+        };
+        let written = tokio::task::spawn_blocking(move || write(Bounded(Vec::new()), &header, &known));
+        match written.await {
+            Ok(Ok(Bounded(file))) => respond(StatusCode::OK, "application/gzip", file),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "cannot write a snapshot");
+                failure(
+                    StatusCode::INSUFFICIENT_STORAGE,
+                    "InsufficientStorage",
+                    &error.to_string(),
+                    None,
+                )
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot write a snapshot");
+                failure(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "InternalError",
+                    "cannot write a snapshot",
+                    None,
+                )
+            }
+        }
+    }
+}
+
+fn unavailable(why: &str) -> Answer {
+    failure(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", why, None)
+}
+
+fn come_again(why: &str) -> Answer {
+    failure(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", why, None)
+}
+
+impl Routes for SnapshotRoute {
+    fn access(&self, method: &Method, path: &str) -> Option<Access> {
+        (method == Method::GET && path == PATH).then(|| {
+            Access::Resource(ResourceAccess {
+                verb: "list".to_owned(),
+                resource: "pods".to_owned(),
+                ..ResourceAccess::default()
+            })
+        })
+    }
+
+    fn answer(&self, _: Question) -> Pin<Box<dyn Future<Output = Answer> + Send + '_>> {
+        Box::pin(self.file())
+    }
+}
+
+/// Bytes in memory, up to a limit.
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > FILE_MAX {
+            return Err(io::Error::other("the snapshot is too large to be sent"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,193 @@
+//! `muster simulate` with snapshots and traces, and `muster snapshot`, as people and scripts meet them.
+
+use muster_api::decode;
+use muster_api::snapshot::{Header, Source, write};
+use muster_framework::record::Kind;
+use muster_framework::rules::KubeMinor;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const PODS: &str = "name,cpu_milli,memory_mib,num_gpu,gpu_milli,creation_time,deletion_time\n\
+    a,1000,1024,0,0,0,60\nb,many,1024,0,0,0,60\nc,9000,1,0,0,5,60\n";
+const NODES: &str = "sn,cpu_milli,memory_mib,gpu,model\nn,4000,8192,0,\n";
+const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, resources: {requests: {cpu: 500m}}}]}\n";
+
+/// A node with two cores, one of which is taken; and a pod that needs three.
+fn snapshot(configuration: Option<Value>) -> Vec<u8> {
+    let read = |kind, object: Value| decode(kind, object.to_string().as_bytes()).expect("it can be read");
+    let pod = |name: &str, cpu: &str, node: &str| {
+        read(
+            Kind::Pod,
+            json!({"metadata": {"name": name, "namespace": "shop", "uid": name, "resourceVersion": "1"},
+                "spec": {"schedulerName": "muster", "nodeName": node, "containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}}),
+        )
+    };
+    let header = Header {
+        taken_at: "2026-11-21T18:00:00Z".parse().expect("a time"),
+        version: "0.1.0".to_owned(),
+        kubernetes: KubeMinor::V1_37,
+        source: Source::Scheduler,
+        configuration,
+        not_served: Vec::new(),
+    };
+    let known = muster_engine::Snapshot {
+        objects: vec![
+            read(
+                Kind::Node,
+                json!({"metadata": {"name": "n1", "uid": "n1", "resourceVersion": "1"},
+                    "status": {"allocatable": {"cpu": "2", "memory": "8Gi", "pods": "10"}}}),
+            ),
+            pod("runs", "1", "n1"),
+            pod("waits", "3", ""),
+        ],
+        ..muster_engine::Snapshot::default()
+    };
+    write(Vec::new(), &header, &known).expect("writing to memory")
+}
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).expect("a file of the test");
+    let whole = snapshot(None);
+    file("snapshot.gz", &whole);
+    file("short.gz", &whole[..whole.len() / 2]);
+    file(
+        "configured.gz",
+        &snapshot(Some(json!({"componentconfig": {
+        "apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration", "profiles": [{"schedulerName": "other"}]}}))),
+    );
+    file("pod.yaml", POD.as_bytes());
+    file("pods.csv", PODS.as_bytes());
+    file("nodes.csv", NODES.as_bytes());
+    file(
+        "kubeconfig",
+        b"apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{name: c, context: {cluster: c, user: u}}]\n\
+        clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]\nusers: [{name: u, user: {token: hush}}]\n",
+    );
+    folder
+}
+
+fn muster(folder: &Path, words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_muster"))
+        .args(words)
+        .current_dir(folder)
+        .env("HOME", folder)
+        .env("KUBECONFIG", folder.join("kubeconfig"))
+        .output()
+        .expect("muster runs")
+}
+
+/// A line with the command, what it said on both streams, and the exit code.
+fn told(folder: &Path, words: &[&str]) -> String {
+    let output = muster(folder, words);
+    let mut out = format!("$ muster {}\n", words.join(" "));
+    for stream in [&output.stdout, &output.stderr] {
+        let text = String::from_utf8_lossy(stream);
+        assert!(!text.contains("panicked") && !text.contains("hush"), "{text}");
+        // How long it took is another time another.
+        let lines = text.lines().filter(|line| !line.contains("pods a second"));
+        lines.for_each(|line| out.extend([line, "\n"]));
+    }
+    writeln!(out, "=> {}", output.status.code().expect("no signal")).expect("writing to a string");
+    out
+}
+
+fn check(name: &str, commands: &[&[&str]]) {
+    let folder = folder();
+    let all: Vec<String> = commands.iter().map(|words| told(folder.path(), words)).collect();
+    insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!(name, all.join("\n")) });
+}
+
+#[test]
+fn what_if() {
+    let from: &[&str] = &["simulate", "--from-snapshot", "snapshot.gz"];
+    check(
+        "what_if",
+        &[
+            from,
+            &[from, &["--add-node", "n2,like=n1,cpu=4"]].concat(),
+            &[from, &["--until-full", "-f", "pod.yaml"]].concat(),
+            &[
+                from,
+                &[
+                    "--until-full",
+                    "-f",
+                    "pod.yaml",
+                    "--at-most=1",
+                    "--remove-node=n1",
+                    "--add-node=n2,cpu=4,memory=4Gi",
+                ],
+            ]
+            .concat(),
+            &[from, &["--expect-all-bound", "--cordon=n1", "-o", "json"]].concat(),
+            &["simulate", "--from-snapshot", "configured.gz"],
+        ],
+    );
+}
+
+#[test]
+fn traces() {
+    let trace: &[&str] = &["simulate", "--trace", "pods.csv", "--nodes", "nodes.csv"];
+    let folder = folder();
+    let words = [trace, &["--skip-bad-lines", "--html", "page.html", "-o", "json", "-q"]].concat();
+    let output = muster(folder.path(), &words);
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    assert_eq!(
+        (&report["pods"], &report["skippedLines"], &report["waiting"]),
+        (&2.into(), &1.into(), &1.into())
+    );
+    let page = std::fs::read_to_string(folder.path().join("page.html")).expect("the page");
+    assert!(page.contains("<h1>muster simulate --trace pods.csv</h1>") && page.ends_with("</html>\n"));
+    check(
+        "traces",
+        &[
+            trace,
+            &[trace, &["--skip-bad-lines"]].concat(),
+            &[trace, &["--html", "/nowhere/page", "--skip-bad-lines"]].concat(),
+        ],
+    );
+}
+
+#[test]
+fn bad_input() {
+    let from: &[&str] = &["simulate", "--from-snapshot"];
+    check(
+        "bad_input",
+        &[
+            &[from, &["short.gz"]].concat(),
+            &[from, &["pod.yaml"]].concat(),
+            &[from, &["nowhere.gz"]].concat(),
+            &[from, &["snapshot.gz", "--cordon=x"]].concat(),
+            &[from, &["snapshot.gz", "--remove-node=x"]].concat(),
+            &[from, &["snapshot.gz", "--add-node=n2,like=x"]].concat(),
+            &[from, &["snapshot.gz", "--add-node=n2,cpu=much"]].concat(),
+            &[from, &["snapshot.gz", "--drop-constraint=x:spread"]].concat(),
+            &[from, &["snapshot.gz", "--drop-constraint=x:love"]].concat(),
+            &[from, &["snapshot.gz", "--until-full", "-f", "nodes.csv"]].concat(),
+            &[from, &["snapshot.gz", "--until-full"]].concat(),
+            &["simulate", "--cordon=x", "pod.yaml"],
+            &["simulate", "--trace", "pods.csv"],
+            &["simulate", "--trace", "nodes.csv", "--nodes", "nodes.csv"],
+            &["snapshot"],
+            &["snapshot", "--from-api"],
+            &["snapshot", "--server-url", "http://127.0.0.1:1"],
+            &[
+                "snapshot",
+                "--server-url",
+                "https://127.0.0.1:1",
+                "--certificate-authority",
+                "pod.yaml",
+            ],
+            &["snapshot", "--server-url", "https://127.0.0.1:1", "/nowhere/file"],
+            &["kubectl", "snapshot", "--from-api", "-"],
+        ],
+    );
+    // Half a file is worse than none.
+    let folder = folder();
+    muster(folder.path(), &["snapshot", "--from-api", "out.gz"]);
+    let left = std::fs::read_dir(folder.path()).expect("the folder").count();
+    assert_eq!(left, 7, "nothing but what the test has put there");
+}

@@ -7,10 +7,8 @@
 use muster_api::decode;
 use muster_benches::cluster::Shape;
 use muster_benches::full::FullEngine;
-use muster_benches::{BATCHED, drain, engine, gang_inputs, pod};
-use muster_engine::{
-    AttemptResult, BatchCounts, Engine, Input, Object, ObjectKey, Observation, PodRef, Section, Stats, Time,
-};
+use muster_benches::{BATCHED, deleted, drain, engine, gang_inputs, pod};
+use muster_engine::{AttemptResult, BatchCounts, Engine, Input, Object, Observation, PodRef, Section, Stats, Time};
 use muster_framework::record::{Kind, PodRecord};
 use muster_telemetry::Metrics;
 use std::hint::black_box;
@@ -204,14 +202,8 @@ fn events(n: usize) -> Work {
             node_name: Some(format!("node-{n}").into()),
             ..pod(0, 100)
         };
-        let key = ObjectKey {
-            kind: Kind::Pod,
-            namespace: placed.namespace.clone(),
-            name: placed.name.clone(),
-            uid: placed.uid.clone(),
-            resource_version: 2,
-        };
-        [Input::Applied(Object::Pod(Box::new(placed))), Input::Deleted(key)]
+        let gone = deleted(&placed);
+        [Input::Applied(Object::Pod(Box::new(placed))), gone]
     });
     let mut inputs = Some(inputs.collect::<Vec<_>>());
     Box::new(move || {

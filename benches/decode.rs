@@ -6,8 +6,8 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use muster_api::envelope;
-use muster_benches::engine;
-use muster_engine::{BindOutcome, Effect, EffectKind, Engine, Input, Object, ObjectKey, Outcome, Time};
+use muster_benches::{deleted, engine};
+use muster_engine::{BindOutcome, Effect, EffectKind, Engine, Input, Object, Outcome, Time};
 use muster_framework::record::{Kind, PodRecord};
 use serde::de::IgnoredAny;
 use std::hint::black_box;
@@ -172,18 +172,12 @@ fn confirmation(c: &mut Criterion) {
                         ..template.clone()
                     };
                     let shown = bind_one(&mut engine, pod);
-                    let key = ObjectKey {
-                        kind: Kind::Pod,
-                        namespace: shown.namespace.clone(),
-                        name: shown.name.clone(),
-                        uid: shown.uid.clone(),
-                        resource_version: shown.resource_version + 1,
-                    };
+                    let gone = deleted(&shown);
                     let input = Input::Applied(Object::Pod(Box::new(shown)));
                     let begun = Instant::now();
                     engine.handle(Time::ZERO, input);
                     let took = begun.elapsed();
-                    engine.handle(Time::ZERO, Input::Deleted(key));
+                    engine.handle(Time::ZERO, gone);
                     drop(engine.drain_observations());
                     took
                 })

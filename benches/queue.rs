@@ -4,9 +4,9 @@
 //! Machines are noisy: compare figures of one run with each other, not with those of another day.
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use muster_benches::{drain, engine, gang_inputs, pod};
-use muster_engine::{Engine, Input, Object, ObjectKey, Time};
-use muster_framework::record::{Kind, PodRecord};
+use muster_benches::{deleted, drain, engine, gang_inputs, pod};
+use muster_engine::{Engine, Input, Object, Time};
+use muster_framework::record::PodRecord;
 
 const NODES: usize = 5_000;
 
@@ -66,15 +66,9 @@ fn come_and_go(engine: &mut Engine) {
         node_name: Some("node-7".into()),
         ..pod(0, 100)
     };
-    let key = ObjectKey {
-        kind: Kind::Pod,
-        namespace: placed.namespace.clone(),
-        name: placed.name.clone(),
-        uid: placed.uid.clone(),
-        resource_version: 0,
-    };
+    let gone = deleted(&placed);
     engine.handle(Time::ZERO, Input::Applied(Object::Pod(Box::new(placed))));
-    engine.handle(Time::ZERO, Input::Deleted(key));
+    engine.handle(Time::ZERO, gone);
 }
 
 criterion_group! {

@@ -1,10 +1,8 @@
 //! An engine whose nodes are full of pods, and what it takes to decide where one pod more goes.
 
 use crate::cluster::{Shape, app, node, node_of_placed, selects_app, shape_of_placed, spec};
-use crate::{drain, idle_engine, list_all, pod};
-use muster_engine::{
-    BatchSettings, BindOutcome, EffectId, EffectKind, Engine, Input, Object, ObjectKey, Outcome, Time,
-};
+use crate::{deleted, drain, idle_engine, list_all, pod};
+use muster_engine::{BatchSettings, BindOutcome, EffectId, EffectKind, Engine, Input, Object, Outcome, Time};
 use muster_framework::record::{Kind, PodRecord, SelectorOwnerRecord};
 use muster_framework::rules::KubeMinor;
 use std::sync::Arc;
@@ -113,17 +111,11 @@ impl FullEngine {
 
     /// How long it takes from hearing of the pod to binding it. Afterwards the pod is gone.
     pub fn decide(&mut self, pod: PodRecord) -> Duration {
-        let key = ObjectKey {
-            kind: Kind::Pod,
-            namespace: pod.namespace.clone(),
-            name: pod.name.clone(),
-            uid: pod.uid.clone(),
-            resource_version: 2,
-        };
+        let gone = deleted(&pod);
         let (took, bind) = self.place(pod);
         let outcome = Outcome::Bind(BindOutcome::Bound);
         self.engine.handle(Time::ZERO, Input::EffectDone { id: bind, outcome });
-        self.engine.handle(Time::ZERO, Input::Deleted(key));
+        self.engine.handle(Time::ZERO, gone);
         drain(&mut self.engine);
         took
     }

@@ -3,7 +3,7 @@
 pub mod cluster;
 pub mod full;
 
-use muster_engine::{BatchSettings, Effect, Engine, GangSettings, Input, Object, Settings, Time};
+use muster_engine::{BatchSettings, Effect, Engine, GangSettings, Input, Object, ObjectKey, Settings, Time};
 use muster_framework::group::{GroupLink, GroupPolicy};
 use muster_framework::labels::Labels;
 use muster_framework::record::{Kind, NodeRecord, PodPhase, PodRecord, PodSpec, WorkloadRecord};
@@ -47,6 +47,17 @@ fn idle_engine(minor: KubeMinor, batching: BatchSettings) -> Engine {
         leads: true,
         gangs: GangSettings::default(),
         batching,
+    })
+}
+
+/// That this pod has been deleted.
+pub fn deleted(pod: &PodRecord) -> Input {
+    Input::Deleted(ObjectKey {
+        kind: Kind::Pod,
+        namespace: pod.namespace.clone(),
+        name: pod.name.clone(),
+        uid: pod.uid.clone(),
+        resource_version: pod.resource_version + 1,
     })
 }
 

@@ -518,14 +518,14 @@ impl Engine {
     fn settle(&mut self, now: Time, id: PodId, changed: bool, event: &'static str) {
         let Some(pod) = self.cluster.pods.get(id) else { return };
         let old_role = pod.group.map(|(_, role)| role);
-        let old_node = pod.place.as_ref().map(|place| place.node_name.clone());
+        let mut new_on = None;
         let role = if pod.record.phase != PodPhase::Active {
             let succeeded = pod.record.phase == PodPhase::Succeeded;
             self.avoid_who_turned_away(now, id);
             self.give_back(now, id);
             if succeeded { Role::Succeeded } else { Role::Lost }
         } else if let Some(node) = pod.record.node_name.clone() {
-            self.assign(now, id, &node);
+            new_on = self.assign(now, id, &node).then_some(node);
             self.role_with_node(id)
         } else if self.keeps_place(id) {
             self.role_with_node(id)
@@ -552,9 +552,7 @@ impl Engine {
         } else if self.cluster.pods.get(id).is_some_and(Pod::is_bound) {
             self.queue.remove(Entity::Pod(id));
         }
-        let place = self.cluster.pods.get(id).and_then(|pod| pod.place.as_ref());
-        let node = place.map(|place| place.node_name.clone());
-        if let Some(node) = node.filter(|node| old_node.as_ref() != Some(node)) {
+        if let Some(node) = new_on {
             self.look_at_places_on(now, &node);
         }
     }
@@ -615,16 +613,19 @@ impl Engine {
         }
     }
 
-    /// The API server shows the pod on a node.
-    fn assign(&mut self, now: Time, id: PodId, node: &Text) {
+    /// The API server shows the pod on a node. Says whether it was not there before.
+    fn assign(&mut self, now: Time, id: PodId, node: &Text) -> bool {
         let Some(pod) = self.cluster.pods.get_mut(id) else {
-            return;
+            return false;
         };
         pod.report.end();
         let unsent = pod.stage().is_some_and(BindStage::is_unsent);
         self.retries.forget(id);
-        let Some(pod) = self.cluster.pods.get(id) else { return };
-        match pod.place.as_ref().map(|place| place.node_name == *node) {
+        let Some(pod) = self.cluster.pods.get(id) else {
+            return false;
+        };
+        let was_on = pod.place.as_ref().map(|place| place.node_name == *node);
+        match was_on {
             Some(true) => {
                 let stage = self.cluster.pods.get(id).and_then(Pod::stage);
                 self.end_bind(now, id);
@@ -652,6 +653,7 @@ impl Engine {
             self.set_role(id, Role::Placed);
             self.look_at_departures(now, group);
         }
+        was_on != Some(true)
     }
 
     /// A pod is on a node that it was not on: wakes who waits for company.

@@ -185,19 +185,11 @@ fn is_worth_another_try(answer: &Result<Answer, Lost>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::extender::Extenders;
     use crate::testing::{FakeServer, Notes, Reply, status};
 
     async fn reviews(script: impl FnMut(&crate::testing::Asked) -> Reply + Send + 'static) -> (Reviews, FakeServer) {
         let server = FakeServer::start(script).await;
-        let clients = Clients {
-            watches: server.client.clone(),
-            writes: server.client.clone(),
-            lease: server.client.clone(),
-            server: String::new(),
-            own_namespace: None,
-            extenders: Extenders::default(),
-        };
+        let clients = server.clients();
         let reviews = Reviews::connect(&clients, None, None, Arc::new(Notes::default())).await;
         (reviews.unwrap(), server)
     }

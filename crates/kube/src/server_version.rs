@@ -117,7 +117,6 @@ fn read(body: &[u8]) -> Version {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::extender::Extenders;
     use crate::testing::{FakeServer, Notes, Reply};
 
     #[test]
@@ -146,14 +145,7 @@ mod tests {
         let version = r#"{"major":"1","minor":"35"}"#.to_owned();
         let mut replies = vec![Reply::Say(200, version), Reply::Say(503, String::new()), Reply::HangUp];
         let server = FakeServer::start(move |_| replies.pop().unwrap_or(Reply::Silence)).await;
-        let clients = Clients {
-            watches: server.client.clone(),
-            writes: server.client.clone(),
-            lease: server.client.clone(),
-            server: String::new(),
-            own_namespace: None,
-            extenders: Extenders::default(),
-        };
+        let clients = server.clients();
         let minor = server_minor(&clients, &Notes::default(), &Health::default()).await;
         assert_eq!((minor, server.asked().len()), (KubeMinor::V1_35, 3));
         assert_eq!(server.asked()[0].path, "/version");
@@ -162,14 +154,7 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_refuses_is_not_asked_again() {
         let server = FakeServer::start(|_| Reply::Say(403, String::new())).await;
-        let clients = Clients {
-            watches: server.client.clone(),
-            writes: server.client.clone(),
-            lease: server.client.clone(),
-            server: String::new(),
-            own_namespace: None,
-            extenders: Extenders::default(),
-        };
+        let clients = server.clients();
         let minor = server_minor(&clients, &Notes::default(), &Health::default()).await;
         assert_eq!((minor, server.asked().len()), (KubeMinor::default(), 1));
     }

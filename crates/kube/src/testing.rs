@@ -1,5 +1,7 @@
 //! A scripted API server for tests: a real HTTP server on loopback, so that connections can break as real ones do.
 
+use crate::connect::Clients;
+use crate::extender::Extenders;
 use crate::observer::{Notice, Observer};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -77,6 +79,18 @@ pub(crate) struct FakeServer {
 impl FakeServer {
     pub(crate) async fn start(script: impl FnMut(&Asked) -> Reply + Send + 'static) -> FakeServer {
         FakeServer::start_with(None, script).await
+    }
+
+    /// Clients of this server for every purpose.
+    pub(crate) fn clients(&self) -> Clients {
+        Clients {
+            watches: self.client.clone(),
+            writes: self.client.clone(),
+            lease: self.client.clone(),
+            server: String::new(),
+            own_namespace: None,
+            extenders: Extenders::default(),
+        }
     }
 
     /// Speaks TLS, if it is told how; its client does not.

@@ -78,10 +78,14 @@ mod testing {
 
     use super::*;
     use std::io;
-    use std::sync::{Arc, Mutex};
+    use std::sync::{Arc, Mutex, PoisonError};
     use tracing_subscriber::fmt::FormatEvent;
     use tracing_subscriber::fmt::format::DefaultFields;
     use tracing_subscriber::registry::Registry;
+
+    /// `tracing` keeps for each place in the code who wants to hear of it. Where subscribers come and go in several threads
+    /// at once, it may believe for a moment that nobody does.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
     #[derive(Clone, Default)]
     struct Sink(Arc<Mutex<Vec<u8>>>);
@@ -102,6 +106,8 @@ mod testing {
     where
         F: FormatEvent<Registry, DefaultFields> + Send + Sync + 'static,
     {
+        // A test that failed meanwhile has said so.
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let sink = Sink::default();
         let writer = sink.clone();
         let layer = tracing_subscriber::fmt::layer()

@@ -7,10 +7,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
-use muster_oracle::mutations::{self, Mutation};
+use anyhow::{Context as _, Result};
+use muster_oracle::mutations::Mutation;
 
-use crate::mutants::Scratch;
+use crate::mutants;
 use crate::steps::{cargo, run as run_command, step, workspace_root};
 use crate::test::build_binary;
 
@@ -80,21 +80,12 @@ fn build(workspace: &Path, target: Option<&Path>) -> Result<PathBuf> {
 }
 
 fn find_mistakes() -> Result<()> {
-    let table = mutations::load(&workspace_root().join("tests/exactness/mutations"))?;
-    let scratch = Scratch::refresh(&workspace_root().join("target/batching/mutants"))?;
-    let mut unnoticed = Vec::new();
-    for mutation in table.iter().flat_map(|entry| &entry.mutations) {
-        let runner = scratch.with(mutation, || build(&scratch.workspace(), Some(&scratch.target())))?;
-        let found = finds(&runner, mutation)?;
-        eprintln!("{:<80}{}", mutation.name, found.as_deref().unwrap_or("NO"));
-        if found.is_none() {
-            unnoticed.push(mutation.name.clone());
-        }
-    }
-    if !unnoticed.is_empty() {
-        bail!("nobody noticed that\n{}", unnoticed.join("\n"));
-    }
-    Ok(())
+    mutants::find_all(
+        &workspace_root().join("tests/exactness/mutations"),
+        &workspace_root().join("target/batching/mutants"),
+        |scratch| build(&scratch.workspace(), Some(&scratch.target())),
+        finds,
+    )
 }
 
 /// What the histories say of a mistake; none if nothing.

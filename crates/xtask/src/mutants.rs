@@ -7,8 +7,8 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
-use muster_oracle::mutations::Mutation;
+use anyhow::{Context as _, Result, bail};
+use muster_oracle::mutations::{self, Mutation};
 
 use crate::steps::workspace_root;
 
@@ -50,6 +50,30 @@ impl Scratch {
         write(&text)?;
         built.with_context(|| format!("building the mutation {:?}", mutation.name))
     }
+}
+
+/// Builds with each mistake of a folder in turn, and fails unless all are found. `finds` says what was noticed of a mistake.
+pub(crate) fn find_all(
+    mistakes: &Path,
+    folder: &Path,
+    build: impl Fn(&Scratch) -> Result<PathBuf>,
+    finds: impl Fn(&Path, &Mutation) -> Result<Option<String>>,
+) -> Result<()> {
+    let table = mutations::load(mistakes)?;
+    let scratch = Scratch::refresh(folder)?;
+    let mut unnoticed = Vec::new();
+    for mutation in table.iter().flat_map(|entry| &entry.mutations) {
+        let runner = scratch.with(mutation, || build(&scratch))?;
+        let found = finds(&runner, mutation)?;
+        eprintln!("{:<80}{}", mutation.name, found.as_deref().unwrap_or("NO"));
+        if found.is_none() {
+            unnoticed.push(mutation.name.as_str());
+        }
+    }
+    if !unnoticed.is_empty() {
+        bail!("nobody noticed that\n{}", unnoticed.join("\n"));
+    }
+    Ok(())
 }
 
 /// Makes the second folder hold what the first one holds.

@@ -46,14 +46,7 @@ async fn setup_with(
     recording: Option<Recording>,
 ) -> Setup {
     let server = FakeServer::start(one_pod(bind, lease)).await;
-    let clients = Clients {
-        watches: server.client.clone(),
-        writes: server.client.clone(),
-        lease: server.client.clone(),
-        server: String::new(),
-        own_namespace: None,
-        extenders: Default::default(),
-    };
+    let clients = server.clients();
     let engine = Engine::new(&EngineSettings {
         profiles: vec![ProfileSpec::default_for("muster", KubeMinor::default())],
         kube: KubeMinor::default(),

@@ -293,8 +293,7 @@ where
 mod tests {
     use super::super::health::{Check, Health};
     use super::super::route::Routes;
-    use super::super::testing::{Authority, Script};
-    use super::super::zpages::About;
+    use super::super::testing::{Authority, Script, about};
     use super::*;
     use crate::logging::Verbosity;
     use crate::metrics::Metrics;
@@ -319,18 +318,11 @@ mod tests {
     }
 
     fn pages() -> Arc<Pages> {
-        let about = About {
-            version: "0.1.0",
-            started: jiff::Timestamp::UNIX_EPOCH,
-            emulates: Default::default(),
-            flags: Default::default(),
-            configuration: Default::default(),
-        };
         let metrics = Arc::new(Metrics::new(&[]).unwrap());
         Pages::new(
             metrics,
             Arc::new(Well),
-            Arc::new(about),
+            Arc::new(about()),
             Verbosity::new(2),
             Arc::<[Arc<dyn Routes>; 0]>::new([]),
         )

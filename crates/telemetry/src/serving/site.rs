@@ -293,7 +293,7 @@ mod tests {
     use super::super::authorization::{AlwaysAllow, AuthorizationLifetimes};
     use super::super::health::Check;
     use super::super::reviewer::Reviewer;
-    use super::super::testing::{Script, body_of};
+    use super::super::testing::{Script, about, body_of};
     use super::*;
     use http::header::AUTHORIZATION;
     use http_body_util::Full;
@@ -336,17 +336,10 @@ mod tests {
     }
 
     fn pages(routes: Arc<dyn Routes>) -> Arc<Pages> {
-        let about = About {
-            version: "0.1.0",
-            started: jiff::Timestamp::UNIX_EPOCH,
-            emulates: Default::default(),
-            flags: Default::default(),
-            configuration: Default::default(),
-        };
         Pages::new(
             Arc::new(Metrics::new(&[]).unwrap()),
             Arc::new(Pods(false)),
-            Arc::new(about),
+            Arc::new(about()),
             Verbosity::new(2),
             routes,
         )

@@ -2,6 +2,7 @@
 
 use super::reviewer::{Replied, Reviewer, Reviewing};
 use super::route::Answer;
+use super::zpages::About;
 use crate::metrics::{Metrics, Serving};
 use http_body_util::BodyExt;
 use muster_api::review::{Access, AccessVerdict, TokenVerdict, UserInfo};
@@ -13,6 +14,17 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+/// A program of which nothing is known.
+pub(crate) fn about() -> About {
+    About {
+        version: "0.1.0",
+        started: jiff::Timestamp::UNIX_EPOCH,
+        emulates: Default::default(),
+        flags: Default::default(),
+        configuration: Default::default(),
+    }
+}
 
 type TokenScript = dyn Fn(&str) -> Result<TokenVerdict, String> + Send + Sync;
 type AccessScript = dyn Fn(&UserInfo, &Access) -> Result<bool, String> + Send + Sync;

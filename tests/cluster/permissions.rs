@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use muster_tests::deployed::token;
 use muster_tests::endpoints::Caller;
 use muster_tests::objects::pod;
@@ -384,11 +384,12 @@ fn fails_without(cluster: &Cluster, number: usize, all: &[Right], configuration:
     let trial = Trial::start(cluster, &name, &kubeconfig, &flags(scenario, configuration))?;
     trial.prepare(scenario)?;
     let api = cluster.api();
-    api.wait_until(&format!("the API server refuses to {right}"), PATIENCE, |_| {
+    let refused = api.wait_until(&format!("the API server refuses to {right}"), PATIENCE, |_| {
         // Some rights are needed only when somebody asks.
         trial.happened(scenario)?;
         Ok(trial.is_refused(right).then_some(()))
-    })?;
+    });
+    refused.with_context(|| format!("refused: {:?}; Muster says\n{}", trial.refused(), trial.muster.log()))?;
     thread::sleep(IN_VAIN);
     if trial.happened(scenario)? {
         bail!("without the right to {right} {scenario:?} happens all the same");

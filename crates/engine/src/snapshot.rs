@@ -18,8 +18,8 @@ use std::time::Duration;
 /// What an engine knows at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Snapshot {
-    /// Every object, by kind in the order of [`Kind::ALL`], then by namespace and name. Versions that the engine does not
-    /// keep are 0.
+    /// Every object, by kind in the order of [`Kind::ALL`]. Pods stand as the engine counts them: which of a gang's members
+    /// is tried first depends on it. Other kinds stand by namespace and name. Versions that the engine does not keep are 0.
     pub objects: Vec<Object>,
     /// Kinds that the cluster does not serve.
     pub not_served: Vec<Kind>,
@@ -75,8 +75,8 @@ impl Engine {
         objects.extend(self.pod_records());
         let place = |kind: Kind| Kind::ALL.iter().position(|other| *other == kind);
         objects.sort_by_cached_key(|object| {
-            let (namespace, name) = object.path();
-            (place(object.kind()), namespace, name)
+            let path = (object.kind() != Kind::Pod).then(|| object.path());
+            (place(object.kind()), path)
         });
         Snapshot {
             objects,

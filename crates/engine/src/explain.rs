@@ -154,8 +154,11 @@ impl Engine {
                 self.explain_pod(now, pod)?
             }
             Subject::Group { namespace, name } => {
-                let group = self.group_of_name(namespace, name)?;
-                self.explain_group(now, group)?
+                let filled = self.group_of_name(namespace, name);
+                match filled {
+                    Some(group) => self.explain_group(now, group)?,
+                    None => self.explain_unfilled(namespace, name)?,
+                }
             }
         };
         if !self.is_synced() {
@@ -175,22 +178,10 @@ impl Engine {
         found.map(|(id, _)| id)
     }
 
-    /// Of groups in several dialects the first.
     fn group_of_name(&self, namespace: &str, name: &str) -> Option<GroupId> {
-        let here = || {
-            self.groups
-                .iter()
-                .filter(|(_, group)| *group.key.namespace == *namespace)
-        };
-        let exact = here().filter(|(_, group)| name_in_namespace(&group.key) == name);
-        if let Some((id, _)) = exact.min_by(|(_, a), (_, b)| a.key.cmp(&b.key)) {
-            return Some(id);
-        }
-        let mut of_workload = here().filter(
-            |(_, group)| matches!(&group.key.link, GroupLink::Workload { workload, .. } if **workload == *name),
-        );
-        let (id, _) = of_workload.next()?;
-        of_workload.next().is_none().then_some(id)
+        let groups = self.groups.iter().map(|(id, group)| (id, &group.key));
+        let here = groups.filter(|(_, key)| *key.namespace == *namespace);
+        meant(&here.collect::<Vec<_>>(), name)
     }
 
     fn explain_pod(&mut self, now: Time, id: PodId) -> Option<Explanation> {
@@ -203,7 +194,8 @@ impl Engine {
             name: pod.record.name.clone(),
         };
         let scheduler_name = pod.record.scheduler_name.clone();
-        let quorum = pod.group.and_then(|(group, _)| self.quorum_of(group));
+        let group = pod.group.and_then(|(group, _)| self.groups.get(group));
+        let quorum = group.map(|group| self.quorum_of(group));
         let mut explanation = Explanation {
             subject,
             scheduler_name,
@@ -244,7 +236,7 @@ impl Engine {
             },
             scheduler_name: members().next()?.record.scheduler_name.clone(),
             waiting: self.waiting(now, Entity::Group(id), &stage),
-            quorum: self.quorum_of(id),
+            quorum: Some(self.quorum_of(group)),
             reason,
             cause,
             nodes: None,
@@ -259,6 +251,42 @@ impl Engine {
             self.look_for_group(id, &mut explanation);
         }
         Some(explanation)
+    }
+
+    /// A group whose object is there, and that no pod belongs to. None: there is no such object either.
+    fn explain_unfilled(&self, namespace: &str, name: &str) -> Option<Explanation> {
+        let unfilled = self.groups.that_nobody_is_in(namespace);
+        let keys: Vec<_> = unfilled.iter().map(|group| (group, &group.key)).collect();
+        let group = meant(&keys, name)?;
+        let (stage, reason, cause) = match self.groups.ready(group) {
+            Err(hold) => (
+                Stage::of_held(&hold),
+                hold.reason().name().into(),
+                diagnosis::held(&group.key, &hold),
+            ),
+            Ok(_) => {
+                let cause = Stage::OneByOne.sentence(&format!("pod group {}", group.key));
+                (Stage::OneByOne, Text::from(""), cause)
+            }
+        };
+        Some(Explanation {
+            subject: Subject::Group {
+                namespace: group.key.namespace.clone(),
+                name: name_in_namespace(&group.key).into(),
+            },
+            scheduler_name: "".into(),
+            by_leader: self.leads,
+            stage,
+            waiting: None,
+            quorum: Some(self.quorum_of(group)),
+            reason,
+            cause,
+            nodes: None,
+            nearest: Vec::new(),
+            remedies: Vec::new(),
+            attempts: Vec::new(),
+            notes: vec!["no pod belongs to it yet".to_owned()],
+        })
     }
 
     fn waiting(&self, now: Time, entity: Entity, stage: &Stage) -> Option<Duration> {
@@ -304,6 +332,19 @@ impl Engine {
     fn reference_of(&self, id: PodId) -> Option<PodRef> {
         Some(self.cluster.pods.get(id)?.reference())
     }
+}
+
+/// Which of the groups of a namespace a name means; of groups in several dialects the first.
+fn meant<T: Copy>(groups: &[(T, &GroupKey)], name: &str) -> Option<T> {
+    let exact = groups.iter().filter(|(_, key)| name_in_namespace(key) == name);
+    if let Some((group, _)) = exact.min_by_key(|(_, key)| *key) {
+        return Some(*group);
+    }
+    let mut of_workload = groups
+        .iter()
+        .filter(|(_, key)| matches!(&key.link, GroupLink::Workload { workload, .. } if **workload == *name));
+    let (group, _) = of_workload.next()?;
+    of_workload.next().is_none().then_some(*group)
 }
 
 /// A group's name without the namespace, as messages have it.

@@ -342,6 +342,28 @@ impl PolicyObject {
         }
     }
 
+    /// The groups whose policy it holds; of a `Workload` those without a replica key.
+    fn groups(&self) -> Vec<GroupKey> {
+        let (kind, namespace, name) = self.key();
+        let links = match self {
+            PolicyObject::Workload(record) => {
+                let of_group = |(pod_group, _): &(Text, _)| GroupLink::Workload {
+                    workload: name.clone(),
+                    pod_group: pod_group.clone(),
+                    replica_key: "".into(),
+                };
+                record.pod_groups.iter().map(of_group).collect()
+            }
+            PolicyObject::PodGroup(_) if kind == Kind::CoschedulingPodGroup => vec![GroupLink::Coscheduling { name }],
+            PolicyObject::PodGroup(_) => vec![GroupLink::PodGroup { name }],
+        };
+        let with_namespace = |link| GroupKey {
+            namespace: namespace.clone(),
+            link,
+        };
+        links.into_iter().map(with_namespace).collect()
+    }
+
     /// It, for effects.
     pub(crate) fn reference(&self) -> GroupRef {
         let (kind, namespace, name) = self.key();
@@ -448,6 +470,15 @@ impl Groups {
         self.policies.values().map(|(object, _)| &**object)
     }
 
+    /// The groups of a namespace whose objects are there, and that no pod belongs to.
+    pub(crate) fn that_nobody_is_in(&self, namespace: &str) -> Vec<Group> {
+        let here = self.policy_objects().filter(|object| *object.key().1 == *namespace);
+        let keys = here.flat_map(PolicyObject::groups);
+        keys.filter(|key| !self.by_key.contains_key(key))
+            .map(|key| self.empty(key))
+            .collect()
+    }
+
     /// Adds a member.
     pub(crate) fn join(&mut self, key: GroupKey, pod: PodId, member: Member) -> GroupId {
         let id = match self.by_key.get(&key) {
@@ -506,10 +537,10 @@ impl Groups {
         true
     }
 
-    fn insert(&mut self, key: GroupKey) -> GroupId {
-        let group = Some(Group {
-            key: key.clone(),
+    fn empty(&self, key: GroupKey) -> Group {
+        Group {
             policy: self.find_policy(&key),
+            key,
             counted: Counted::default(),
             succeeded_count: self.succeeded_count,
             members: BTreeMap::new(),
@@ -519,7 +550,11 @@ impl Groups {
             recovering: false,
             outgrown: false,
             report: GroupReport::default(),
-        });
+        }
+    }
+
+    fn insert(&mut self, key: GroupKey) -> GroupId {
+        let group = Some(self.empty(key.clone()));
         let id = match self.free.pop() {
             Some(id) => {
                 self.slots[id.0 as usize] = group;

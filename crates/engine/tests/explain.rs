@@ -228,6 +228,20 @@ fn a_member_is_missing() {
 }
 
 #[test]
+fn all_members_are_missing() {
+    let mut world = World::new(&[node("n1", 1000)]);
+    world.workload(workload("train", &[("workers", gang(2)), ("drivers", GroupPolicy::Basic)]));
+    world.run();
+    insta::assert_snapshot!(lines(&explain(&mut world, &group("train/workers"))));
+    assert_eq!(explain(&mut world, &group("train/drivers")).stage, Stage::OneByOne);
+    // Either could be meant.
+    assert_eq!(world.engine.explain(world.now, &group("train")), None);
+    world.pod(member("a", 500, "train", "workers", ""));
+    world.run();
+    assert_eq!(explain(&mut world, &group("train/workers")).notes, Vec::<String>::new());
+}
+
+#[test]
 fn a_member_is_missing_and_there_would_be_no_room_for_it() {
     let mut world = World::new(&[node("n1", 600)]);
     world.workload(workload("train", &[("workers", gang(2))]));

@@ -240,8 +240,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Takes the entry out of the process table when the nest has killed it already.
-        let _ = self.child.try_wait();
+        // Takes the entry out of the process table when the nest has killed it already. The threads of a large process may
+        // end later than the first of them: for these it is worth waiting.
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        let _ = match fields_from_state(&stat) {
+            Some(fields) if fields.starts_with('Z') => self.child.wait().map(Some),
+            _ => self.child.try_wait(),
+        };
     }
 }
 
@@ -286,14 +291,19 @@ pub fn processes(dir: &Path) -> Vec<(String, u32)> {
 
 /// Whether a process, as its `stat` in /proc shows it, lives and was born at that time.
 fn lives_since(stat: &str, born: &str) -> bool {
-    // The name of the process, in brackets, may hold anything; after it the state comes first.
-    let Some((_, fields)) = stat.rsplit_once(") ") else {
+    let Some(fields) = fields_from_state(stat) else {
         return false;
     };
     let mut fields = fields.split(' ');
     let is_alive = fields.next().is_some_and(|state| state != "Z" && state != "X");
     // Counted from the state, the time of birth is the twentieth.
     is_alive && fields.nth(18) == Some(born)
+}
+
+/// The fields of a `stat` in /proc from the state on: before it comes the name of the process, in brackets, which may hold
+/// anything.
+fn fields_from_state(stat: &str) -> Option<&str> {
+    stat.rsplit_once(") ").map(|(_, fields)| fields)
 }
 
 fn open_log(path: &Path) -> Result<File> {

@@ -1,7 +1,7 @@
 //! Where a pod or a group stands, and how far a group is.
 
 use crate::engine::Engine;
-use crate::groups::{GroupId, Hold};
+use crate::groups::{Group, GroupId, Hold};
 use crate::observation::{Section, WaitReason};
 use crate::pods::{BindStage, Pod, PodId, Role};
 use crate::queue::Entity;
@@ -113,6 +113,14 @@ impl Stage {
                 | Stage::Finished
                 | Stage::Ending
         )
+    }
+
+    /// Where a group stands that may not be tried.
+    pub(super) fn of_held(hold: &Hold) -> Stage {
+        match hold {
+            Hold::Quorum { .. } => Stage::WaitingForMembers,
+            hold => Stage::Held { by: hold.reason() },
+        }
     }
 
     /// What is said of `it` where nothing is in its way that conditions speak of.
@@ -262,8 +270,7 @@ impl Engine {
     /// Where a group stands, or a member without a place, that is tried as a whole.
     fn stage_of_tried(&self, now: Time, id: GroupId) -> Option<Stage> {
         match self.hold_of(id) {
-            Some(Hold::Quorum { .. }) => Some(Stage::WaitingForMembers),
-            Some(hold) => Some(Stage::Held { by: hold.reason() }),
+            Some(hold) => Some(Stage::of_held(&hold)),
             None if self.is_planning(id) => Some(Stage::Planning),
             None => self.stage_in_queue(now, Entity::Group(id)),
         }
@@ -287,8 +294,7 @@ impl Engine {
     }
 
     /// How far a group is.
-    pub(super) fn quorum_of(&self, id: GroupId) -> Option<Quorum> {
-        let group = self.groups.get(id)?;
+    pub(super) fn quorum_of(&self, group: &Group) -> Quorum {
         let of_role = |role: Role| {
             let members = group.members.iter().filter(move |(_, member)| member.role == role);
             let names = members.filter_map(|(pod, _)| Some(self.cluster.pods.get(*pod)?.record.name.clone()));
@@ -296,7 +302,7 @@ impl Engine {
         };
         let min_count = self.groups.quorum(group);
         let members = group.satisfied_by() + group.count(Role::Pending);
-        Some(Quorum {
+        Quorum {
             group: group.key.to_string(),
             min_count,
             members,
@@ -307,6 +313,6 @@ impl Engine {
             unsupported: of_role(Role::Unsupported),
             lost: of_role(Role::Lost),
             without_place: of_role(Role::Pending),
-        })
+        }
     }
 }

@@ -18,7 +18,10 @@ pub(crate) fn text(document: &Document, wide: bool) -> String {
     field("Name", &document.subject.name);
     field("Namespace", &document.subject.namespace);
     field("Kind", &document.subject.kind);
-    field("Scheduler", &document.scheduler_name);
+    // A group that no pod belongs to has none.
+    if !document.scheduler_name.is_empty() {
+        field("Scheduler", &document.scheduler_name);
+    }
     field("Stage", &stage(&document.stage));
     if let Some(seconds) = document.waiting_seconds {
         field("Waiting", &format!("{seconds}s"));

@@ -1,6 +1,6 @@
 //! A scheduler that decides nothing, to compare Muster with: `cargo xtask bench compare` runs both.
 //!
-//! It takes the same path to the API server as Muster (the same client and settings, the pods in pages and then by watch,
+//! It takes the same path to the API server as Muster (the same client and settings, the pods as one list and then by watch,
 //! as many binds and events in flight, one event for each bind unless it is started with `--without-events`) and binds the
 //! pods that it finds round robin. So nobody who binds one by one can be faster by much, and what Muster takes longer is
 //! what deciding costs.
@@ -18,7 +18,7 @@ use kube::Client;
 use kube::client::Body;
 use muster_api::write::{self, EventText, Method};
 use muster_engine::{PodRef, Regarding, Severity};
-use muster_kube::{DispatcherSettings, InformerSettings};
+use muster_kube::DispatcherSettings;
 use serde::Deserialize;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 
@@ -33,8 +33,6 @@ struct List {
 #[serde(rename_all = "camelCase")]
 struct ListMetadata {
     resource_version: String,
-    #[serde(default)]
-    r#continue: String,
 }
 
 /// Enough of a pod or a node.
@@ -95,25 +93,11 @@ async fn main() -> anyhow::Result<()> {
     watch.await.context("the watch")
 }
 
-/// Lists as an informer does: consistently, in pages of the same size.
+/// Lists as an informer does: consistently, and all at once.
 async fn list(client: &Client, path: &str) -> anyhow::Result<(Vec<Item>, String)> {
-    let limit = InformerSettings::default().page_size;
-    let mut items = Vec::new();
-    let mut after = String::new();
-    loop {
-        let uri = if after.is_empty() {
-            format!("{path}?limit={limit}")
-        } else {
-            format!("{path}?limit={limit}&continue={after}")
-        };
-        let body = send(client, Request::get(uri).body(Body::empty())?).await?;
-        let page: List = serde_json::from_slice(&body).with_context(|| format!("reading {path}"))?;
-        items.extend(page.items);
-        after = page.metadata.r#continue;
-        if after.is_empty() {
-            return Ok((items, page.metadata.resource_version));
-        }
-    }
+    let body = send(client, Request::get(path).body(Body::empty())?).await?;
+    let list: List = serde_json::from_slice(&body).with_context(|| format!("reading {path}"))?;
+    Ok((list.items, list.metadata.resource_version))
 }
 
 /// Watches again when the server has ended a watch, as it may at any time.

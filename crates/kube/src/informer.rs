@@ -1,4 +1,4 @@
-//! Follows the objects of one kind: a consistent list in pages, then a watch from where the list stands.
+//! Follows the objects of one kind: a consistent list, read as it arrives, then a watch from where the list stands.
 //!
 //! Written by hand because the engine wants what client libraries hide (that a consistent list is about to begin, and
 //! that it has ended) and no store of whole objects.
@@ -12,7 +12,7 @@ use crate::lease::is_listed_by_new_leaders;
 use crate::observer::{Notice, Observer};
 use crate::standing_complaint::StandingComplaint;
 use crate::whole_nodes::WholeNodes;
-use crate::wire::{Cutter, Encoding, WireError};
+use crate::wire::{Cutter, Encoding, ListCutter, Shell, WireError};
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
@@ -38,9 +38,7 @@ const GOOD_WATCH: Duration = Duration::from_secs(5);
 /// Times and sizes of informers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InformerSettings {
-    /// Objects in a page of a list.
-    pub page_size: u32,
-    /// How long a page may take.
+    /// How long an answer may take to begin, and a list to go on.
     pub request_timeout: Duration,
     /// When the server is asked to end a watch. Each kind gets a little less than the one before, so that they do not
     /// all begin anew at once.
@@ -58,7 +56,6 @@ pub struct InformerSettings {
 impl Default for InformerSettings {
     fn default() -> InformerSettings {
         InformerSettings {
-            page_size: 500,
             request_timeout: Duration::from_secs(60),
             watch_timeout: Duration::from_secs(290),
             watch_silence: Duration::from_secs(90),
@@ -288,30 +285,21 @@ impl<E: Encoding> Informer<E> {
 
     /// Tells every object there is, and says from where to watch.
     ///
-    /// No resource version is stated: the list is then at least as new as anything that was answered before it began.
+    /// No resource version is stated: the list is then at least as new as anything that was answered before it began. Nor is
+    /// a limit: pages would come from etcd, and a whole list comes from the server's cache.
     async fn list(&mut self) -> Result<Position, Failure> {
         self.around.observer.notice(Notice::Relist(self.kind));
         self.tell(Input::ListBegun(self.kind)).await?;
         if let Some(whole) = self.whole_nodes() {
             whole.list_begun();
         }
-        let mut objects = 0;
-        let mut body = self.page_body(None).await?;
-        let position = loop {
-            let page = E::page(&body)?;
-            objects += page.items.len();
-            let Some(token) = page.continue_token else {
-                self.tell_objects(&page.items).await?;
-                break Position {
-                    listed: page.resource_version,
-                    seen: 0,
-                };
-            };
-            // The server writes the next page while this one is read; no more than two are here at a time.
-            let (next, told) = tokio::join!(self.page_body(Some(&token)), self.tell_objects(&page.items));
-            told?;
-            body = next?;
-        };
+        let (mut objects, mut shell) = self.list_part(None).await?;
+        // A server may part a list that nobody asked it to part.
+        while let Some(token) = shell.continue_token.take() {
+            let (more, rest) = self.list_part(Some(&token)).await?;
+            objects += more;
+            shell = rest;
+        }
         self.tell(Input::ListDone(self.kind)).await?;
         if let Some(whole) = self.whole_nodes() {
             whole.list_done();
@@ -321,44 +309,34 @@ impl<E: Encoding> Informer<E> {
         self.around.observer.notice(Notice::Heard(self.kind));
         tracing::debug!(kind = self.kind.name(), objects, "listed");
         self.complaint.settle();
-        Ok(position)
+        Ok(Position {
+            listed: shell.resource_version,
+            seen: 0,
+        })
     }
 
-    async fn page_body(&self, token: Option<&str>) -> Result<Bytes, Failure> {
-        let answer = self.get(self.page_uri(token), E::ACCEPT).await?;
-        match answer.status {
-            StatusCode::OK => Ok(answer.body),
-            _ => Err(self.refusal("list", &answer)),
+    /// Tells the objects of a list as they arrive, and says how many they were.
+    async fn list_part(&self, token: Option<&str>) -> Result<(usize, Shell), Failure> {
+        let mut body = self.open("list", self.list_uri(token)).await?;
+        let mut cutter = E::ListCutter::default();
+        let mut objects = 0;
+        while let Some(bytes) = next_piece(&mut body, "list", self.around.settings.request_timeout).await? {
+            cutter.push(&bytes)?;
+            while let Some(object) = cutter.cut()? {
+                self.tell_object(&object).await?;
+                objects += 1;
+            }
         }
-    }
-
-    async fn tell_objects(&self, objects: &[&[u8]]) -> Result<(), Failure> {
-        for object in objects {
-            self.tell_object(object).await?;
-        }
-        Ok(())
+        Ok((objects, cutter.end()?))
     }
 
     /// Tells what changes, and how far it got; ends well when the server ends it in order.
     async fn watch(&mut self, position: &mut Position) -> Result<(), Failure> {
         let begun = Instant::now();
-        let mut body = self.open_watch(position).await?;
+        let mut body = self.open("watch", self.watch_uri(position)).await?;
         let mut cutter = E::Cutter::default();
         let mut frames = 0_usize;
-        let silence = self.around.settings.watch_silence;
-        loop {
-            let piece = match timeout(silence, body.frame()).await {
-                Ok(Some(Ok(piece))) => piece,
-                Ok(Some(Err(error))) => {
-                    return Err(Failure::Trouble(format!("the watch broke off: {}", error_text(&error))));
-                }
-                Ok(None) => break,
-                Err(_) => {
-                    let silence = silence.as_secs_f32();
-                    return Err(Failure::Trouble(format!("the watch said nothing for {silence}s")));
-                }
-            };
-            let Ok(bytes) = piece.into_data() else { continue };
+        while let Some(bytes) = next_piece(&mut body, "watch", self.around.settings.watch_silence).await? {
             cutter.push(&bytes)?;
             self.around.observer.notice(Notice::Heard(self.kind));
             while let Some(frame) = cutter.cut() {
@@ -374,8 +352,9 @@ impl<E: Encoding> Informer<E> {
         Ok(())
     }
 
-    async fn open_watch(&self, position: &Position) -> Result<Body, Failure> {
-        let request = get_request(self.watch_uri(position), E::ACCEPT);
+    /// Asks for a list or a watch, and reads no more than the head of the answer.
+    async fn open(&self, verb: &str, uri: String) -> Result<Body, Failure> {
+        let request = get_request(uri, E::ACCEPT);
         let around = &self.around;
         let response = head(
             &around.client,
@@ -397,7 +376,7 @@ impl<E: Encoding> Informer<E> {
             retry_after: None,
             body: body.unwrap_or_default(),
         };
-        Err(self.refusal("watch", &answer))
+        Err(self.refusal(verb, &answer))
     }
 
     async fn tell_frame(&self, frame: &WatchEvent<'_>, position: &mut Position) -> Result<(), Failure> {
@@ -470,13 +449,12 @@ impl<E: Encoding> Informer<E> {
         .await?)
     }
 
-    fn page_uri(&self, token: Option<&str>) -> String {
-        let mut uri = format!("{}?limit={}", list_path(self.kind), self.around.settings.page_size);
-        if let Some(token) = token {
-            uri.push_str("&continue=");
-            uri.push_str(&escaped(token));
+    fn list_uri(&self, token: Option<&str>) -> String {
+        let path = list_path(self.kind);
+        match token {
+            None => path.to_owned(),
+            Some(token) => format!("{path}?continue={}", escaped(token)),
         }
-        uri
     }
 
     fn watch_uri(&self, position: &Position) -> String {
@@ -508,6 +486,27 @@ impl<E: Encoding> Informer<E> {
             // It does not like where we want to begin, most likely.
             StatusCode::BAD_REQUEST => Failure::Garbled(format!("cannot {verb}: {}", said(answer))),
             _ => Failure::Trouble(format!("cannot {verb}: {}", said(answer))),
+        }
+    }
+}
+
+/// What arrives next of a list or a watch; None when it has ended in order.
+async fn next_piece(body: &mut Body, verb: &str, silence: Duration) -> Result<Option<Bytes>, Failure> {
+    loop {
+        match timeout(silence, body.frame()).await {
+            Ok(Some(Ok(piece))) => {
+                if let Ok(bytes) = piece.into_data() {
+                    return Ok(Some(bytes));
+                }
+            }
+            Ok(Some(Err(error))) => {
+                return Err(Failure::Trouble(format!("the {verb} broke off: {}", error_text(&error))));
+            }
+            Ok(None) => return Ok(None),
+            Err(_) => {
+                let silence = silence.as_secs_f32();
+                return Err(Failure::Trouble(format!("the {verb} said nothing for {silence}s")));
+            }
         }
     }
 }

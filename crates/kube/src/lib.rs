@@ -36,6 +36,7 @@ mod extender;
 mod fence;
 mod health;
 mod informer;
+mod items;
 mod lease;
 mod observer;
 mod questions;

@@ -3,9 +3,10 @@
 //! The encoding is a trait so that a denser one can take its place; JSON is the only one now. An object is decoded from
 //! the bytes of the answer and is gone then: a list of 150,000 pods never exists as 150,000 objects.
 
+use crate::items::JsonItems;
 use bytes::{Bytes, BytesMut};
 use muster_api::DecodeError;
-use muster_api::envelope::{self, EnvelopeError, Page, WatchEvent};
+use muster_api::envelope::{self, EnvelopeError, WatchEvent};
 use muster_engine::{Object, ObjectKey};
 use muster_framework::record::Kind;
 use muster_framework::rules::KubeMinor;
@@ -18,6 +19,12 @@ const FRAME_BYTES_MAX: usize = 64 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct WireError(String);
+
+impl WireError {
+    pub(crate) fn new(problem: String) -> WireError {
+        WireError(problem)
+    }
+}
 
 impl From<EnvelopeError> for WireError {
     fn from(error: EnvelopeError) -> WireError {
@@ -33,8 +40,8 @@ pub(crate) trait Encoding: Send + Sync + 'static {
     /// Cuts the stream of a watch.
     type Cutter: Cutter;
 
-    /// Splits a page of a list.
-    fn page(body: &[u8]) -> Result<Page<'_>, WireError>;
+    /// Cuts a list.
+    type ListCutter: ListCutter;
 
     /// Splits a frame of a watch.
     fn frame(bytes: &[u8]) -> Result<WatchEvent<'_>, WireError>;
@@ -55,6 +62,27 @@ pub(crate) trait Cutter: Default + Send {
     fn cut(&mut self) -> Option<Bytes>;
 }
 
+/// Cuts a list that arrives in pieces of any size into its objects.
+pub(crate) trait ListCutter: Default + Send {
+    /// Takes what arrived.
+    fn push(&mut self, bytes: &[u8]) -> Result<(), WireError>;
+
+    /// The next whole object, if it is there.
+    fn cut(&mut self) -> Result<Option<Bytes>, WireError>;
+
+    /// What the list says of itself, when all of it has arrived.
+    fn end(self) -> Result<Shell, WireError>;
+}
+
+/// What stands around the objects of a list.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Shell {
+    /// Where a watch goes on from this list.
+    pub(crate) resource_version: String,
+    /// How to ask for the rest, if the server has left one.
+    pub(crate) continue_token: Option<String>,
+}
+
 /// Kubernetes JSON: frames are lines.
 #[derive(Debug)]
 pub(crate) struct Json;
@@ -64,9 +92,7 @@ impl Encoding for Json {
 
     type Cutter = Lines;
 
-    fn page(body: &[u8]) -> Result<Page<'_>, WireError> {
-        Ok(envelope::page(body)?)
-    }
+    type ListCutter = JsonItems;
 
     fn frame(bytes: &[u8]) -> Result<WatchEvent<'_>, WireError> {
         Ok(envelope::watch_event(bytes)?)

@@ -72,7 +72,7 @@ async fn follow_namespaces(lists: Vec<Reply>, watches: Vec<Reply>) -> Followed {
 }
 
 #[tokio::test]
-async fn a_list_comes_in_pages_and_a_watch_goes_on_from_it() {
+async fn a_list_may_come_in_parts_and_a_watch_goes_on_from_it() {
     let lists = vec![
         page(7, "to/ken=", &[namespace("a", 1), namespace("b", 2)]),
         page(7, "", &[namespace("c", 3)]),
@@ -96,11 +96,35 @@ async fn a_list_comes_in_pages_and_a_watch_goes_on_from_it() {
     );
     assert!(followed.health.is_listed(Kind::Namespace));
     let queries: Vec<_> = followed.server.asked().into_iter().map(|asked| asked.query).collect();
-    assert_eq!(queries[0], "limit=500", "no resource version: the list is consistent");
-    assert_eq!(queries[1], "limit=500&continue=to%2Fken%3D");
+    assert_eq!(queries[0], "", "no resource version: the list is consistent");
+    assert_eq!(queries[1], "continue=to%2Fken%3D");
     assert_eq!(
         queries[2],
         "watch=true&allowWatchBookmarks=true&timeoutSeconds=283&resourceVersion=7"
+    );
+}
+
+#[tokio::test]
+async fn objects_are_told_while_the_list_arrives() {
+    let Reply::Say(_, list) = page(7, "", &[namespace("a", 1), namespace("b", 2)]) else {
+        panic!("a page is said")
+    };
+    let (begun, rest) = list.split_at(list.find("},{").unwrap() + 10);
+    let lists = vec![
+        Reply::Stream(vec![begun.to_owned()], End::Break),
+        Reply::Stream(vec![begun.to_owned(), rest.to_owned()], End::Close),
+    ];
+    let mut followed = follow_namespaces(lists, vec![]).await;
+    assert_eq!(
+        followed.next(6).await,
+        [
+            "list of Namespace begun",
+            "applied a@1",
+            "list of Namespace begun",
+            "applied a@1",
+            "applied b@2",
+            "list of Namespace done"
+        ]
     );
 }
 

@@ -230,7 +230,10 @@ fn a_member_is_missing() {
 #[test]
 fn all_members_are_missing() {
     let mut world = World::new(&[node("n1", 1000)]);
-    world.workload(workload("train", &[("workers", gang(2)), ("drivers", GroupPolicy::Basic)]));
+    world.workload(workload(
+        "train",
+        &[("workers", gang(2)), ("drivers", GroupPolicy::Basic)],
+    ));
     world.run();
     insta::assert_snapshot!(lines(&explain(&mut world, &group("train/workers"))));
     assert_eq!(explain(&mut world, &group("train/drivers")).stage, Stage::OneByOne);

@@ -76,7 +76,7 @@ impl Default for DispatcherSettings {
             status_writes_in_flight: 16,
             status_writes_waiting: 1024,
             request_timeout: Duration::from_secs(10),
-            events_waiting: 4096,
+            events_waiting: 16_384,
             events_in_flight: 4,
             event_timeout: Duration::from_secs(5),
             rate: None,

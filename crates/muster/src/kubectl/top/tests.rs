@@ -407,10 +407,8 @@ fn control_c_ends_it_whatever_is_open() {
 #[test]
 fn colours_only_where_they_are_wanted() {
     let colours = |wanted: bool| {
-        let mut view = View {
-            colours: wanted,
-            ..watching()
-        };
+        let mut view = watching();
+        view.colours = wanted;
         view.fail(Trouble {
             line: "no".to_owned(),
             again_in: Duration::ZERO,
@@ -594,7 +592,8 @@ proptest! {
 
     #[test]
     fn no_size_no_answer_and_no_key_makes_it_panic(steps in prop::collection::vec(happens(), 1..25), colours: bool) {
-        let mut view = View { colours, ..view() };
+        let mut view = view();
+        view.colours = colours;
         let mut size = (80, 24);
         for step in steps {
             match step {

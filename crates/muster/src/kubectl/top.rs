@@ -19,7 +19,6 @@ use super::{Failure, ask};
 use crate::explain::document::Document as Explanation;
 use crate::overview::document::Document;
 use crate::overview::page::path_of;
-use anyhow::anyhow;
 use muster_engine::Subject;
 use muster_kube::{ConnectOptions, ReadError, Reader};
 use std::io::IsTerminal as _;
@@ -124,9 +123,15 @@ impl Questions<'_> {
         match ask::leader(async || self.reader.get(&path).await).await {
             Ok(body) => serde_json::from_slice(&body).map_err(|error| ask::not_understood("overview", &error)),
             Err(error) if error.is_not_found() => Err(ask::why_absent(&self.reader, self.direct, error).await),
-            Err(error @ ReadError::Server { code: 403, .. }) if self.namespace.is_none() => {
-                Err(Failure::Other(anyhow!("{error} (-n NAME looks at one namespace)")))
-            }
+            Err(ReadError::Server {
+                reason,
+                message,
+                code: 403,
+            }) if self.namespace.is_none() => Err(Failure::Read(ReadError::Server {
+                reason,
+                message: format!("{message} (-n NAME looks at one namespace)"),
+                code: 403,
+            })),
             Err(error) => Err(error.into()),
         }
     }

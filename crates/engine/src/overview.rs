@@ -125,7 +125,7 @@ pub struct Overview {
     pub queued: [[usize; 4]; 2],
     /// Pod groups that wait, in the order of [`WaitReason::ALL`].
     pub waiting_groups: [usize; WaitReason::ALL.len()],
-    /// Pod groups: those that wait, the longest wait first; then those whose binds are under way; then the others by name.
+    /// Pod groups with a member of ours: those that wait, the longest wait first; then those whose binds are under way; then the others by name.
     pub groups: Listed<GroupAtAGlance>,
     /// Pods that wait by themselves, the longest wait first.
     pub pods: Listed<PodAtAGlance>,
@@ -201,14 +201,22 @@ impl Engine {
 
     fn look_over_groups(&self, now: Time, namespace: Option<&str>, overview: &mut Overview) {
         let mut first = First::default();
-        let groups = self.groups.iter();
-        for (id, group) in groups.filter(|(_, group)| is_in(namespace, &group.key.namespace)) {
+        for (id, group) in self.groups.iter() {
+            if !is_in(namespace, &group.key.namespace) || !self.has_ours(group) {
+                continue;
+            }
             if let Some(reason) = group.report.reason {
                 overview.waiting_groups[reason as usize] += 1;
             }
             first.take(self.group_order(id, group), id);
         }
         overview.groups = first.in_order().filter_map(|id| self.group_at_a_glance(now, id));
+    }
+
+    /// Whether a member names one of our schedulers. The first one tells, as a rule.
+    fn has_ours(&self, group: &Group) -> bool {
+        let mut members = group.members.values();
+        members.any(|member| self.pipeline.profile_of(&member.scheduler).is_some())
     }
 
     fn group_order<'a>(&self, id: GroupId, group: &'a Group) -> GroupOrder<'a> {

@@ -173,6 +173,27 @@ fn so_many_are_listed_and_all_are_counted() {
 }
 
 #[test]
+fn groups_of_other_schedulers_are_not_ours_to_tell_of() {
+    let mut world = World::new(&[node("n0", 1000)]);
+    world.workload(workload("train", &[("w", gang(2)), ("v", gang(2))]));
+    world.pod(PodRecord {
+        scheduler_name: "other".into(),
+        ..member("a", 100, "train", "w", "")
+    });
+    world.pod(member("b", 100, "train", "v", ""));
+    world.run();
+    let overview = overview(&world);
+    assert_eq!(
+        groups(&overview),
+        ["train/v 0 bound 0 placed of 2 of 1: WaitingForMembers 0s MembersMissing"]
+    );
+    assert_eq!(
+        (overview.groups.total, overview.waiting_groups.iter().sum::<usize>()),
+        (1, 1)
+    );
+}
+
+#[test]
 fn one_namespace_is_told_of_itself_alone() {
     let mut world = World::new(&[node("n0", 1000)]);
     world.pod(within("shop", pod("ours", 4000)));

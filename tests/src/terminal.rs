@@ -33,23 +33,20 @@ impl OnTerminal {
         grantpt(&master)?;
         unlockpt(&master)?;
         let terminal = ioctl_tiocgptpeer(&master, flags)?;
-        let mut on_terminal = OnTerminal {
+        resize(&terminal, columns, rows)?;
+        let program = command
+            .stdin(terminal.try_clone()?)
+            .stdout(terminal.try_clone()?)
+            .stderr(terminal.try_clone()?)
+            .spawn()
+            .context("the program does not start")?;
+        Ok(OnTerminal {
             output: read_all(File::from(master.try_clone()?)),
             master: File::from(master),
-            program: {
-                resize(&terminal, columns, rows)?;
-                command
-                    .stdin(terminal.try_clone()?)
-                    .stdout(terminal.try_clone()?)
-                    .stderr(terminal.try_clone()?)
-                    .spawn()
-                    .context("the program does not start")?
-            },
             terminal,
+            program,
             seen: String::new(),
-        };
-        on_terminal.take(Duration::ZERO);
-        Ok(on_terminal)
+        })
     }
 
     /// Types these letters.

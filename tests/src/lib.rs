@@ -4,6 +4,7 @@
 //! All tests of a binary share one control plane, started by the first and gone with the process. Each has a namespace, a
 //! scheduler name and nodes of its own; they take turns, since a diagnosis counts all nodes.
 
+pub mod aggregation;
 pub mod deployed;
 pub mod endpoints;
 pub mod exposition;
@@ -14,6 +15,7 @@ pub mod proxy;
 pub mod rights;
 pub mod shapes;
 pub mod storage;
+pub mod terminal;
 pub mod tokens;
 pub mod upstream;
 

@@ -348,7 +348,7 @@ fn meant<T: Copy>(groups: &[(T, &GroupKey)], name: &str) -> Option<T> {
 }
 
 /// A group's name without the namespace, as messages have it.
-fn name_in_namespace(key: &GroupKey) -> String {
+pub(crate) fn name_in_namespace(key: &GroupKey) -> String {
     let full = key.to_string();
     full[key.namespace.len() + 1..].to_owned()
 }

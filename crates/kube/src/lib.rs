@@ -52,6 +52,7 @@ mod testing;
 mod whole_nodes;
 mod wire;
 
+pub use backoff::Backoff;
 pub use connect::{Clients, ConnectError, connect};
 pub use dispatcher::DispatcherSettings;
 pub use driver::DriverSettings;

@@ -10,6 +10,7 @@ mod explain;
 mod kubectl;
 mod man;
 mod observe;
+mod overview;
 mod probes;
 mod run;
 mod serving;

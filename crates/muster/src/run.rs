@@ -3,6 +3,7 @@
 use crate::WrongUsage;
 use crate::explain::page::Explanations;
 use crate::observe::Observe;
+use crate::overview::page::Overviews;
 use crate::serving::{self, ServingArgs};
 use crate::snapshot_route::SnapshotRoute;
 use crate::upstream_flags::UpstreamFlags;
@@ -20,7 +21,7 @@ use muster_telemetry::{Format, Metrics, Verbosity, start_logging};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// kube-scheduler's own name; see [`check_scheduler_names`].
@@ -232,13 +233,27 @@ async fn schedule(args: &Args, configuration: &Configuration, verbosity: Verbosi
     let reviews = args.serving.reviews(&clients, Arc::<Observe>::clone(&observer)).await?;
     let (asker, questions) = muster_kube::questions();
     let snapshots = Arc::new(SnapshotRoute::new(Arc::clone(&about), asker.clone()));
+    let overviews = Overviews {
+        asker: asker.clone(),
+        metrics: Arc::clone(&metrics),
+        identity: match &lease {
+            Some(lease) => lease.identity.clone(),
+            None => identity()?,
+        },
+        lease: lease.as_ref().map(|lease| lease.lease.clone()),
+        began: Instant::now(),
+    };
     let shown = serving::Shown {
         metrics,
         health: Arc::clone(&health),
         about: Arc::clone(&about),
         verbosity,
     };
-    let routes: [Arc<dyn Routes>; 2] = [Arc::new(Explanations(asker)), Arc::<SnapshotRoute>::clone(&snapshots)];
+    let routes: [Arc<dyn Routes>; 3] = [
+        Arc::new(Explanations(asker)),
+        Arc::new(overviews),
+        Arc::<SnapshotRoute>::clone(&snapshots),
+    ];
     args.serving.serve(shown, reviews, Arc::new(routes)).await?;
     let minor = tokio::select! {
         minor = muster_kube::server_minor(&clients, &*observer, &health) => minor,
@@ -401,16 +416,16 @@ fn lease(configuration: &Configuration, own_namespace: Option<&str>) -> anyhow::
             namespace: namespace.to_owned(),
             name: election.name.clone(),
         },
-        identity: format!("{}_{}", host_name(), random_uuid()?),
+        identity: identity()?,
         timing,
     }))
 }
 
-/// A name that no other process has had.
-fn random_uuid() -> anyhow::Result<String> {
+/// A name that no other process has had, and that says where this one runs.
+fn identity() -> anyhow::Result<String> {
     let uuid =
         std::fs::read_to_string("/proc/sys/kernel/random/uuid").context("cannot make a name for this process")?;
-    Ok(uuid.trim().to_owned())
+    Ok(format!("{}_{}", host_name(), uuid.trim()))
 }
 
 /// Checks names from the flags as the configuration checks its own.

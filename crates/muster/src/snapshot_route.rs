@@ -3,6 +3,7 @@
 //! It shows pods of all namespaces, so it is for whoever may list these; that is asked of the API server as
 //! `list pods` without a namespace. The port without TLS does not have it.
 
+use crate::explain::page::no_answer;
 use crate::kubectl::snapshot::PATH;
 use crate::version::VERSION;
 use http::{Method, StatusCode};
@@ -48,15 +49,14 @@ impl SnapshotRoute {
 
     async fn file(&self) -> Answer {
         let Some(minor) = self.minor.get() else {
-            return unavailable(&NoAnswer::NotRunning.to_string());
+            return no_answer(NoAnswer::NotRunning);
         };
         let Ok(_permit) = self.writing.try_acquire() else {
             return come_again("another snapshot is being written: ask again");
         };
         let known = match self.asker.snapshot().await {
             Ok(known) => known,
-            Err(busy @ NoAnswer::Busy) => return come_again(&busy.to_string()),
-            Err(problem) => return unavailable(&problem.to_string()),
+            Err(reason) => return no_answer(reason),
         };
         let header = Header {
             taken_at: jiff::Timestamp::now(),
@@ -89,10 +89,6 @@ impl SnapshotRoute {
             }
         }
     }
-}
-
-fn unavailable(why: &str) -> Answer {
-    failure(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", why, None)
 }
 
 fn come_again(why: &str) -> Answer {

@@ -33,7 +33,8 @@ const ORACLE_MINORS: [KubeMinor; 2] = [KubeMinor::V1_35, KubeMinor::V1_37];
 /// changes of the leader, and the rights to what 1.35 does not serve. The rest asks the same of every minor, and costs
 /// minutes.
 const ALSO: KubeMinor = KubeMinor::V1_37;
-const TESTS_OF_ALSO: [&str; 8] = [
+const TESTS_OF_ALSO: [&str; 9] = [
+    "book::",
     "broken::",
     "cli::",
     "dialects::",

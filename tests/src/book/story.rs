@@ -216,6 +216,7 @@ impl Desk {
             let outcome = self.type_once(text)?;
             if wanted(&outcome) || !only_looks(text) || PATIENCE < started.elapsed() {
                 self.play_kubelet()?;
+                eprintln!("$ {text}\n{}", outcome.printed);
                 return Ok(outcome);
             }
             std::thread::sleep(BETWEEN_LOOKS);

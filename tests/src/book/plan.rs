@@ -86,6 +86,12 @@ pub enum Task {
 }
 
 impl Plan {
+    /// Whether some of it is about some minors only.
+    pub fn tells_minors_apart(&self) -> bool {
+        let page = matches!(&self.setting, Setting::Cluster(setting) if !setting.kube.is_empty());
+        page || self.stories.values().flatten().any(|step| !step.kube.is_empty())
+    }
+
     /// What is to be done for a page; `None` if nothing is.
     ///
     /// # Errors
@@ -297,6 +303,7 @@ mod tests {
         );
         let plan_of = plan_of.unwrap().unwrap();
         assert_eq!(plan_of.stories[""].len(), 1);
+        assert!(!plan_of.tells_minors_apart());
         assert!(
             plan("", &[("rust", "x"), ("sh not-run=\"a cloud\"", "y")])
                 .unwrap()
@@ -346,11 +353,12 @@ mod tests {
         let cluster = "<!-- test: cluster nodes=2 cpu=8 example.com/gpu=1 muster kube=1.35 -->";
         let plan_of = plan(cluster, &[file, command]).unwrap().unwrap();
         assert_eq!(plan_of.stories["a"].len(), 2);
-        let Setting::Cluster(setting) = plan_of.setting else {
+        let Setting::Cluster(setting) = &plan_of.setting else {
             panic!("a cluster was asked for");
         };
         assert_eq!((setting.nodes, setting.kube.as_slice()), (2, &[KubeMinor::V1_35][..]));
         assert_eq!(setting.resources["example.com/gpu"], "1");
+        assert!(plan_of.tells_minors_apart());
         assert!(plan(cluster, &[command, file]).is_err());
         assert!(plan(cluster, &[file, ("sh", "helm template -f values.yaml")]).is_err());
     }

@@ -361,7 +361,7 @@ fn start_muster(plane: &ControlPlane) -> Result<Muster> {
 /// Whether all lines begin with commands that change nothing, and may so be typed as often as one likes.
 fn only_looks(text: &str) -> bool {
     const LOOKS: [&str; 10] = [
-        "get", "describe", "wait", "rollout", "muster", "events", "logs", "auth", "version", "explain",
+        "get", "describe", "wait", "status", "muster", "events", "logs", "auth", "version", "explain",
     ];
     let joined = text.replace("\\\n", " ");
     let mut lines = joined

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod book;
 mod broken;
 mod cli;
 mod coexistence;

@@ -19,6 +19,7 @@ pub mod api;
 pub mod batch_exactness;
 pub mod bench;
 pub mod binaries;
+pub mod book;
 pub mod control_plane;
 mod debian;
 pub mod demo;
@@ -38,6 +39,7 @@ pub mod simulate_faults;
 mod simulated_node;
 mod steps;
 pub mod test;
+mod tools;
 pub mod up_down;
 
 pub use control_plane::{ControlPlane, Options};

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use muster_xtask::{batch_exactness, bench, demo, deploy, lint, oracle, simulate_faults, test, up_down};
+use muster_xtask::{batch_exactness, bench, book, demo, deploy, lint, oracle, simulate_faults, test, up_down};
 
 /// Developer commands of Muster.
 #[derive(Debug, Parser)]
@@ -34,6 +34,8 @@ enum Command {
     /// Check what `deploy/` says, or write what is made of it.
     #[command(subcommand)]
     Deploy(deploy::Command),
+    /// Build the pages of docs/ as a book.
+    Book(book::Args),
     /// Show a gang that waits for room and then starts as a whole.
     Demo(demo::Args),
 }
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Command::BatchExactness(args) => batch_exactness::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Deploy(command) => deploy::run(command),
+        Command::Book(args) => book::run(&args),
         Command::Demo(args) => demo::run(&args),
     };
     match result {

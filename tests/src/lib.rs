@@ -4,11 +4,8 @@
 //! All tests of a binary share one control plane, started by the first and gone with the process. Each has a namespace, a
 //! scheduler name and nodes of its own; they take turns, since a diagnosis counts all nodes.
 
-<<<<<<< HEAD
 pub mod aggregation;
-=======
 pub mod book;
->>>>>>> book
 pub mod deployed;
 pub mod endpoints;
 pub mod exposition;

@@ -14,9 +14,9 @@
 //! * `lease` takes part in the election of a leader; `fence` says whether a write may leave.
 //! * `wire` splits lists and watches into objects, one at a time: no whole object is ever kept.
 //! * `answer` says what an answer of the server means; all such knowledge is there.
+//! * `questions` takes what others ask the engine, to be answered between two of its turns.
 //! * `reader` has nothing to do with all this: it reads for a person at a terminal.
 //! * `reviews` asks who callers of the server for operators are, and what they may do.
-//! * `inquiry` lets others ask the engine what it knows.
 //! * `extender` speaks with extenders; `whole_nodes` is there only for those that want whole objects.
 //!
 //! **Architecture invariants:** no scheduling decision is made here. The engine is owned by one thread, which never

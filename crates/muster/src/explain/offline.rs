@@ -70,10 +70,10 @@ fn for_everybody(profiles: &[ProfileSpec], objects: &[Object]) -> Vec<ProfileSpe
         Object::Pod(pod) => Some(pod.scheduler_name.clone()),
         _ => None,
     });
-    let names: BTreeSet<Text> = names.collect();
     let Some(first) = profiles.first() else {
         return Vec::new();
     };
+    let names: BTreeSet<Text> = names.chain([first.scheduler_name.clone()]).collect();
     let named = names.into_iter().map(|scheduler_name| ProfileSpec {
         scheduler_name,
         ..first.clone()

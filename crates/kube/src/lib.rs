@@ -16,7 +16,7 @@
 //! * `answer` says what an answer of the server means; all such knowledge is there.
 //! * `reader` has nothing to do with all this: it reads for a person at a terminal.
 //! * `reviews` asks who callers of the server for operators are, and what they may do.
-//! * `inquiry` lets others ask the engine what it knows.
+//! * `questions` takes what others ask the engine, to be answered between two of its turns.
 //! * `extender` speaks with extenders; `whole_nodes` is there only for those that want whole objects.
 //!
 //! **Architecture invariants:** no scheduling decision is made here. The engine is owned by one thread, which never

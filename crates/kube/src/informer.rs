@@ -500,7 +500,10 @@ async fn next_piece(body: &mut Body, verb: &str, silence: Duration) -> Result<Op
                 }
             }
             Ok(Some(Err(error))) => {
-                return Err(Failure::Trouble(format!("the {verb} broke off: {}", error_text(&error))));
+                return Err(Failure::Trouble(format!(
+                    "the {verb} broke off: {}",
+                    error_text(&error)
+                )));
             }
             Ok(None) => return Ok(None),
             Err(_) => {

@@ -4,6 +4,7 @@
 //! `list pods` without a namespace. The port without TLS does not have it.
 
 use crate::kubectl::snapshot::PATH;
+use crate::unanswered::{come_again, unanswered};
 use crate::version::VERSION;
 use http::{Method, StatusCode};
 use muster_api::review::{Access, ResourceAccess};
@@ -48,15 +49,14 @@ impl SnapshotRoute {
 
     async fn file(&self) -> Answer {
         let Some(minor) = self.minor.get() else {
-            return unavailable(&NoAnswer::NotRunning.to_string());
+            return unanswered(NoAnswer::NotRunning);
         };
         let Ok(_permit) = self.writing.try_acquire() else {
             return come_again("another snapshot is being written: ask again");
         };
         let known = match self.asker.snapshot().await {
             Ok(known) => known,
-            Err(busy @ NoAnswer::Busy) => return come_again(&busy.to_string()),
-            Err(problem) => return unavailable(&problem.to_string()),
+            Err(reason) => return unanswered(reason),
         };
         let header = Header {
             taken_at: jiff::Timestamp::now(),
@@ -89,14 +89,6 @@ impl SnapshotRoute {
             }
         }
     }
-}
-
-fn unavailable(why: &str) -> Answer {
-    failure(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", why, None)
-}
-
-fn come_again(why: &str) -> Answer {
-    failure(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", why, None)
 }
 
 impl Routes for SnapshotRoute {

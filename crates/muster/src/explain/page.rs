@@ -12,6 +12,7 @@
 use super::NAME_MAX;
 use super::document::{Document, KIND, hide_other_namespaces};
 use crate::kubectl::API_VERSION;
+use crate::unanswered::unanswered;
 use http::{Method, StatusCode};
 use muster_api::review::{Access, ResourceAccess};
 use muster_engine::Subject;
@@ -163,15 +164,7 @@ impl Explanations {
         let mut explanation = match asked.unwrap_or(Err(NoAnswer::NotRunning)) {
             Ok(Some(explanation)) => explanation,
             Ok(None) => return not_found(&format!("{subject} not found")),
-            Err(reason @ NoAnswer::Busy) => {
-                return failure(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "TooManyRequests",
-                    &reason.to_string(),
-                    None,
-                );
-            }
-            Err(reason) => return unavailable(&reason.to_string()),
+            Err(reason) => return unanswered(reason),
         };
         if !full {
             hide_other_namespaces(&mut explanation);
@@ -194,10 +187,6 @@ fn json_of(value: &Value) -> Answer {
 
 fn not_found(message: &str) -> Answer {
     failure(StatusCode::NOT_FOUND, "NotFound", message, None)
-}
-
-fn unavailable(message: &str) -> Answer {
-    failure(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message, None)
 }
 
 fn group() -> Value {

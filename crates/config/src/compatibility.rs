@@ -73,7 +73,7 @@ const FIELDS: &[Row] = &[
     (
         "`parallelism`",
         State::NoEffect,
-        "one thread schedules",
+        "one thread schedules; from 32,768 nodes on its loops over nodes are shared out to as many threads as there are processors",
         "parallelism: 16",
     ),
     (

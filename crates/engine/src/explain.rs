@@ -153,13 +153,10 @@ impl Engine {
                 let pod = self.pod_of_name(namespace, name)?;
                 self.explain_pod(now, pod)?
             }
-            Subject::Group { namespace, name } => {
-                let filled = self.group_of_name(namespace, name);
-                match filled {
-                    Some(group) => self.explain_group(now, group)?,
-                    None => self.explain_unfilled(namespace, name)?,
-                }
-            }
+            Subject::Group { namespace, name } => match self.group_of_name(namespace, name) {
+                Some(group) => self.explain_group(now, group)?,
+                None => self.explain_unfilled(namespace, name)?,
+            },
         };
         if !self.is_synced() {
             let note = "not every kind has been listed yet: what is said here may be incomplete";
@@ -187,7 +184,7 @@ impl Engine {
     fn explain_pod(&mut self, now: Time, id: PodId) -> Option<Explanation> {
         let entity = self.entity_of(id);
         let stage = self.stage_of_pod(now, id)?;
-        let (reason, cause) = self.cause_of_pod(now, id, &stage)?;
+        let said = self.cause_of_pod(now, id, &stage)?;
         let pod = self.cluster.pods.get(id)?;
         let subject = Subject::Pod {
             namespace: pod.record.namespace.clone(),
@@ -197,19 +194,10 @@ impl Engine {
         let group = pod.group.and_then(|(group, _)| self.groups.get(group));
         let quorum = group.map(|group| self.quorum_of(group));
         let mut explanation = Explanation {
-            subject,
-            scheduler_name,
             waiting: self.waiting(now, entity, &stage),
             quorum,
-            reason,
-            cause,
-            nodes: None,
-            nearest: Vec::new(),
-            remedies: Vec::new(),
             attempts: self.queue.history.of(now, entity),
-            notes: Vec::new(),
-            by_leader: self.leads,
-            stage,
+            ..self.before_a_look(subject, scheduler_name, stage, said)
         };
         let group = self.cluster.pods.get(id)?.group.map(|(group, _)| group);
         match (&explanation.stage, group) {
@@ -225,27 +213,16 @@ impl Engine {
         let stage = self.stage_of_group(now, id)?;
         let group = self.groups.get(id)?;
         let members = || group.members.keys().filter_map(|pod| self.cluster.pods.get(*pod));
-        let (reason, cause) = match self.why_group_waits(now, id) {
+        let said = match self.why_group_waits(now, id) {
             Some((reason, text)) => (reason.name().into(), text),
             None => (Text::from(""), stage.sentence(&format!("pod group {}", group.key))),
         };
+        let scheduler_name = members().next()?.record.scheduler_name.clone();
         let mut explanation = Explanation {
-            subject: Subject::Group {
-                namespace: group.key.namespace.clone(),
-                name: name_in_namespace(&group.key).into(),
-            },
-            scheduler_name: members().next()?.record.scheduler_name.clone(),
             waiting: self.waiting(now, Entity::Group(id), &stage),
             quorum: Some(self.quorum_of(group)),
-            reason,
-            cause,
-            nodes: None,
-            nearest: Vec::new(),
-            remedies: Vec::new(),
             attempts: self.queue.history.of(now, Entity::Group(id)),
-            notes: Vec::new(),
-            by_leader: self.leads,
-            stage,
+            ..self.before_a_look(subject_of(&group.key), scheduler_name, stage, said)
         };
         if explanation.stage.waits() {
             self.look_for_group(id, &mut explanation);
@@ -258,35 +235,46 @@ impl Engine {
         let unfilled = self.groups.that_nobody_is_in(namespace);
         let keys: Vec<_> = unfilled.iter().map(|group| (group, &group.key)).collect();
         let group = meant(&keys, name)?;
-        let (stage, reason, cause) = match self.groups.ready(group) {
-            Err(hold) => (
-                Stage::of_held(&hold),
-                hold.reason().name().into(),
-                diagnosis::held(&group.key, &hold),
-            ),
+        let (stage, said) = match self.groups.ready(group) {
+            Err(hold) => {
+                let said = (hold.reason().name().into(), diagnosis::held(&group.key, &hold));
+                (Stage::of_held(&hold), said)
+            }
             Ok(_) => {
                 let cause = Stage::OneByOne.sentence(&format!("pod group {}", group.key));
-                (Stage::OneByOne, Text::from(""), cause)
+                (Stage::OneByOne, (Text::from(""), cause))
             }
         };
         Some(Explanation {
-            subject: Subject::Group {
-                namespace: group.key.namespace.clone(),
-                name: name_in_namespace(&group.key).into(),
-            },
-            scheduler_name: "".into(),
+            quorum: Some(self.quorum_of(group)),
+            notes: vec!["no pod belongs to it yet".to_owned()],
+            ..self.before_a_look(subject_of(&group.key), "".into(), stage, said)
+        })
+    }
+
+    /// An explanation before anything is looked at: where it stands, and its reason and cause as they are said elsewhere.
+    fn before_a_look(
+        &self,
+        subject: Subject,
+        scheduler_name: Text,
+        stage: Stage,
+        (reason, cause): (Text, String),
+    ) -> Explanation {
+        Explanation {
+            subject,
+            scheduler_name,
             by_leader: self.leads,
             stage,
             waiting: None,
-            quorum: Some(self.quorum_of(group)),
+            quorum: None,
             reason,
             cause,
             nodes: None,
             nearest: Vec::new(),
             remedies: Vec::new(),
             attempts: Vec::new(),
-            notes: vec!["no pod belongs to it yet".to_owned()],
-        })
+            notes: Vec::new(),
+        }
     }
 
     fn waiting(&self, now: Time, entity: Entity, stage: &Stage) -> Option<Duration> {
@@ -345,6 +333,13 @@ fn meant<T: Copy>(groups: &[(T, &GroupKey)], name: &str) -> Option<T> {
         .filter(|(_, key)| matches!(&key.link, GroupLink::Workload { workload, .. } if **workload == *name));
     let (group, _) = of_workload.next()?;
     of_workload.next().is_none().then_some(*group)
+}
+
+fn subject_of(key: &GroupKey) -> Subject {
+    Subject::Group {
+        namespace: key.namespace.clone(),
+        name: name_in_namespace(key).into(),
+    }
 }
 
 /// A group's name without the namespace, as messages have it.

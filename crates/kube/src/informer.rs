@@ -10,6 +10,7 @@ use crate::exchange::{Answer, Lost, exchange, head};
 use crate::health::Health;
 use crate::lease::is_listed_by_new_leaders;
 use crate::observer::{Notice, Observer};
+use crate::query::escaped;
 use crate::standing_complaint::StandingComplaint;
 use crate::whole_nodes::WholeNodes;
 use crate::wire::{Cutter, Encoding, ListCutter, Shell, WireError};
@@ -25,7 +26,6 @@ use muster_engine::{Input, Object};
 use muster_framework::record::{Kind, ResourceVersion};
 use muster_framework::rules::KubeMinor;
 use muster_framework::volume::StorageObject;
-use std::fmt::Write as _;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -500,7 +500,10 @@ async fn next_piece(body: &mut Body, verb: &str, silence: Duration) -> Result<Op
                 }
             }
             Ok(Some(Err(error))) => {
-                return Err(Failure::Trouble(format!("the {verb} broke off: {}", error_text(&error))));
+                return Err(Failure::Trouble(format!(
+                    "the {verb} broke off: {}",
+                    error_text(&error)
+                )));
             }
             Ok(None) => return Ok(None),
             Err(_) => {
@@ -584,20 +587,6 @@ fn resource_version(object: &Object) -> ResourceVersion {
         Object::Storage(StorageObject::Capacity(capacity)) => capacity.resource_version,
         Object::Storage(StorageObject::Attachment(attachment)) => attachment.resource_version,
     }
-}
-
-/// A value in a query. Tokens are mostly URL-safe already, but nobody promises it.
-fn escaped(value: &str) -> String {
-    let mut text = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            // Writing to a string does not fail.
-            let _ = write!(text, "%{byte:02X}");
-        }
-    }
-    text
 }
 
 #[cfg(test)]

@@ -58,17 +58,21 @@ impl ListCutter for JsonItems {
 
     fn cut(&mut self) -> Result<Option<Bytes>, WireError> {
         while let Some(byte) = self.next_of_meaning() {
-            match byte {
-                b'"' => self.within = Within::Text,
-                b'{' | b'[' => self.open(byte),
-                b'}' | b']' => {
-                    if self.close(byte) {
-                        let object = self.buffer.split_to(self.looked_at).freeze();
-                        self.looked_at = 0;
-                        return Ok(Some(object));
-                    }
+            let ends_object = match byte {
+                b'"' => {
+                    self.within = Within::Text;
+                    false
                 }
-                _ => {}
+                b'{' | b'[' => {
+                    self.open(byte);
+                    false
+                }
+                _ => self.close(byte),
+            };
+            if ends_object {
+                let object = self.buffer.split_to(self.looked_at).freeze();
+                self.looked_at = 0;
+                return Ok(Some(object));
             }
         }
         if !self.is_in_object() {
@@ -106,7 +110,9 @@ impl JsonItems {
             let rest = &self.buffer[self.looked_at..];
             match self.within {
                 Within::Structure => {
-                    let at = rest.iter().position(|byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']'));
+                    let at = rest
+                        .iter()
+                        .position(|byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']'));
                     let Some(at) = at else { break };
                     self.looked_at += at + 1;
                     if rest[at] == b'"' && self.depth == 1 {
@@ -119,7 +125,8 @@ impl JsonItems {
                     if self.depth == 1 && !self.in_items {
                         // Keys that matter are short: of long ones the beginning does.
                         let text = &rest[..at.unwrap_or(rest.len())];
-                        self.key.extend(text.iter().take(16_usize.saturating_sub(self.key.len())));
+                        self.key
+                            .extend(text.iter().take(16_usize.saturating_sub(self.key.len())));
                     }
                     let Some(at) = at else { break };
                     self.looked_at += at + 1;

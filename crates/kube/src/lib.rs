@@ -39,6 +39,7 @@ mod informer;
 mod items;
 mod lease;
 mod observer;
+mod query;
 mod questions;
 mod rate_limit;
 mod reader;

@@ -2,6 +2,7 @@
 //! errors in the words of kubectl.
 
 use crate::error_text::error_text;
+use crate::query::escaped;
 use crate::wire::{Cutter as _, Lines};
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header};
@@ -224,7 +225,7 @@ impl Reader {
             let Some(token) = page.continue_token else {
                 return Ok(page.resource_version);
             };
-            query = format!("limit={PAGE}&continue={}", escape(&token));
+            query = format!("limit={PAGE}&continue={}", escaped(&token));
         }
     }
 
@@ -233,7 +234,7 @@ impl Reader {
     /// # Errors
     /// What kept it from beginning.
     pub async fn watch(&self, path: &str, resource_version: &str) -> Result<Watch, ReadError> {
-        let version = escape(resource_version);
+        let version = escaped(resource_version);
         let query = format!("watch=true&allowWatchBookmarks=true&resourceVersion={version}");
         let response = self.send(&format!("{path}?{query}")).await?;
         let status = response.status();
@@ -352,20 +353,6 @@ fn refusal(status: StatusCode, body: &[u8]) -> ReadError {
         message,
         code,
     }
-}
-
-/// For a value in a query: tokens and versions are made by the server, of whatever it likes.
-fn escape(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes()
-        .map(|byte| {
-            if plain(byte) {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
-        .collect()
 }
 
 /// Source: client-go's loading rules. Problems come back as sentences: what libraries say in theirs could quote secrets.

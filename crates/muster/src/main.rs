@@ -17,6 +17,7 @@ mod serving;
 mod simulate;
 mod snapshot_route;
 mod text;
+mod unanswered;
 mod upstream_flags;
 mod version;
 

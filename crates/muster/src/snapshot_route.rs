@@ -3,8 +3,8 @@
 //! It shows pods of all namespaces, so it is for whoever may list these; that is asked of the API server as
 //! `list pods` without a namespace. The port without TLS does not have it.
 
-use crate::explain::page::no_answer;
 use crate::kubectl::snapshot::PATH;
+use crate::unanswered::{come_again, unanswered};
 use crate::version::VERSION;
 use http::{Method, StatusCode};
 use muster_api::review::{Access, ResourceAccess};
@@ -49,14 +49,14 @@ impl SnapshotRoute {
 
     async fn file(&self) -> Answer {
         let Some(minor) = self.minor.get() else {
-            return no_answer(NoAnswer::NotRunning);
+            return unanswered(NoAnswer::NotRunning);
         };
         let Ok(_permit) = self.writing.try_acquire() else {
             return come_again("another snapshot is being written: ask again");
         };
         let known = match self.asker.snapshot().await {
             Ok(known) => known,
-            Err(reason) => return no_answer(reason),
+            Err(reason) => return unanswered(reason),
         };
         let header = Header {
             taken_at: jiff::Timestamp::now(),
@@ -89,10 +89,6 @@ impl SnapshotRoute {
             }
         }
     }
-}
-
-fn come_again(why: &str) -> Answer {
-    failure(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", why, None)
 }
 
 impl Routes for SnapshotRoute {

@@ -58,7 +58,8 @@ pub(crate) fn explain(judge: &Judge, file: &Path, subject: &Subject) -> anyhow::
     let explanation = engine.explain(Time::ZERO, subject);
     let mut explanation = explanation.ok_or_else(|| WrongUsage(anyhow!("{name}: there is no {subject}")))?;
     if !judge.is_configured() {
-        let note = "nobody said which pods are whose: all count as Muster's, by the default profile (--config says otherwise)";
+        let note =
+            "nobody said which pods are whose: all count as Muster's, by the default profile (--config says otherwise)";
         explanation.notes.push(note.to_owned());
     }
     Ok(Document::from(&explanation))

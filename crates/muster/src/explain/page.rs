@@ -13,6 +13,7 @@ use super::NAME_MAX;
 use super::document::{Document, KIND, hide_other_namespaces};
 use crate::kubectl::API_VERSION;
 use crate::overview;
+use crate::unanswered::unanswered;
 use http::{Method, StatusCode};
 use muster_api::review::{Access, ResourceAccess};
 use muster_engine::Subject;
@@ -168,7 +169,7 @@ impl Explanations {
         let mut explanation = match within_patience(self.0.explain(subject.clone())).await {
             Ok(Some(explanation)) => explanation,
             Ok(None) => return not_found(&format!("{subject} not found")),
-            Err(reason) => return no_answer(reason),
+            Err(reason) => return unanswered(reason),
         };
         if !full {
             hide_other_namespaces(&mut explanation);
@@ -181,17 +182,6 @@ impl Explanations {
 pub(crate) async fn within_patience<T>(asked: impl Future<Output = Result<T, NoAnswer>>) -> Result<T, NoAnswer> {
     let answered = tokio::time::timeout(PATIENCE, asked).await;
     answered.unwrap_or(Err(NoAnswer::NotRunning))
-}
-
-/// What a caller is told whom the engine gives no answer.
-pub(crate) fn no_answer(reason: NoAnswer) -> Answer {
-    let (status, word) = match reason {
-        NoAnswer::Busy => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
-        NoAnswer::NotLeading | NoAnswer::NotSynced | NoAnswer::NotRunning => {
-            (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable")
-        }
-    };
-    failure(status, word, &reason.to_string(), None)
 }
 
 pub(crate) fn json_of(value: &impl Serialize) -> Answer {

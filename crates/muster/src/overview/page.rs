@@ -9,8 +9,9 @@
 //! nothing else: neither how large the cluster is nor how busy the scheduler.
 
 use super::document::{Document, KIND, Leader, Lease, NAME};
-use crate::explain::page::{GROUP, PLAIN, VERSION, is_name, json_of, no_answer, not_found, within_patience};
+use crate::explain::page::{GROUP, PLAIN, VERSION, is_name, json_of, not_found, within_patience};
 use crate::kubectl::API_VERSION;
+use crate::unanswered::unanswered;
 use http::Method;
 use muster_api::LeaseName;
 use muster_api::review::{Access, ResourceAccess};
@@ -100,7 +101,7 @@ impl Overviews {
                 let leader = self.leader(counted.lease_margin);
                 json_of(&Document::new(leader, namespace.as_deref(), overview, &counted))
             }
-            Err(reason) => no_answer(reason),
+            Err(reason) => unanswered(reason),
         }
     }
 

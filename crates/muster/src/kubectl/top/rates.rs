@@ -77,7 +77,7 @@ impl History {
         while self
             .0
             .get(1)
-            .is_some_and(|second| sample.uptime - second.uptime > WINDOW)
+            .is_some_and(|second| sample.uptime - second.uptime >= WINDOW)
         {
             self.0.pop_front();
         }

@@ -283,7 +283,8 @@ impl Desk {
         fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
         let readers: Vec<Reader> = documents.iter().map(reader).collect();
         let path = path.display();
-        if readers.contains(&Reader::Configuration) {
+        // One with a name is read by a command, which may be there to say what is wrong with it.
+        if readers.contains(&Reader::Configuration) && file.is_none() {
             self.must_end_well(&format!("muster config validate {path}"))?;
         }
         if readers.contains(&Reader::Simulation) {

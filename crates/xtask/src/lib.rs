@@ -24,6 +24,7 @@ pub mod control_plane;
 mod debian;
 pub mod demo;
 pub mod deploy;
+pub mod fuzz;
 mod kube_minor;
 mod kubeconfig;
 pub mod lint;

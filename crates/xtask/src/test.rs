@@ -33,16 +33,18 @@ const ORACLE_MINORS: [KubeMinor; 2] = [KubeMinor::V1_35, KubeMinor::V1_37];
 /// changes of the leader, the rights to what 1.35 does not serve, and pages about a minor. The rest asks the same of every
 /// minor, and costs minutes.
 const ALSO: KubeMinor = KubeMinor::V1_37;
-const TESTS_OF_ALSO: [&str; 9] = [
+const TESTS_OF_ALSO: [&str; 11] = [
     "book::",
     "broken::",
     "cli::",
     "dialects::",
+    "explain::",
     "gangs::",
     "leader::",
     "permissions::",
     "proxy::",
     "restarts::",
+    "top::",
 ];
 
 /// What to leave out, and against which Kubernetes to test.

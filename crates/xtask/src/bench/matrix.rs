@@ -39,6 +39,12 @@ impl Matrix {
                 usual(Case::Start, 5000),
                 Cell::usual(KubeMinor::V1_37, Case::Gang, 1000),
             ]);
+            // As many plain pods as there are of those whose pace is compared with theirs: the start and the end of a run
+            // are a larger share of a short one.
+            cells.extend([(1000, 3000), (1000, 1000), (5000, 3000)].map(|(nodes, pods)| Cell {
+                pods,
+                ..usual(Case::Plain, nodes)
+            }));
         }
         cells
     }

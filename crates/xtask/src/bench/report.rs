@@ -207,7 +207,10 @@ mod tests {
         let mut rows = Vec::new();
         for cell in [
             Cell::usual(KubeMinor::V1_35, Case::Plain, 1000),
-            Cell::usual(KubeMinor::V1_35, Case::ZoneSpread, 1000),
+            Cell {
+                pods: 5000,
+                ..Cell::usual(KubeMinor::V1_35, Case::ZoneSpread, 1000)
+            },
             Cell::usual(KubeMinor::V1_35, Case::Gang, 1000),
             Cell::usual(KubeMinor::V1_35, Case::Start, 5000),
         ] {

@@ -133,8 +133,8 @@ fn times<'a>(
     }
 }
 
-/// How much of the pace of plain pods, on as many nodes, is left when pods ask for more. The medians are compared: what
-/// was measured after another does not come in pairs.
+/// How much of the pace of as many plain pods, on as many nodes, is left when pods ask for more. The medians are compared:
+/// what was measured after another does not come in pairs.
 fn relative_to_plain<'a>(rows: &'a [Row], cell: &'a Cell, cells: &'a [Cell]) -> Option<Goal<'a>> {
     if !matches!(
         cell.case,
@@ -142,8 +142,11 @@ fn relative_to_plain<'a>(rows: &'a [Row], cell: &'a Cell, cells: &'a [Cell]) -> 
     ) {
         return None;
     }
-    let is_plain = |other: &&Cell| other.case == Case::Plain && other.nodes == cell.nodes && other.kube == cell.kube;
-    let plain = cells.iter().find(is_plain)?;
+    let plain = Cell {
+        case: Case::Plain,
+        ..cell.clone()
+    };
+    let plain = cells.iter().find(|other| **other == plain)?;
     let median = move |cell: &Cell, scheduler| Some(over_rounds(rows, cell, scheduler, Figure::Rate)?.median);
     Some(Goal {
         what: format!("binds/s ÷ those of plain pods: {cell}"),

@@ -24,4 +24,5 @@ mod proxy;
 mod restarts;
 mod scale;
 mod snapshot;
+mod standby;
 mod volumes;

@@ -12,6 +12,7 @@
 //!
 //! * [`connect()`] makes the clients, [`start()`] everything else.
 //! * `lease` takes part in the election of a leader; `fence` says whether a write may leave.
+//! * `leader` asks the leader what somebody has asked this process while it stands by.
 //! * `wire` splits lists and watches into objects, one at a time: no whole object is ever kept.
 //! * `answer` says what an answer of the server means; all such knowledge is there.
 //! * `reader` has nothing to do with all this: it reads for a person at a terminal.
@@ -37,6 +38,7 @@ mod fence;
 mod health;
 mod informer;
 mod items;
+mod leader;
 mod lease;
 mod observer;
 mod query;
@@ -59,6 +61,7 @@ pub use driver::DriverSettings;
 pub use extender::{ExtenderError, Extenders};
 pub use health::Health;
 pub use informer::InformerSettings;
+pub use leader::{Announced, Credentials, Leader, LeaderAnswer, LeaderError, Leading};
 pub use lease::LeaseSettings;
 pub use observer::{Notice, Observer};
 pub use questions::{Asker, NoAnswer, Questions, questions};

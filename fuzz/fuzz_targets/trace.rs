@@ -1,15 +1,37 @@
-//! The CSV files of `muster simulate --trace`.
+//! The CSV files of `muster simulate --trace`, nodes and pods with a line of dashes between them. What was read can be played.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use muster_sim::{BadLines, Source, Trace};
+use muster_config::Configuration;
+use muster_framework::rules::KubeMinor;
+use muster_sim::{BadLines, Source, Trace, TraceRun, page};
 
-fuzz_target!(|texts: (String, String)| {
-    let source = |text: &String| Source {
+/// A run takes some milliseconds: longer traces than this are only read.
+const PODS_MAX: usize = 20;
+
+fuzz_target!(|text: &str| {
+    let (nodes, pods) = text.split_once("\n---\n").unwrap_or((text, ""));
+    let source = |text: &str| Source {
         name: "fuzz".to_owned(),
-        text: text.clone(),
+        text: text.to_owned(),
     };
-    let _ = Trace::load(&source(&texts.0), &source(&texts.1), BadLines::Refuse);
-    let _ = Trace::load(&source(&texts.0), &source(&texts.1), BadLines::Skip);
+    let (nodes, pods) = (source(nodes), source(pods));
+    let skipping = Trace::load(&nodes, &pods, BadLines::Skip);
+    match Trace::load(&nodes, &pods, BadLines::Refuse) {
+        Ok(trace) => assert_eq!(
+            skipping.as_ref(),
+            Ok(&trace),
+            "nothing is wrong, and something was skipped"
+        ),
+        Err(_) => assert!(skipping.as_ref().map_or(true, |trace| !trace.skipped.is_empty())),
+    }
+    if let Ok(trace) = skipping
+        && trace.pods() <= PODS_MAX
+    {
+        let settings = Configuration::default().engine_settings(KubeMinor::default());
+        let report = TraceRun::new(&trace, settings, Some(1)).run(|_| {});
+        serde_json::to_string(&report).expect("a report can be written");
+        page(&report, "fuzz");
+    }
 });

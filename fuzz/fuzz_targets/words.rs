@@ -1,6 +1,11 @@
-//! Short texts with a grammar of their own: quantities, durations, spans of time, feature gates, keys and values of labels.
+//! Short texts with a grammar of their own: quantities, durations, spans of time, feature gates, keys and values of labels,
+//! selectors, what-if edits.
 
 #![no_main]
+
+// A binary has no library: its module is compiled from its source here.
+#[path = "../../crates/muster/src/kubectl/selector.rs"]
+mod selector;
 
 use libfuzzer_sys::fuzz_target;
 use muster_config::{
@@ -8,13 +13,23 @@ use muster_config::{
 };
 use muster_framework::quantity::Quantity;
 use muster_sim::Span;
+use muster_sim::what_if::{Edit, NewNodes};
 
 fuzz_target!(|text: &str| {
-    let _ = Quantity::parse(text);
-    let _ = text.parse::<Span>();
+    if let Ok(quantity) = Quantity::parse(text) {
+        let _ = (quantity.value(), quantity.milli_value(), quantity.is_negative());
+    }
     let _ = apply_feature_gates(text, &mut Configuration::default());
     let _ = (check_label_key(text), check_label_value(text));
+    let _ = selector::parse(text);
+    let _ = text.parse::<NewNodes>();
+    let _ = Edit::drop_constraint(text);
     if let Ok(duration) = parse_duration(text) {
         assert_eq!(parse_duration(&format_duration(duration)), Ok(duration));
+    }
+    if let Ok(Span(span)) = text.parse() {
+        // Scenarios and configurations read the same durations, but for spaces around them.
+        assert_eq!(parse_duration(text.trim()).unwrap_or(span), span);
+        let _ = Span(span).to_string();
     }
 });

@@ -1,7 +1,7 @@
 //! Pod groups in every dialect that the minor which runs can have: its own, the coscheduling CRD, and plain labels. Each
 //! waits with a reason, is placed whole, and has its status written as its API wants it.
 
-use muster_tests::objects::pod;
+use muster_tests::objects::{COSCHEDULING_CRD, CRDS, coscheduling_crd, pod};
 use muster_tests::{Cluster, PATIENCE, gang};
 use muster_xtask::KubeMinor;
 use serde_json::{Value, json};
@@ -9,39 +9,6 @@ use std::time::Duration;
 
 /// How long a kind may take to be found that was not there at the start: Muster looks once a minute.
 const FOUND_WITHIN: Duration = Duration::from_secs(150);
-
-const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-
-/// The CRD of scheduler-plugins, as far as Muster meets it.
-fn coscheduling_crd() -> Value {
-    let schema = json!({"type": "object", "properties": {
-        "spec": {"type": "object", "properties": {"minMember": {"type": "integer", "format": "int32", "minimum": 1}}},
-        "status": {"type": "object", "properties": {
-            "phase": {"type": "string"},
-            "occupiedBy": {"type": "string"},
-            "running": {"type": "integer", "format": "int32"},
-            "succeeded": {"type": "integer", "format": "int32"},
-            "failed": {"type": "integer", "format": "int32"},
-        }},
-    }});
-    json!({
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {
-            "name": "podgroups.scheduling.x-k8s.io",
-            "annotations": {"api-approved.kubernetes.io": "https://github.com/kubernetes-sigs/scheduler-plugins/pull/50"},
-        },
-        "spec": {
-            "group": "scheduling.x-k8s.io",
-            "scope": "Namespaced",
-            "names": {"kind": "PodGroup", "listKind": "PodGroupList", "plural": "podgroups", "singular": "podgroup"},
-            "versions": [{
-                "name": "v1alpha1", "served": true, "storage": true,
-                "schema": {"openAPIV3Schema": schema}, "subresources": {"status": {}},
-            }],
-        },
-    })
-}
 
 /// The CRD, for as long as a test needs it.
 pub(crate) struct Crd<'c>(&'c Cluster);
@@ -73,7 +40,7 @@ impl Crd<'_> {
 impl Drop for Crd<'_> {
     /// The tests that follow must not find the kind.
     fn drop(&mut self) {
-        if let Err(error) = self.0.api().delete(&format!("{CRDS}/podgroups.scheduling.x-k8s.io")) {
+        if let Err(error) = self.0.api().delete(&format!("{CRDS}/{COSCHEDULING_CRD}")) {
             eprintln!("deleting the CRD: {error:#}");
         }
     }

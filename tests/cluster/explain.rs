@@ -1,7 +1,7 @@
 //! `kubectl muster explain` as a new user would try it: ten prepared situations, each of which names its true cause in the
 //! first sentence and a remedy that works when it is applied; and the way through the API server, which says who asks.
 
-use muster_tests::endpoints::Caller;
+use muster_tests::aggregation::{Aggregated, api_port, viewer};
 use muster_tests::objects::pod;
 use muster_tests::{Cluster, Muster, PATIENCE, gang};
 use muster_xtask::KubeMinor;
@@ -301,27 +301,6 @@ fn a_node_is_lost() {
 
 // ---- through the API server --------------------------------------------------------------------------------------
 
-/// Lets a service account of the test's namespace do what `view` lets people do, and this; gives a caller that is it.
-fn viewer(cluster: &Cluster, name: &str, rules: &Value) -> Caller {
-    let accounts = format!("/api/v1/namespaces/{}/serviceaccounts", cluster.name());
-    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}});
-    cluster.api().post(&accounts, &account).unwrap();
-    let group = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}", cluster.name());
-    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name},
-        "rules": rules});
-    cluster.api().post(&format!("{group}/roles"), &role).unwrap();
-    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": name},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
-        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": cluster.name()}]});
-    cluster.api().post(&format!("{group}/rolebindings"), &binding).unwrap();
-    let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
-    let answer = cluster
-        .api()
-        .post(&format!("{accounts}/{name}/token"), &request)
-        .unwrap();
-    Caller::with_token(answer["status"]["token"].as_str().unwrap())
-}
-
 #[test]
 fn the_api_server_passes_questions_on_and_says_whose_they_are() {
     let cluster = Cluster::new("explain-api");
@@ -329,31 +308,14 @@ fn the_api_server_passes_questions_on_and_says_whose_they_are() {
     let muster = cluster.start_muster(&[]).unwrap();
     cluster.create_pods(&[own_pod(&cluster, "big", "5")]).unwrap();
     cluster.wait_condition("big", |_| true).unwrap();
-    // There is no network of services here: the name stands for this machine.
-    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "muster"},
-        "spec": {"type": "ExternalName", "externalName": "localhost"}});
-    cluster.api().post(&cluster.path("services"), &service).unwrap();
-    let registration = json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
-        "metadata": {"name": "v1alpha1.explain.muster.dev"},
-        "spec": {"group": "explain.muster.dev", "version": "v1alpha1", "groupPriorityMinimum": 1000, "versionPriority": 10,
-                 "insecureSkipTLSVerify": true,
-                 "service": {"name": "muster", "namespace": cluster.name(), "port": muster.port()}}});
-    let services = "/apis/apiregistration.k8s.io/v1/apiservices";
-    cluster.api().post(services, &registration).unwrap();
+    let _registration = Aggregated::register(&cluster, &muster).unwrap();
 
     let asks = json!({"apiGroups": ["explain.muster.dev"], "resources": ["podexplanations", "podexplanations/full"],
         "verbs": ["get"]});
     let reads = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]});
-    let reader = viewer(&cluster, "reader", &json!([asks, reads]));
-    let blind = viewer(&cluster, "blind", &json!([asks]));
-    let server = cluster.plane().server_url();
-    let port: u16 = server
-        .trim_end_matches('/')
-        .rsplit(':')
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let reader = viewer(&cluster, "reader", &json!([asks, reads])).unwrap();
+    let blind = viewer(&cluster, "blind", &json!([asks])).unwrap();
+    let port = api_port(&cluster).unwrap();
     let path = format!(
         "/apis/explain.muster.dev/v1alpha1/namespaces/{}/podexplanations/big",
         cluster.name()
@@ -396,8 +358,4 @@ fn the_api_server_passes_questions_on_and_says_whose_they_are() {
         text.contains("What would help") && text.contains("WaitingForRoom"),
         "{text}"
     );
-    cluster
-        .api()
-        .delete(&format!("{services}/v1alpha1.explain.muster.dev"))
-        .unwrap();
 }

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod book;
 mod broken;
 mod cli;
 mod coexistence;
@@ -25,4 +26,5 @@ mod restarts;
 mod scale;
 mod snapshot;
 mod standby;
+mod top;
 mod volumes;

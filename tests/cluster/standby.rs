@@ -107,6 +107,13 @@ fn it_gives_the_leaders_answer_and_leads_on_when_the_leader_is_lost() {
         assert!(passed_on["cause"].as_str().unwrap().contains("Insufficient cpu"));
     }
     assert!(!leads(&standby));
+    let overview = "/apis/explain.muster.dev/v1alpha1/clusteroverviews/current";
+    let identity = |muster: &Muster| {
+        let overview = answered(&cluster, muster, &administrator, overview, 200);
+        serde_json::from_str::<Value>(&overview).unwrap()["leader"]["identity"].clone()
+    };
+    assert!(identity(&leader).is_string());
+    assert_eq!(identity(&standby), identity(&leader));
     let absent = answered(&cluster, &standby, &administrator, &path(&cluster, "nobody"), 404);
     assert!(absent.contains("not found"), "{absent}");
     // What was passed on once is not passed on again.

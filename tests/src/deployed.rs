@@ -9,12 +9,10 @@ use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use muster_xtask::binaries::{self, Program};
 use muster_xtask::deploy::NAMESPACE;
-use muster_xtask::nest::Launch;
 use muster_xtask::{ControlPlane, workspace_root};
 use serde_json::{Value, json};
 
-use crate::endpoints::Caller;
-use crate::{Muster, PATIENCE, binary, free_port, metrics};
+use crate::{Muster, PATIENCE, metrics};
 
 /// Runs kubectl as an administrator, from the root of the workspace; gives what it says.
 pub fn kubectl(plane: &ControlPlane, args: &[&str]) -> Result<String> {
@@ -99,32 +97,15 @@ pub fn run_pod(plane: &ControlPlane, pod: &Value) -> Result<Muster> {
     let kubeconfig = plane.service_account_kubeconfig(NAMESPACE, account)?;
     let files = plane.dir().join("mounts").join(name);
     mount_config_maps(plane, spec, container, &files)?;
-    let port = free_port()?;
     let mut args = container_args(container, &files)?;
-    args.extend([
-        format!("--kubeconfig={}", kubeconfig.display()),
-        format!("--leader-elect-resource-namespace={NAMESPACE}"),
-        "--bind-address=127.0.0.1".to_owned(),
-        format!("--secure-port={port}"),
-    ]);
-    let launch = Launch {
-        name: name.to_owned(),
-        program: binary()?,
-        args,
-        ..Launch::default()
-    };
-    let process = plane.launch(&launch)?;
-    let mut muster = Muster {
-        process,
-        port,
-        administrator: Caller::with_certificate(plane, "admin"),
-    };
+    args.push(format!("--leader-elect-resource-namespace={NAMESPACE}"));
+    let mut muster = Muster::launch(plane, name, &kubeconfig, args)?;
     muster.wait_until_ready()?;
     for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
         let path = container[probe]["httpGet"]["path"]
             .as_str()
             .with_context(|| format!("{name} has no {probe}"))?;
-        metrics::get(port, path).with_context(|| format!("the {probe} of {name}"))?;
+        metrics::get(muster.port(), path).with_context(|| format!("the {probe} of {name}"))?;
     }
     Ok(muster)
 }

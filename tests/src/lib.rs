@@ -4,6 +4,8 @@
 //! All tests of a binary share one control plane, started by the first and gone with the process. Each has a namespace, a
 //! scheduler name and nodes of its own; they take turns, since a diagnosis counts all nodes.
 
+pub mod aggregation;
+pub mod book;
 pub mod deployed;
 pub mod endpoints;
 pub mod exposition;
@@ -14,6 +16,7 @@ pub mod proxy;
 pub mod rights;
 pub mod shapes;
 pub mod storage;
+pub mod terminal;
 pub mod tokens;
 pub mod upstream;
 
@@ -157,14 +160,7 @@ impl Cluster {
 
     /// Likewise, with another kubeconfig.
     pub fn launch_muster_as(&self, kubeconfig: &Path, more_flags: &[&str]) -> Result<Muster> {
-        let port = free_port()?;
-        let mut args: Vec<String> = vec![
-            "run".into(),
-            format!("--kubeconfig={}", kubeconfig.display()),
-            format!("--scheduler-name={}", self.scheduler_name()),
-            "--bind-address=127.0.0.1".into(),
-            format!("--secure-port={port}"),
-        ];
+        let mut args = vec!["run".to_owned(), format!("--scheduler-name={}", self.scheduler_name())];
         // It is alone, unless a test says otherwise: it need not wait for a lease.
         if !more_flags.iter().any(|flag| flag.starts_with("--leader-elect")) {
             args.push("--leader-elect=false".into());
@@ -177,19 +173,7 @@ impl Cluster {
             args.push("--authorization-always-allow-paths=/healthz,/readyz,/livez,/metrics".into());
         }
         args.extend(more_flags.iter().map(|flag| (*flag).to_owned()));
-        let name = format!("muster-{}-{port}", self.name);
-        let launch = Launch {
-            name,
-            program: binary()?,
-            args,
-            ..Launch::default()
-        };
-        let process = self.plane.launch(&launch)?;
-        Ok(Muster {
-            process,
-            port,
-            administrator: Caller::with_certificate(self.plane, "admin"),
-        })
+        Muster::launch(self.plane, &format!("muster-{}", self.name), kubeconfig, args)
     }
 
     /// Writes a KubeSchedulerConfiguration with these fields; gives the flag that names it.
@@ -316,6 +300,28 @@ pub struct Muster {
 }
 
 impl Muster {
+    /// Starts Muster beside a control plane with these arguments, under this identity, on a port of its own; does not wait for
+    /// anything. The name is the beginning of that of its log.
+    pub fn launch(plane: &ControlPlane, name: &str, kubeconfig: &Path, mut args: Vec<String>) -> Result<Muster> {
+        let port = free_port()?;
+        args.extend([
+            format!("--kubeconfig={}", kubeconfig.display()),
+            "--bind-address=127.0.0.1".to_owned(),
+            format!("--secure-port={port}"),
+        ]);
+        let launch = Launch {
+            name: format!("{name}-{port}"),
+            program: binary()?,
+            args,
+            ..Launch::default()
+        };
+        Ok(Muster {
+            process: plane.launch(&launch)?,
+            port,
+            administrator: Caller::with_certificate(plane, "admin"),
+        })
+    }
+
     /// Its metrics now.
     pub fn metrics(&self) -> Result<metrics::Metrics> {
         metrics::Metrics::scrape(self.port, &self.administrator)
@@ -377,7 +383,11 @@ impl Muster {
         self.process.log()
     }
 
-    fn wait_until_ready(&mut self) -> Result<()> {
+    /// Waits until it says that it is ready.
+    ///
+    /// # Errors
+    /// It ends, or takes too long.
+    pub fn wait_until_ready(&mut self) -> Result<()> {
         let started = Instant::now();
         while started.elapsed() < PATIENCE {
             if let Some(status) = self.process.ended()? {

@@ -41,6 +41,11 @@ impl Engine {
         self.deadlines.0.get(&id).copied()
     }
 
+    /// Every place that waits, by its pod, and when that ends; in no order that means anything.
+    pub(crate) fn each_deadline(&self) -> impl Iterator<Item = (PodId, Time)> {
+        self.deadlines.0.iter().map(|(id, at)| (*id, *at))
+    }
+
     pub(crate) fn has_deadline(&self, id: PodId) -> bool {
         self.deadlines.0.contains_key(&id)
     }

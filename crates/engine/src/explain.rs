@@ -343,7 +343,7 @@ fn subject_of(key: &GroupKey) -> Subject {
 }
 
 /// A group's name without the namespace, as messages have it.
-fn name_in_namespace(key: &GroupKey) -> String {
+pub(crate) fn name_in_namespace(key: &GroupKey) -> String {
     let full = key.to_string();
     full[key.namespace.len() + 1..].to_owned()
 }

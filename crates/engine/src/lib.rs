@@ -26,6 +26,7 @@ mod leadership;
 mod observation;
 mod outbox;
 mod outcome;
+mod overview;
 mod owners;
 mod pipeline;
 mod plan;
@@ -50,6 +51,7 @@ pub use explain::{Attempt, Change, Explanation, NearMiss, NodeVerdicts, Quorum, 
 pub use input::{BindOutcome, ExtenderAnswer, Input, Object, ObjectKey, Outcome, PodRead};
 pub use muster_framework::rejection::Code;
 pub use observation::{AttemptResult, Observation, PlaceStage, Section, WaitReason};
+pub use overview::{GroupAtAGlance, HeldPlace, LISTED, Listed, Overview, PodAtAGlance};
 pub use scene::{Evaluation, NodeScore, PluginScore, Scene, Verdict};
 pub use settings::{BatchSettings, ExtenderSettings, GangSettings, Settings};
 pub use snapshot::{QueuedEntity, Reservation, Snapshot};

@@ -201,29 +201,35 @@ impl SchedulingQueue {
     /// the order in which they came.
     pub(crate) fn standings(&self) -> Vec<Standing> {
         let mut standings: Vec<_> = self
-            .entries
-            .iter()
-            .filter_map(|(entity, entry)| {
-                let section = entry.section?;
-                let standing = Standing {
-                    entity: *entity,
-                    section,
-                    priority: entry.urgency.priority,
-                    pods: entry.size,
-                    attempts: entry.attempts,
-                    first_enqueued: entry.first_enqueued,
-                    backoff_until: entry.backoff_until,
-                };
+            .each_standing()
+            .filter_map(|standing| {
+                let (section, entity) = (standing.section, standing.entity);
+                let entry = self.entries.get(&entity)?;
                 let order = if section == Section::Active {
-                    entry.active_key(*entity)
+                    entry.active_key(entity)
                 } else {
-                    (Reverse(Urgency::default()), entry.timestamp, entry.sequence, *entity)
+                    (Reverse(Urgency::default()), entry.timestamp, entry.sequence, entity)
                 };
                 Some((section, order, standing))
             })
             .collect();
         standings.sort_by_key(|(section, order, _)| (*section, *order));
         standings.into_iter().map(|(.., standing)| standing).collect()
+    }
+
+    /// The same in no order that means anything, for who keeps few of them.
+    pub(crate) fn each_standing(&self) -> impl Iterator<Item = Standing> {
+        self.entries.iter().filter_map(|(entity, entry)| {
+            Some(Standing {
+                entity: *entity,
+                section: entry.section?,
+                priority: entry.urgency.priority,
+                pods: entry.size,
+                attempts: entry.attempts,
+                first_enqueued: entry.first_enqueued,
+                backoff_until: entry.backoff_until,
+            })
+        })
     }
 
     /// Brings an entity where it can be tried: at once, or after what is left of its backoff. One that is already active
@@ -468,6 +474,11 @@ impl SchedulingQueue {
     /// When an entity was first known, of what it waits for now.
     pub(crate) fn first_enqueued(&self, entity: Entity) -> Option<Time> {
         Some(self.entries.get(&entity)?.first_enqueued)
+    }
+
+    /// How often an entity has been tried; 0 where it is not known.
+    pub(crate) fn attempts(&self, entity: Entity) -> u32 {
+        self.entries.get(&entity).map_or(0, |entry| entry.attempts)
     }
 
     /// Pods by section, in the order of [`Section::ALL`].

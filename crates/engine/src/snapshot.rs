@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::groups::PolicyObject;
 use crate::input::Object;
 use crate::observation::Section;
-use crate::pods::{BindStage, PodId};
+use crate::pods::{BindStage, Pod, PodId};
 use crate::queue::{Entity, Standing};
 use crate::time::Time;
 use muster_framework::Text;
@@ -168,18 +168,22 @@ impl Engine {
     }
 
     fn reservations(&self, now: Time) -> Vec<Reservation> {
-        let held = self.cluster.pods.iter().filter_map(|(id, pod)| {
-            let place = pod.place.as_ref()?;
-            Some(Reservation {
-                pod: pod.reference(),
-                node: place.node_name.clone(),
-                stage: stage_name(place.bind?.stage).into(),
-                deadline: self.deadline_of(id).map(|at| at.since(now)),
-            })
-        });
+        let pods = self.cluster.pods.iter();
+        let held = pods.filter_map(|(id, pod)| self.reservation(now, id, pod));
         let mut held: Vec<_> = held.collect();
         held.sort_by(|a, b| a.pod.cmp(&b.pod));
         held
+    }
+
+    /// The place that is held for a pod whose bind no watch has confirmed.
+    pub(crate) fn reservation(&self, now: Time, id: PodId, pod: &Pod) -> Option<Reservation> {
+        let place = pod.place.as_ref()?;
+        Some(Reservation {
+            pod: pod.reference(),
+            node: place.node_name.clone(),
+            stage: stage_name(place.bind?.stage).into(),
+            deadline: self.deadline_of(id).map(|at| at.since(now)),
+        })
     }
 }
 

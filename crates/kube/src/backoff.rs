@@ -6,14 +6,15 @@ use std::time::Duration;
 ///
 /// Nothing here is random: what retries are the few informers of one process, not a crowd.
 #[derive(Debug, Clone)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     first: Duration,
     max: Duration,
     next: Duration,
 }
 
 impl Backoff {
-    pub(crate) fn new(first: Duration, max: Duration) -> Backoff {
+    /// Waits of `first`, twice `first`, and so on, and never more than `max`.
+    pub fn new(first: Duration, max: Duration) -> Backoff {
         Backoff {
             first,
             max,
@@ -22,14 +23,14 @@ impl Backoff {
     }
 
     /// The wait after one more failure.
-    pub(crate) fn after_failure(&mut self) -> Duration {
+    pub fn after_failure(&mut self) -> Duration {
         let wait = self.next;
         self.next = wait.saturating_mul(2).min(self.max);
         wait
     }
 
     /// It worked: the next failure is a first one again.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.next = self.first;
     }
 }

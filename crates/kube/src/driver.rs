@@ -264,6 +264,9 @@ impl Driver {
             Asked::Snapshot { reply } => {
                 let _ = reply.send(able.map(|()| self.engine.snapshot(now)));
             }
+            Asked::Overview { namespace, reply } => {
+                let _ = reply.send(able.map(|()| self.engine.overview(now, namespace.as_deref())));
+            }
         }
     }
 

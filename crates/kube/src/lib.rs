@@ -15,9 +15,9 @@
 //! * `leader` asks the leader what somebody has asked this process while it stands by.
 //! * `wire` splits lists and watches into objects, one at a time: no whole object is ever kept.
 //! * `answer` says what an answer of the server means; all such knowledge is there.
+//! * `questions` takes what others ask the engine, to be answered between two of its turns.
 //! * `reader` has nothing to do with all this: it reads for a person at a terminal.
 //! * `reviews` asks who callers of the server for operators are, and what they may do.
-//! * `questions` takes what others ask the engine, to be answered between two of its turns.
 //! * `extender` speaks with extenders; `whole_nodes` is there only for those that want whole objects.
 //!
 //! **Architecture invariants:** no scheduling decision is made here. The engine is owned by one thread, which never
@@ -55,6 +55,7 @@ mod testing;
 mod whole_nodes;
 mod wire;
 
+pub use backoff::Backoff;
 pub use connect::{Clients, ConnectError, connect};
 pub use dispatcher::DispatcherSettings;
 pub use driver::DriverSettings;

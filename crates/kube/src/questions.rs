@@ -1,6 +1,7 @@
 //! Questions to the engine from other threads: few at a time, each answered between two turns of the thread that owns it.
 
-use muster_engine::{Explanation, Snapshot, Subject};
+use muster_engine::{Explanation, Overview, Snapshot, Subject};
+use muster_framework::Text;
 use tokio::sync::{mpsc, oneshot};
 
 /// Questions that may wait. Each is answered within a turn or so: more only wait when somebody asks without end.
@@ -16,6 +17,12 @@ pub(crate) enum Asked {
     /// Everything that the engine knows.
     Snapshot {
         reply: oneshot::Sender<Result<Snapshot, NoAnswer>>,
+    },
+    /// What waits and what is held, at a glance.
+    Overview {
+        /// Of this namespace; None: of all.
+        namespace: Option<Text>,
+        reply: oneshot::Sender<Result<Overview, NoAnswer>>,
     },
 }
 
@@ -64,6 +71,14 @@ impl Asker {
     /// There is no answer.
     pub async fn snapshot(&self) -> Result<Snapshot, NoAnswer> {
         self.ask(|reply| Asked::Snapshot { reply }).await
+    }
+
+    /// Asks what waits and what is held, in all namespaces or in one.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn overview(&self, namespace: Option<Text>) -> Result<Overview, NoAnswer> {
+        self.ask(|reply| Asked::Overview { namespace, reply }).await
     }
 
     async fn ask<T>(
@@ -119,7 +134,7 @@ mod tests {
                 assert_eq!(subject, pod("0"));
                 reply.send(Ok(None)).expect("somebody waits for it");
             }
-            Asked::Snapshot { .. } => panic!("nobody asked for one"),
+            Asked::Snapshot { .. } | Asked::Overview { .. } => panic!("nobody asked for one"),
         }
         drop(questions);
         let mut answers = Vec::new();
@@ -137,8 +152,22 @@ mod tests {
         let asked = tokio::spawn(async move { asker.snapshot().await });
         match questions.next().await.expect("it was asked") {
             Asked::Snapshot { reply } => reply.send(Ok(Snapshot::default())).expect("somebody waits for it"),
-            Asked::Explain { .. } => panic!("nobody asked for one"),
+            Asked::Explain { .. } | Asked::Overview { .. } => panic!("nobody asked for one"),
         }
         assert_eq!(asked.await.expect("no panic"), Ok(Snapshot::default()));
+    }
+
+    #[tokio::test]
+    async fn an_overview_is_of_the_namespace_that_was_asked_about() {
+        let (asker, mut questions) = questions();
+        let asked = tokio::spawn(async move { asker.overview(Some("shop".into())).await });
+        match questions.next().await.expect("it was asked") {
+            Asked::Overview { namespace, reply } => {
+                assert_eq!(namespace.as_deref(), Some("shop"));
+                reply.send(Ok(Overview::default())).expect("somebody waits for it");
+            }
+            Asked::Explain { .. } | Asked::Snapshot { .. } => panic!("nobody asked for one"),
+        }
+        assert_eq!(asked.await.expect("no panic"), Ok(Overview::default()));
     }
 }

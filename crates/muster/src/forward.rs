@@ -55,7 +55,7 @@ fn passed_back(status: StatusCode, body: Bytes, content_type: &'static str) -> A
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use http::Method;
     use http_body_util::BodyExt as _;
@@ -75,8 +75,8 @@ mod tests {
         }
     }
 
-    /// Asks who is said to be the leader; gives the status, the body, and whether anybody came to this listener.
-    async fn forwarded(leading: Leading, listener: &TcpListener, query: &str) -> (u16, String, bool) {
+    /// Somebody who asks who is said to be the leader.
+    pub(crate) async fn asking(leading: Leading) -> Leader {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let directory = tempfile::tempdir().unwrap();
         let kubeconfig = directory.path().join("kubeconfig");
@@ -85,7 +85,12 @@ mod tests {
             contexts: [{name: c, context: {cluster: c, user: c}}]}";
         std::fs::write(&kubeconfig, text).unwrap();
         let clients = muster_kube::connect(Some(&kubeconfig)).await.unwrap();
-        let leader = Leader::new(watch::Sender::new(leading).subscribe(), clients.credentials);
+        Leader::new(watch::Sender::new(leading).subscribe(), clients.credentials)
+    }
+
+    /// Asks the leader; gives the status, the body, and whether anybody came to this listener.
+    async fn forwarded(leading: Leading, listener: &TcpListener, query: &str) -> (u16, String, bool) {
+        let leader = asking(leading).await;
         let expected = Expected {
             content_type: "application/gzip",
             longest: 10,

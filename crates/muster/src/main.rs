@@ -11,6 +11,7 @@ mod forward;
 mod kubectl;
 mod man;
 mod observe;
+mod overview;
 mod probes;
 mod run;
 mod serving;

@@ -3,6 +3,7 @@
 use crate::WrongUsage;
 use crate::explain::page::Explanations;
 use crate::observe::Observe;
+use crate::overview::page::Overviews;
 use crate::serving::{self, ServingArgs};
 use crate::snapshot_route::SnapshotRoute;
 use crate::upstream_flags::UpstreamFlags;
@@ -21,7 +22,7 @@ use muster_telemetry::{Format, Metrics, Verbosity, start_logging};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -241,14 +242,28 @@ async fn schedule(args: &Args, configuration: &Configuration, verbosity: Verbosi
     let leader = Arc::new(Leader::new(leading, clients.credentials.clone()));
     let snapshots = SnapshotRoute::new(Arc::clone(&about), asker.clone(), Arc::clone(&leader));
     let snapshots = Arc::new(snapshots);
+    let overviews = Overviews {
+        asker: asker.clone(),
+        leader: Arc::clone(&leader),
+        metrics: Arc::clone(&metrics),
+        identity: match &lease {
+            Some(lease) => lease.identity.clone(),
+            None => identity()?,
+        },
+        lease: lease.as_ref().map(|lease| lease.lease.clone()),
+        began: Instant::now(),
+    };
     let shown = serving::Shown {
         metrics,
         health: Arc::clone(&health),
         about: Arc::clone(&about),
         verbosity,
     };
-    let explanations = Explanations { asker, leader };
-    let routes: [Arc<dyn Routes>; 2] = [Arc::new(explanations), Arc::<SnapshotRoute>::clone(&snapshots)];
+    let routes: [Arc<dyn Routes>; 3] = [
+        Arc::new(Explanations { asker, leader }),
+        Arc::new(overviews),
+        Arc::<SnapshotRoute>::clone(&snapshots),
+    ];
     let announced = args.serving.serve(shown, reviews, Arc::new(routes)).await?;
     if let Some(lease) = &mut lease {
         lease.announced = announced;
@@ -414,18 +429,18 @@ fn lease(configuration: &Configuration, own_namespace: Option<&str>) -> anyhow::
             namespace: namespace.to_owned(),
             name: election.name.clone(),
         },
-        identity: format!("{}_{}", host_name(), random_uuid()?),
+        identity: identity()?,
         timing,
         announced: None,
         leading: watch::Sender::default(),
     }))
 }
 
-/// A name that no other process has had.
-fn random_uuid() -> anyhow::Result<String> {
+/// A name that no other process has had, and that says where this one runs.
+fn identity() -> anyhow::Result<String> {
     let uuid =
         std::fs::read_to_string("/proc/sys/kernel/random/uuid").context("cannot make a name for this process")?;
-    Ok(uuid.trim().to_owned())
+    Ok(format!("{}_{}", host_name(), uuid.trim()))
 }
 
 /// Checks names from the flags as the configuration checks its own.

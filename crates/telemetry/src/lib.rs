@@ -8,4 +8,4 @@ mod process;
 pub mod serving;
 
 pub use logging::{Format, Verbosity, start as start_logging};
-pub use metrics::{MakeMetricsError, Metrics};
+pub use metrics::{Counted, Distribution, MakeMetricsError, Metrics};

@@ -5,6 +5,7 @@
 
 mod attempts;
 mod batching;
+mod counted;
 mod kept;
 mod requests;
 mod serving;
@@ -12,6 +13,7 @@ mod sizes;
 mod slis;
 
 use self::attempts::Attempts;
+pub use self::counted::{Counted, Distribution};
 use self::kept::{Kept, KeptByWord};
 use self::requests::Requests;
 pub(crate) use self::serving::Serving;

@@ -220,8 +220,38 @@ fn encode(method: &str, path: &str, body: Option<(&str, &Value)>) -> Result<http
     request.with_context(|| format!("building the request {method} {path}"))
 }
 
+/// Sends a request, and once more if no answer came: a server closes connections that were idle for long, and a request that
+/// is on its way just then is lost.
 async fn send(client: kube::Client, request: http::Request<Vec<u8>>) -> Result<Value> {
+    match client.request::<Value>(request.clone()).await {
+        Err(kube::Error::Service(_)) => send_again(&client, request).await,
+        answer => understood(answer),
+    }
+}
+
+/// The first time may have arrived after all: what is to be made is there then, and what is to go is gone.
+async fn send_again(client: &kube::Client, request: http::Request<Vec<u8>>) -> Result<Value> {
+    let method = request.method().clone();
+    let made = made_by(&request);
     match client.request::<Value>(request).await {
+        Err(kube::Error::Api(status)) if method == http::Method::POST && status.reason == "AlreadyExists" => {
+            let path = made.context("the name of what is there already")?;
+            understood(client.request::<Value>(encode("GET", &path, None)?).await)
+        }
+        Err(kube::Error::Api(status)) if method == http::Method::DELETE && status.code == 404 => Ok(Value::Null),
+        answer => understood(answer),
+    }
+}
+
+/// The path of what a request makes, if it names it.
+fn made_by(request: &http::Request<Vec<u8>>) -> Option<String> {
+    let body: Value = serde_json::from_slice(request.body()).ok()?;
+    let name = body["metadata"]["name"].as_str()?;
+    Some(format!("{}/{name}", request.uri().path()))
+}
+
+fn understood(answer: Result<Value, kube::Error>) -> Result<Value> {
+    match answer {
         Ok(value) => Ok(value),
         Err(kube::Error::Api(status)) => {
             let message = format!("{} ({})", status.message, status.reason);
@@ -240,4 +270,74 @@ pub fn status_code(error: &anyhow::Error) -> Option<u16> {
         .chain()
         .find_map(|cause| cause.downcast_ref::<Refused>())
         .map(|refused| refused.code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+
+    /// Reads one request and says which it was.
+    fn heard(stream: &TcpStream) -> String {
+        let mut reader = BufReader::new(stream);
+        let mut first = String::new();
+        reader.read_line(&mut first).unwrap();
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        reader.read_exact(&mut vec![0; length]).unwrap();
+        first.trim_end().trim_end_matches(" HTTP/1.1").to_owned()
+    }
+
+    #[test]
+    fn a_request_whose_connection_is_closed_is_sent_again_and_what_it_made_the_first_time_is_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let exists = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "AlreadyExists",
+            "message": "pods \"a\" already exists", "code": 409});
+        let answers = [
+            None,
+            Some(("409 Conflict", exists)),
+            Some(("200 OK", json!({"metadata": {"name": "a", "uid": "7"}}))),
+        ];
+        let server = std::thread::spawn(move || {
+            answers.map(|answer| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let heard = heard(&stream);
+                if let Some((status, body)) = answer {
+                    let body = body.to_string();
+                    let head = format!(
+                        "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}",
+                        body.len()
+                    );
+                    write!(stream, "{head}\r\n\r\n{body}").unwrap();
+                }
+                heard
+            })
+        });
+        let directory = tempfile::tempdir().unwrap();
+        let kubeconfig = directory.path().join("kubeconfig");
+        let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "a",
+            "clusters": [{"name": "a", "cluster": {"server": format!("http://{address}")}}],
+            "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+            "users": [{"name": "a", "user": {}}]});
+        std::fs::write(&kubeconfig, config.to_string()).unwrap();
+        let api = Api::connect(&kubeconfig).unwrap();
+        let pods = "/api/v1/namespaces/x/pods";
+        let made = api.post(pods, &json!({"metadata": {"name": "a"}})).unwrap();
+        assert_eq!(made["metadata"]["uid"], "7");
+        let posted = format!("POST {pods}");
+        let read = format!("GET {pods}/a");
+        assert_eq!(server.join().unwrap(), [posted.clone(), posted, read]);
+    }
 }

@@ -6,9 +6,9 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::binaries::cache_dir;
 use crate::purity::{FORBIDDEN, PURE_CRATES, forbidden_ways};
 use crate::steps::{cargo, output, run as run_command, step, workspace_root};
+use crate::tools;
 
 /// What to check besides the usual.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -124,7 +124,7 @@ fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn check_dependencies(advisories: bool) -> Result<()> {
-    let deny = cargo_deny()?;
+    let deny = tools::ensure("cargo-deny", CARGO_DENY)?;
     let mut checks = vec!["check", "bans", "licenses", "sources"];
     if advisories {
         checks.push("advisories");
@@ -135,33 +135,6 @@ fn check_dependencies(advisories: bool) -> Result<()> {
             .args(checks)
             .current_dir(workspace_root()),
     )
-}
-
-/// Where cargo-deny is, after installing it if need be.
-fn cargo_deny() -> Result<PathBuf> {
-    let is_right =
-        |path: &Path| output(Command::new(path).arg("--version")).is_ok_and(|text| text.trim().ends_with(CARGO_DENY));
-    let installed = PathBuf::from("cargo-deny");
-    if is_right(&installed) {
-        return Ok(installed);
-    }
-    let tools = cache_dir()?.join("tools");
-    let own = tools.join("bin/cargo-deny");
-    if !is_right(&own) {
-        eprintln!("installing cargo-deny {CARGO_DENY} (some minutes the first time) …");
-        let root = tools.display().to_string();
-        let mut install = cargo(&[
-            "install",
-            "cargo-deny",
-            "--locked",
-            "--version",
-            CARGO_DENY,
-            "--root",
-            &root,
-        ]);
-        run_command(install.arg("--quiet"))?;
-    }
-    Ok(own)
 }
 
 #[cfg(test)]

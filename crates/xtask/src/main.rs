@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use muster_xtask::{batch_exactness, bench, demo, deploy, lint, oracle, simulate_faults, test, up_down};
+use muster_xtask::{batch_exactness, bench, book, demo, deploy, fuzz, lint, oracle, simulate_faults, test, up_down};
 
 /// Developer commands of Muster.
 #[derive(Debug, Parser)]
@@ -29,11 +29,15 @@ enum Command {
     SimulateFaults(simulate_faults::Args),
     /// Hold every placement by a verdict on twins against a full pass, in random histories; mistakes must be found.
     BatchExactness(batch_exactness::Args),
+    /// Let libFuzzer invent inputs for the parsers: none may make one fail.
+    Fuzz(fuzz::Args),
     /// Run everything: lint, all tests, and the tests against a real control plane.
     Test(test::Args),
     /// Check what `deploy/` says, or write what is made of it.
     #[command(subcommand)]
     Deploy(deploy::Command),
+    /// Build the pages of docs/ as a book.
+    Book(book::Args),
     /// Show a gang that waits for room and then starts as a whole.
     Demo(demo::Args),
 }
@@ -46,8 +50,10 @@ fn main() -> ExitCode {
         Command::Bench(command) => bench::run(&command),
         Command::SimulateFaults(args) => simulate_faults::run(&args),
         Command::BatchExactness(args) => batch_exactness::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Deploy(command) => deploy::run(command),
+        Command::Book(args) => book::run(&args),
         Command::Demo(args) => demo::run(&args),
     };
     match result {

@@ -30,10 +30,11 @@ const BINARY_VARIABLE: &str = "MUSTER_TEST_BINARY";
 const ORACLE_MINORS: [KubeMinor; 2] = [KubeMinor::V1_35, KubeMinor::V1_37];
 
 /// The newest minor, against which a part of the cluster tests runs as well: what speaks of pod groups, of faults and of
-/// changes of the leader, and the rights to what 1.35 does not serve. The rest asks the same of every minor, and costs
-/// minutes.
+/// changes of the leader, the rights to what 1.35 does not serve, and pages about a minor. The rest asks the same of every
+/// minor, and costs minutes.
 const ALSO: KubeMinor = KubeMinor::V1_37;
-const TESTS_OF_ALSO: [&str; 8] = [
+const TESTS_OF_ALSO: [&str; 9] = [
+    "book::",
     "broken::",
     "cli::",
     "dialects::",
@@ -135,13 +136,13 @@ fn build_go_programs(kube: KubeMinor) -> JoinHandle<Result<()>> {
         for minor in ORACLE_MINORS.into_iter().chain([kube]) {
             binaries::ensure_oracle(minor)?;
         }
+        // Metrics of kube-scheduler are held against Muster's, and pages of docs/ tell of it; all pages are typed with kubectl.
+        let more = [Program::KubeScheduler, Program::Kubectl];
         for minor in BTreeSet::from([kube, ALSO]) {
-            for program in &programs {
+            for program in programs.iter().chain(&more) {
                 binaries::ensure(*program, minor)?;
             }
         }
-        // Its metrics are held against Muster's.
-        binaries::ensure(Program::KubeScheduler, ALSO)?;
         Ok(())
     })
 }

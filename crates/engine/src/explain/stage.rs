@@ -217,7 +217,7 @@ impl Engine {
     }
 
     /// Where a group stands.
-    pub(super) fn stage_of_group(&self, now: Time, id: GroupId) -> Option<Stage> {
+    pub(crate) fn stage_of_group(&self, now: Time, id: GroupId) -> Option<Stage> {
         let group = self.groups.get(id)?;
         if self.hold_of(id).is_none() {
             if matches!(self.groups.policy(group), Ok(GroupPolicy::Basic)) {

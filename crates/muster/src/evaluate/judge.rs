@@ -96,6 +96,11 @@ impl Judge {
         }
     }
 
+    /// Whether somebody stated a configuration: it is not the default one.
+    pub(crate) fn is_configured(&self) -> bool {
+        self.usual.is_configured()
+    }
+
     /// What counts where nothing else is stated.
     pub(super) fn usual(&self) -> Rc<Setting> {
         Rc::clone(&self.usual)

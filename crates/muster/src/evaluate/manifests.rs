@@ -84,15 +84,9 @@ pub(super) fn judge_all(judge: &mut Judge, source: Source, wanted: Option<&str>)
 /// # Errors
 /// What cannot be read, with its place.
 pub(super) fn objects(judge: &Judge, source: &Source) -> anyhow::Result<Vec<Object>> {
-    let setting = judge.usual();
-    let cluster = Cluster::read(source, judge.minor(), &setting)?;
-    let pods = cluster.pods.into_iter().chain(cluster.made).map(|mut pod| {
-        // Nobody said who schedules: then it is one for all, as for verdicts.
-        if !setting.is_configured() {
-            pod.record.scheduler_name = setting.first_name().into();
-        }
-        Object::Pod(Box::new(pod.record))
-    });
+    let cluster = Cluster::read(source, judge.minor(), &judge.usual())?;
+    let pods = cluster.pods.into_iter().chain(cluster.made);
+    let pods = pods.map(|pod| Object::Pod(Box::new(pod.record)));
     Ok(cluster
         .objects
         .into_iter()

@@ -5,7 +5,10 @@ use crate::WrongUsage;
 use crate::evaluate::Judge;
 use anyhow::anyhow;
 use muster_engine::{Engine, Input, Object, Settings, Subject, Time};
+use muster_framework::Text;
 use muster_framework::record::Kind;
+use muster_plugins::ProfileSpec;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// So many turns of the engine are made at most for one object: each pod is tried once or twice.
@@ -46,10 +49,37 @@ pub(crate) fn explain(judge: &Judge, file: &Path, subject: &Subject) -> anyhow::
             text,
         },
     );
-    let mut engine = engine_of(&judge.engine_settings(), objects.map_err(WrongUsage)?);
+    let objects = objects.map_err(WrongUsage)?;
+    let mut settings = judge.engine_settings();
+    if !judge.is_configured() {
+        settings.profiles = for_everybody(&settings.profiles, &objects);
+    }
+    let mut engine = engine_of(&settings, objects);
     let explanation = engine.explain(Time::ZERO, subject);
-    let explanation = explanation.ok_or_else(|| WrongUsage(anyhow!("{name}: there is no {subject}")))?;
+    let mut explanation = explanation.ok_or_else(|| WrongUsage(anyhow!("{name}: there is no {subject}")))?;
+    if !judge.is_configured() {
+        let note =
+            "nobody said which pods are whose: all count as Muster's, by the default profile (--config says otherwise)";
+        explanation.notes.push(note.to_owned());
+    }
     Ok(Document::from(&explanation))
+}
+
+/// The first of these profiles, under each scheduler's name that a pod has.
+fn for_everybody(profiles: &[ProfileSpec], objects: &[Object]) -> Vec<ProfileSpec> {
+    let names = objects.iter().filter_map(|object| match object {
+        Object::Pod(pod) => Some(pod.scheduler_name.clone()),
+        _ => None,
+    });
+    let Some(first) = profiles.first() else {
+        return Vec::new();
+    };
+    let names: BTreeSet<Text> = names.chain([first.scheduler_name.clone()]).collect();
+    let named = names.into_iter().map(|scheduler_name| ProfileSpec {
+        scheduler_name,
+        ..first.clone()
+    });
+    named.collect()
 }
 
 #[cfg(test)]
@@ -73,7 +103,7 @@ status: {allocatable: {cpu: "4", memory: 8Gi, pods: "110"}}
 apiVersion: v1
 kind: Pod
 metadata: {name: web}
-spec: {containers: [{name: main, image: web, resources: {requests: {cpu: "3"}}}]}
+spec: {schedulerName: muster, containers: [{name: main, image: web, resources: {requests: {cpu: "3"}}}]}
 ---
 apiVersion: v1
 kind: Pod

@@ -15,6 +15,7 @@ use super::NAME_MAX;
 use super::document::{Document, KIND, hide_other_namespaces};
 use crate::forward::{Expected, forward};
 use crate::kubectl::API_VERSION;
+use crate::overview;
 use crate::unanswered::unanswered;
 use http::{Method, StatusCode};
 use muster_api::review::{Access, ResourceAccess};
@@ -22,6 +23,7 @@ use muster_engine::Subject;
 use muster_kube::{Asker, Leader, NoAnswer};
 use muster_telemetry::serving::{Answer, Question, Routes, failure, respond};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::future::Future;
 use std::pin::Pin;
@@ -31,20 +33,20 @@ use std::time::Duration;
 /// The API group. It is not `muster.dev`: an aggregated group is served as a whole by whom it names, and `muster.dev` has
 /// to stay free for objects that the API server keeps.
 pub(crate) const GROUP: &str = "explain.muster.dev";
-const VERSION: &str = "v1alpha1";
+pub(crate) const VERSION: &str = "v1alpha1";
 /// Resources, by whether they are about groups.
 const RESOURCES: [(&str, bool); 2] = [("podexplanations", false), ("podgroupexplanations", true)];
 /// How long a question may wait for an engine that has not begun.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What a leader may say: its own patience, and what it asks the API server, are part of the time. An explanation is a few
 /// kilobytes, but there may be any number of pods that would have to end.
-const FROM_LEADER: Expected = Expected {
+pub(crate) const FROM_LEADER: Expected = Expected {
     content_type: "application/json",
     longest: 8 << 20,
     within: Duration::from_secs(20),
 };
 /// What stands for itself in a path.
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b':');
+pub(crate) const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b':');
 
 /// The pages.
 pub(crate) struct Explanations {
@@ -103,12 +105,11 @@ fn wanted(path: &str) -> Option<Wanted> {
         return None;
     }
     let decoded = |part: &str| percent_decode_str(part).decode_utf8().ok().map(String::from);
-    let is_name = |name: &String| !name.is_empty() && name.len() <= NAME_MAX;
-    let namespace = decoded(parts.next()?).filter(is_name)?;
+    let namespace = decoded(parts.next()?).filter(|name| is_name(name))?;
     let (_, of_groups) = RESOURCES
         .into_iter()
         .find(|(resource, _)| Some(*resource) == parts.clone().next())?;
-    let name = decoded(parts.nth(1)?).filter(is_name)?;
+    let name = decoded(parts.nth(1)?).filter(|name| is_name(name))?;
     let full = match parts.next() {
         None => false,
         Some("full") => true,
@@ -123,6 +124,11 @@ fn wanted(path: &str) -> Option<Wanted> {
         false => Subject::Pod { namespace, name },
     };
     Some(Wanted::Explanation { subject, full })
+}
+
+/// Whether an object or a namespace could be called so.
+pub(crate) fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= NAME_MAX
 }
 
 fn access(wanted: &Wanted, path: &str) -> Access {
@@ -176,8 +182,7 @@ impl Routes for Explanations {
 
 impl Explanations {
     async fn explain(&self, subject: Subject, full: bool, question: &Question) -> Answer {
-        let asked = tokio::time::timeout(PATIENCE, self.asker.explain(subject.clone())).await;
-        let mut explanation = match asked.unwrap_or(Err(NoAnswer::NotRunning)) {
+        let mut explanation = match within_patience(self.asker.explain(subject.clone())).await {
             Ok(Some(explanation)) => explanation,
             Ok(None) => return not_found(&format!("{subject} not found")),
             Err(NoAnswer::NotLeading) => return forward(&self.leader, question, FROM_LEADER).await,
@@ -186,23 +191,29 @@ impl Explanations {
         if !full {
             hide_other_namespaces(&mut explanation);
         }
-        match serde_json::to_value(Document::from(&explanation)) {
-            Ok(value) => json_of(&value),
-            Err(error) => failure(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "InternalError",
-                &error.to_string(),
-                None,
-            ),
-        }
+        json_of(&Document::from(&explanation))
     }
 }
 
-fn json_of(value: &Value) -> Answer {
-    respond(StatusCode::OK, "application/json", format!("{value}\n"))
+/// What the engine says to a question, if it has begun or begins soon.
+pub(crate) async fn within_patience<T>(asked: impl Future<Output = Result<T, NoAnswer>>) -> Result<T, NoAnswer> {
+    let answered = tokio::time::timeout(PATIENCE, asked).await;
+    answered.unwrap_or(Err(NoAnswer::NotRunning))
 }
 
-fn not_found(message: &str) -> Answer {
+pub(crate) fn json_of(value: &impl Serialize) -> Answer {
+    match serde_json::to_string(value) {
+        Ok(text) => respond(StatusCode::OK, "application/json", format!("{text}\n")),
+        Err(error) => failure(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalError",
+            &error.to_string(),
+            None,
+        ),
+    }
+}
+
+pub(crate) fn not_found(message: &str) -> Answer {
     failure(StatusCode::NOT_FOUND, "NotFound", message, None)
 }
 
@@ -221,7 +232,8 @@ fn version() -> Value {
     let names = RESOURCES
         .into_iter()
         .flat_map(|(name, _)| [name.to_owned(), format!("{name}/full")]);
-    let resources: Vec<Value> = names.map(|name| resource(&name)).collect();
+    let explanations = names.map(|name| resource(&name));
+    let resources: Vec<Value> = explanations.chain(overview::page::resources()).collect();
     json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": format!("{GROUP}/{VERSION}"),
            "resources": resources})
 }

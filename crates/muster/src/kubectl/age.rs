@@ -4,11 +4,15 @@ use jiff::Timestamp;
 
 /// How long ago it was. Source: `k8s.io/apimachinery/pkg/util/duration.HumanDuration`.
 pub(crate) fn age(since: Timestamp, now: Timestamp) -> String {
+    of_seconds(now.duration_since(since).as_secs())
+}
+
+/// So many seconds, in the same way.
+pub(crate) fn of_seconds(seconds: i64) -> String {
     const MINUTE: i64 = 60;
     const HOUR: i64 = 60 * MINUTE;
     const DAY: i64 = 24 * HOUR;
     const YEAR: i64 = 365 * DAY;
-    let seconds = now.duration_since(since).as_secs();
     // The second part is left out where it is zero.
     let two = |big: i64, first: &str, small: i64, per_big: i64, second: &str| match seconds / small % per_big {
         0 => format!("{}{first}", seconds / big),

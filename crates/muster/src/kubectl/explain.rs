@@ -1,7 +1,7 @@
 //! `kubectl muster explain`: where a pod or a group stands, why, and what would help.
 
-use super::Failure;
 use super::flags::{ConnectArgs, DirectArgs};
+use super::{Failure, ask};
 use crate::WrongUsage;
 use crate::evaluate::{judge_of_file, kube_minor};
 use crate::explain::document::Document;
@@ -10,9 +10,8 @@ use crate::text;
 use anyhow::anyhow;
 use muster_engine::Subject;
 use muster_framework::rules::KubeMinor;
-use muster_kube::{ConnectOptions, ReadError, Reader};
+use muster_kube::{ReadError, Reader};
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// Explain where a pod or a pod group stands, why it waits, and what would help
 ///
@@ -56,11 +55,6 @@ enum Output {
     Yaml,
 }
 
-/// A standby that cannot ask the leader sends away whoever asks it: while the leader changes, or where leaders do not say
-/// where they are. Each time the API server may choose another replica.
-const TRIES: u32 = 10;
-const BETWEEN_TRIES: Duration = Duration::from_millis(300);
-
 /// Runs the command.
 ///
 /// # Errors
@@ -81,30 +75,22 @@ fn from_file(args: &Args, namespace: &str) -> anyhow::Result<Document> {
 }
 
 async fn ask(args: &Args, connect: &ConnectArgs) -> Result<Document, Failure> {
-    let reader = Reader::connect(&ConnectOptions {
-        direct: args.direct.direct(),
-        ..connect.options()
-    })
-    .await?;
+    let reader = ask::reader(&args.direct, connect.options()).await?;
     let subject = explain::subject(&args.subject, connect.namespace(reader.namespace()));
     let subject = subject.map_err(|problem| Failure::Other(WrongUsage(anyhow!(problem)).into()))?;
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match ask_once(&reader, &subject).await {
-            Err(ReadError::Server { code: 503, .. }) if tries < TRIES => tokio::time::sleep(BETWEEN_TRIES).await,
-            Err(error) if error.is_not_found() => return Err(absent(&reader, args, error).await),
-            answer => {
-                let body = answer?;
-                let document = serde_json::from_slice(&body);
-                return document.map_err(|error| {
-                    Failure::Other(anyhow!(
-                        "the answer is no explanation that this version understands: {error}"
-                    ))
-                });
-            }
-        }
+    match explanation(&reader, &subject).await {
+        Err(Failure::Read(error)) if error.is_not_found() => Err(ask::why_absent(&reader, &args.direct, error).await),
+        answer => answer,
     }
+}
+
+/// What the leader says of a pod or a group.
+///
+/// # Errors
+/// What kept the answer from coming.
+pub(super) async fn explanation(reader: &Reader, subject: &Subject) -> Result<Document, Failure> {
+    let body = ask::leader(async || ask_once(reader, subject).await).await?;
+    serde_json::from_slice(&body).map_err(|error| ask::not_understood("explanation", &error))
 }
 
 /// With the names of pods in other namespaces, if one may see these.
@@ -113,21 +99,6 @@ async fn ask_once(reader: &Reader, subject: &Subject) -> Result<bytes::Bytes, Re
         Err(ReadError::Server { code: 403, .. }) => reader.get(&page::path_of(subject, false)).await,
         answer => answer,
     }
-}
-
-/// Whether there is no such pod, or nobody to ask.
-async fn absent(reader: &Reader, args: &Args, error: ReadError) -> Failure {
-    let group = format!("/apis/{}", page::GROUP);
-    let is_served =
-        args.direct.server_url.is_some() || !reader.get(&group).await.is_err_and(|error| error.is_not_found());
-    if is_served {
-        return error.into();
-    }
-    Failure::Other(anyhow!(
-        "the API server does not serve {}: install Muster with its APIService (chart: explain.enabled), or open a way to the \
-         leader with kubectl port-forward and name it with --server-url",
-        page::GROUP
-    ))
 }
 
 fn print(args: &Args, document: &Document) -> anyhow::Result<()> {

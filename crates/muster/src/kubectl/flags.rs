@@ -65,6 +65,11 @@ impl ConnectArgs {
         }
     }
 
+    /// The namespace to look at, if one is given.
+    pub(crate) fn given_namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
     /// The namespace to look at, where that of the context is `of_context`.
     pub(crate) fn namespace<'a>(&'a self, of_context: &'a str) -> &'a str {
         self.namespace.as_deref().unwrap_or(of_context)

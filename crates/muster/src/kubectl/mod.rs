@@ -2,9 +2,10 @@
 //!
 //! The same binary under the name `kubectl-muster`, which kubectl finds in the PATH; `muster kubectl` is the same without it.
 //! A command is a file: its arguments, a `run`, and the failures that it hands up. What they share: [`flags`], [`table`],
-//! [`age`], and [`Failure`].
+//! [`age`], [`ask`] and [`Failure`].
 
 mod age;
+mod ask;
 mod complete;
 mod explain;
 pub(crate) mod flags;
@@ -13,6 +14,7 @@ mod get;
 mod selector;
 pub(crate) mod snapshot;
 pub(crate) mod table;
+mod top;
 mod version;
 
 use crate::text;
@@ -50,6 +52,7 @@ enum Command {
     #[command(subcommand)]
     Get(get::Command),
     Explain(explain::Args),
+    Top(top::Args),
     Snapshot(snapshot::Args),
     Version(version::Args),
     /// What could be typed next, for the shell
@@ -136,6 +139,7 @@ fn carry_out(connect: &ConnectArgs, command: Command) -> Result<(), Failure> {
     match command {
         Command::Get(command) => runtime.block_on(get::run(&command, connect)),
         Command::Explain(args) => runtime.block_on(explain::run(&args, connect)),
+        Command::Top(args) => runtime.block_on(top::run(&args, connect)),
         Command::Snapshot(args) => runtime.block_on(snapshot::run(&args, connect)),
         Command::Version(args) => runtime.block_on(version::run(&args, connect)),
         Command::Complete { words } => {

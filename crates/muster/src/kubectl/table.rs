@@ -71,7 +71,7 @@ impl Table {
     /// With colours where the standard output is a terminal, and nobody has set NO_COLOR.
     pub(crate) fn with_colours_if_wanted(self) -> Table {
         Table {
-            colours: wants_colours(std::env::var_os("NO_COLOR").as_deref(), std::io::stdout().is_terminal()),
+            colours: colours_are_wanted(),
             ..self
         }
     }
@@ -126,6 +126,11 @@ impl Table {
 }
 
 /// Source: no-color.org. An empty NO_COLOR does not count.
+/// Whether the standard output is a terminal, and nobody has set NO_COLOR.
+pub(super) fn colours_are_wanted() -> bool {
+    wants_colours(std::env::var_os("NO_COLOR").as_deref(), std::io::stdout().is_terminal())
+}
+
 fn wants_colours(no_color: Option<&std::ffi::OsStr>, terminal: bool) -> bool {
     terminal && no_color.is_none_or(std::ffi::OsStr::is_empty)
 }

@@ -2,6 +2,7 @@
 
 use super::Maker;
 use super::batching::{Batching, OfProfile as Batches};
+use super::counted::Distribution;
 use muster_engine::{AttemptResult, BatchCounts};
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, exponential_buckets};
 use std::time::Duration;
@@ -126,6 +127,17 @@ impl Attempts {
         if gang {
             self.group_algorithm.observe(took);
         }
+    }
+
+    /// Pods that were tried with this result.
+    pub(super) fn tried(&self, result: AttemptResult) -> u64 {
+        let of = self.profiles.iter().map(|profile| &profile.results[result as usize]);
+        of.map(|of| of.total.get()).sum()
+    }
+
+    /// How long decisions took.
+    pub(super) fn durations(&self) -> Distribution {
+        Distribution::of(&self.algorithm)
     }
 
     /// What batching has done since it was told last.

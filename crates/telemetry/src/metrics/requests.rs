@@ -3,6 +3,7 @@
 //! Source: `k8s.io/component-base/metrics/prometheus/restclient/metrics.go`.
 
 use super::Maker;
+use super::counted::Distribution;
 use super::kept::Kept;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
 use std::sync::OnceLock;
@@ -47,6 +48,11 @@ impl Requests {
     /// All requests go there. Only the first word counts: series are kept by it.
     pub(super) fn go_to(&self, host: &str) {
         self.host.get_or_init(|| host.to_owned());
+    }
+
+    /// How long requests took until they were answered.
+    pub(super) fn durations(&self) -> Distribution {
+        Distribution::of(&self.duration)
     }
 
     pub(super) fn count(&self, method: &str, status: Option<u16>, took: Duration) {

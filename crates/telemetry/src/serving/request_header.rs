@@ -105,7 +105,9 @@ fn unescaped(key: &str) -> String {
             rest = after;
             continue;
         }
-        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        // Checked by themselves: a number may have a sign for Rust.
+        let digits = after.get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
         let Some(decoded) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) else {
             return key.to_owned();
         };
@@ -159,6 +161,7 @@ mod tests {
             ("x-remote-extra-scopes", "b"),
             ("x-remote-extra-example.org%2fkey", "c"),
             ("x-remote-extra-broken%zz", "d"),
+            ("x-remote-extra-signed%+7", "e"),
         ]);
         let believed = believed(&authority, &["front"]);
         let user = believed.identify(std::slice::from_ref(&proxy), &asked).unwrap();
@@ -166,7 +169,7 @@ mod tests {
         assert_eq!((&*user.username, &*user.uid), ("jane", "u-7"));
         assert_eq!(user.groups, ["dev", "ops"]);
         let keys: Vec<_> = user.extra.keys().map(String::as_str).collect();
-        assert_eq!(keys, ["broken%zz", "example.org/key", "scopes"]);
+        assert_eq!(keys, ["broken%zz", "example.org/key", "scopes", "signed%+7"]);
         assert_eq!(user.extra["scopes"], ["a", "b"]);
 
         let second = headers(&[("x-remote-user", ""), ("x-other-user", "john")]);

@@ -88,6 +88,17 @@ fn metrics_are_for_prometheus(plane: &ControlPlane, muster: &Muster) {
     }
 }
 
+/// A replica says where a pod is, whether it leads or asks the leader: its rights suffice for that.
+fn explains(plane: &ControlPlane, replica: &Muster) {
+    let path = "/apis/explain.muster.dev/v1alpha1/namespaces/first/podexplanations/w0/full";
+    let administrator = Caller::with_certificate(plane, "admin");
+    let explained = plane.api().wait_until("each replica explains", PATIENCE, |_| {
+        let (status, body) = administrator.get(replica.port(), path)?;
+        Ok((status == 200 && body.contains(r#""byLeader":true"#)).then_some(()))
+    });
+    explained.unwrap_or_else(|error| panic!("{error:#}\n{}", replica.log()));
+}
+
 /// From the Deployment's pods to a gang that is scheduled after the leader was lost; gives the one that leads then.
 fn works(plane: &ControlPlane) -> Muster {
     let pods = pods_of_deployment(plane).unwrap();
@@ -101,6 +112,7 @@ fn works(plane: &ControlPlane) -> Muster {
         .unwrap();
     let before = holder(plane);
     schedule_a_gang(plane, "first");
+    replicas.iter().for_each(|replica| explains(plane, replica));
     replicas.remove(first).kill().unwrap();
     schedule_a_gang(plane, "second");
     let second = replicas.remove(0);

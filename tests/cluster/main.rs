@@ -25,5 +25,6 @@ mod proxy;
 mod restarts;
 mod scale;
 mod snapshot;
+mod standby;
 mod top;
 mod volumes;

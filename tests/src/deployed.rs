@@ -86,7 +86,7 @@ pub fn pods_of_deployment(plane: &ControlPlane) -> Result<Vec<Value>> {
 /// the pod's own probes pass.
 ///
 /// What a kubelet and a network would add is added by flags: where the API server is, and the token; which namespace the
-/// pod is in; a port of its own, as all pods are on one host here.
+/// pod is in; a port of its own, as all pods are on one host here. The address of a pod is that of this host.
 pub fn run_pod(plane: &ControlPlane, pod: &Value) -> Result<Muster> {
     let name = pod["metadata"]["name"].as_str().context("a pod has a name")?;
     let spec = &pod["spec"];
@@ -141,14 +141,31 @@ fn mount_path<'a>(container: &'a Value, volume: &Value) -> Result<&'a str> {
         .with_context(|| format!("{volume} is not mounted"))
 }
 
-/// The container's arguments; paths in them lead below the folder.
+/// The container's arguments; paths in them lead below the folder, and variables are what they stand for.
 fn container_args(container: &Value, root: &Path) -> Result<Vec<String>> {
     let args = container["args"].as_array().context("a container has arguments")?;
     let inside = "=/etc/";
     let outside = format!("={}/etc/", root.display());
-    Ok(args
-        .iter()
-        .filter_map(Value::as_str)
-        .map(|arg| arg.replacen(inside, &outside, 1))
-        .collect())
+    let variables = variables(container)?;
+    let arg = |arg: &str| {
+        let arg = arg.replacen(inside, &outside, 1);
+        variables
+            .iter()
+            .fold(arg, |arg, (name, value)| arg.replace(&format!("$({name})"), value))
+    };
+    Ok(args.iter().filter_map(Value::as_str).map(arg).collect())
+}
+
+/// The container's variables, of which the kubelet fills in the address of the pod.
+fn variables(container: &Value) -> Result<Vec<(&str, &str)>> {
+    let variables = container["env"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let value = |variable: &'_ Value| match variable["valueFrom"]["fieldRef"]["fieldPath"].as_str() {
+        Some("status.podIP") => Ok("127.0.0.1"),
+        _ => bail!("nothing is known to fill in {variable}"),
+    };
+    let variables = variables.iter().map(|variable| {
+        let name = variable["name"].as_str().context("a variable has a name")?;
+        Ok((name, value(variable)?))
+    });
+    variables.collect()
 }

@@ -28,4 +28,4 @@ pub mod write;
 
 pub use decode::{DecodeError, decode, decode_for, object_key};
 pub use http_status::{StatusMessage, status_message};
-pub use lease::{LeaseName, decode_lease, lease_request};
+pub use lease::{Contact, Fingerprint, LeaseName, SeenLease, decode_lease, lease_request};

@@ -2,6 +2,7 @@
 
 use crate::error_text::error_text;
 use crate::extender::Extenders;
+use crate::leader::Credentials;
 use http::{HeaderValue, header};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
@@ -21,6 +22,8 @@ pub struct Clients {
     pub own_namespace: Option<String>,
     /// The API server, as metrics name it: host and port of its address.
     pub server: String,
+    /// What the leader is shown, if this is a standby that asks it something.
+    pub credentials: Credentials,
     /// For the extenders: none, until somebody puts them here.
     pub extenders: Extenders,
 }
@@ -61,6 +64,7 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, ConnectError>
         watches: client(&config)?,
         writes: client(&config)?,
         lease: client(&config)?,
+        credentials: Credentials::of(&config)?,
         server: config
             .cluster_url
             .authority()

@@ -9,6 +9,7 @@ use crate::dispatcher::http_request;
 use crate::exchange::{Answer as Reply, exchange};
 use crate::fence::Fence;
 use crate::health::Health;
+use crate::leader::{Announced, Leading};
 use crate::observer::{Notice, Observer};
 use http::StatusCode;
 use jiff::Timestamp;
@@ -25,7 +26,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 /// How a process takes part in an election.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct LeaseSettings {
     /// The Lease.
     pub lease: LeaseName,
@@ -34,6 +35,10 @@ pub struct LeaseSettings {
     pub identity: String,
     /// The periods.
     pub timing: Timing,
+    /// Where others can ask this process while it leads: that stands in the lease with its name. None: it does not.
+    pub announced: Option<Announced>,
+    /// Is told who leads, whenever the lease is read or written.
+    pub leading: watch::Sender<Leading>,
 }
 
 /// Kinds that a new leader lists anew before it binds anything: the one before it may have written until a moment ago.
@@ -260,9 +265,11 @@ impl Candidate {
 
     async fn ask(&mut self, kind: &RequestKind) -> Answer {
         let within = self.settings.timing.request_timeout();
-        let request = http_request(&lease_request(&self.settings.lease, kind, Timestamp::now()), within);
+        let contact = self.settings.announced.as_ref().map(Announced::now);
+        let request = lease_request(&self.settings.lease, kind, contact.as_ref(), Timestamp::now());
+        let request = http_request(&request, within);
         let answer = match exchange(&self.client, &*self.observer, request, within).await {
-            Ok(reply) => understood(kind, &reply),
+            Ok(reply) => self.understood(kind, &reply),
             Err(lost) => Err(lost.to_string()),
         };
         match answer {
@@ -274,6 +281,27 @@ impl Candidate {
                 self.complain(kind, problem);
                 Answer::Failed
             }
+        }
+    }
+
+    /// What an answer means for the election; the error is for the log.
+    fn understood(&self, kind: &RequestKind, reply: &Reply) -> Result<Answer, String> {
+        match reply.status {
+            status if status.is_success() => {
+                let lease =
+                    decode_lease(&reply.body).map_err(|problem| format!("the answer is no Lease: {problem}"))?;
+                let leading = Leading::of(&lease, &self.settings.identity);
+                self.settings.leading.send_replace(leading);
+                Ok(Answer::Lease(lease.record))
+            }
+            // A proxy's page is no word of the API server.
+            StatusCode::NOT_FOUND if *kind == RequestKind::Get && status_message(&reply.body).is_some() => {
+                self.settings.leading.send_replace(Leading::NobodyElse);
+                Ok(Answer::NotFound)
+            }
+            // Somebody else was faster: that is how elections go.
+            StatusCode::CONFLICT => Ok(Answer::Failed),
+            _ => Err(said(reply).to_string()),
         }
     }
 
@@ -299,22 +327,6 @@ fn say_where_it_stands(standing: &Standing, lease: &LeaseName) {
         Standing::Leads => tracing::info!(target: "muster::always", %lease, "this process leads from now on"),
         Standing::Released => tracing::info!(target: "muster::always", %lease, "the lease is given back"),
         Standing::Standby | Standing::Releasing | Standing::Lost(_) => {}
-    }
-}
-
-/// What an answer means for the election; the error is for the log.
-fn understood(kind: &RequestKind, reply: &Reply) -> Result<Answer, String> {
-    match reply.status {
-        status if status.is_success() => decode_lease(&reply.body)
-            .map(Answer::Lease)
-            .map_err(|problem| format!("the answer is no Lease: {problem}")),
-        // A proxy's page is no word of the API server.
-        StatusCode::NOT_FOUND if *kind == RequestKind::Get && status_message(&reply.body).is_some() => {
-            Ok(Answer::NotFound)
-        }
-        // Somebody else was faster: that is how elections go.
-        StatusCode::CONFLICT => Ok(Answer::Failed),
-        _ => Err(said(reply).to_string()),
     }
 }
 

@@ -12,6 +12,7 @@
 //!
 //! * [`connect()`] makes the clients, [`start()`] everything else.
 //! * `lease` takes part in the election of a leader; `fence` says whether a write may leave.
+//! * `leader` asks the leader what somebody has asked this process while it stands by.
 //! * `wire` splits lists and watches into objects, one at a time: no whole object is ever kept.
 //! * `answer` says what an answer of the server means; all such knowledge is there.
 //! * `questions` takes what others ask the engine, to be answered between two of its turns.
@@ -37,6 +38,7 @@ mod fence;
 mod health;
 mod informer;
 mod items;
+mod leader;
 mod lease;
 mod observer;
 mod query;
@@ -60,6 +62,7 @@ pub use driver::DriverSettings;
 pub use extender::{ExtenderError, Extenders};
 pub use health::Health;
 pub use informer::InformerSettings;
+pub use leader::{Announced, Credentials, Leader, LeaderAnswer, LeaderError, Leading};
 pub use lease::LeaseSettings;
 pub use observer::{Notice, Observer};
 pub use questions::{Asker, NoAnswer, Questions, questions};

@@ -2,6 +2,7 @@
 
 use crate::connect::Clients;
 use crate::extender::Extenders;
+use crate::leader::Credentials;
 use crate::observer::{Notice, Observer};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -87,10 +88,15 @@ impl FakeServer {
             watches: self.client.clone(),
             writes: self.client.clone(),
             lease: self.client.clone(),
+            credentials: Credentials::of(&kube::Config::new(self.uri())).unwrap(),
             server: String::new(),
             own_namespace: None,
             extenders: Extenders::default(),
         }
+    }
+
+    fn uri(&self) -> http::Uri {
+        format!("http://{}", self.address).parse().unwrap()
     }
 
     /// Speaks TLS, if it is told how; its client does not.

@@ -7,6 +7,7 @@ mod completion;
 mod config;
 mod evaluate;
 mod explain;
+mod forward;
 mod kubectl;
 mod man;
 mod observe;

@@ -14,7 +14,8 @@ use muster_engine::Engine;
 use muster_engine::election::TimingError;
 use muster_framework::rules::KubeMinor;
 use muster_kube::{
-    ConnectError, DispatcherSettings, Extenders, Health, LeaseSettings, Rate, Recording, Running, Settings,
+    ConnectError, DispatcherSettings, Extenders, Health, Leader, Leading, LeaseSettings, Rate, Recording, Running,
+    Settings,
 };
 use muster_telemetry::serving::Routes;
 use muster_telemetry::{Format, Metrics, Verbosity, start_logging};
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 /// kube-scheduler's own name; see [`check_scheduler_names`].
 const DEFAULT_SCHEDULER: &str = "default-scheduler";
@@ -221,7 +223,7 @@ async fn schedule(args: &Args, configuration: &Configuration, verbosity: Verbosi
         .map(Recording::create)
         .transpose()
         .map_err(wrong_usage)?;
-    let lease = lease(configuration, clients.own_namespace.as_deref())?;
+    let mut lease = lease(configuration, clients.own_namespace.as_deref())?;
     if let Some(lease) = &lease {
         metrics.leads(&lease.lease.name, false);
     }
@@ -232,9 +234,17 @@ async fn schedule(args: &Args, configuration: &Configuration, verbosity: Verbosi
     let about = Arc::new(serving::about(configuration)?);
     let reviews = args.serving.reviews(&clients, Arc::<Observe>::clone(&observer)).await?;
     let (asker, questions) = muster_kube::questions();
-    let snapshots = Arc::new(SnapshotRoute::new(Arc::clone(&about), asker.clone()));
+    // Who does not want to be asked by other replicas does not ask them either.
+    let leading = match &lease {
+        Some(lease) if args.serving.advertises() => lease.leading.subscribe(),
+        _ => watch::Sender::new(Leading::Silent).subscribe(),
+    };
+    let leader = Arc::new(Leader::new(leading, clients.credentials.clone()));
+    let snapshots = SnapshotRoute::new(Arc::clone(&about), asker.clone(), Arc::clone(&leader));
+    let snapshots = Arc::new(snapshots);
     let overviews = Overviews {
         asker: asker.clone(),
+        leader: Arc::clone(&leader),
         metrics: Arc::clone(&metrics),
         identity: match &lease {
             Some(lease) => lease.identity.clone(),
@@ -250,11 +260,14 @@ async fn schedule(args: &Args, configuration: &Configuration, verbosity: Verbosi
         verbosity,
     };
     let routes: [Arc<dyn Routes>; 3] = [
-        Arc::new(Explanations(asker)),
+        Arc::new(Explanations { asker, leader }),
         Arc::new(overviews),
         Arc::<SnapshotRoute>::clone(&snapshots),
     ];
-    args.serving.serve(shown, reviews, Arc::new(routes)).await?;
+    let announced = args.serving.serve(shown, reviews, Arc::new(routes)).await?;
+    if let Some(lease) = &mut lease {
+        lease.announced = announced;
+    }
     let minor = tokio::select! {
         minor = muster_kube::server_minor(&clients, &*observer, &health) => minor,
         name = signals.next() => {
@@ -418,6 +431,8 @@ fn lease(configuration: &Configuration, own_namespace: Option<&str>) -> anyhow::
         },
         identity: identity()?,
         timing,
+        announced: None,
+        leading: watch::Sender::default(),
     }))
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::{ArgAction, CommandFactory};
 use muster_api::review::{Access, AccessVerdict, AuthenticationTrust, FrontProxy, TokenVerdict, UserInfo};
 use muster_config::{Configuration, Secrets};
-use muster_kube::{Clients, Health, Observer, Reviewed, Reviews};
+use muster_kube::{Announced, Clients, Health, Observer, Reviewed, Reviews};
 use muster_telemetry::serving::{
     About, AlwaysAllow, AuthorizationLifetimes, Certificate, Guards, Limits, MinTlsVersion, Pages, Replied, Reviewer,
     Reviewing, Routes, Server, ServerError, TlsCipherSuite, TlsSettings, Trust,
@@ -36,6 +36,11 @@ pub(crate) struct ServingArgs {
     /// The port to serve them on; 0 serves nothing
     #[arg(long, value_name = "PORT", default_value_t = 10259)]
     secure_port: u16,
+
+    /// The address at which other replicas reach this one on --secure-port: a pod's own. A leader writes it into the lease, and
+    /// a standby passes on to the leader what only that can answer [default: none, and a standby does not answer it]
+    #[arg(long, value_name = "ADDRESS")]
+    advertise_address: Option<IpAddr>,
 
     /// The certificate to serve with, in PEM, followed by its intermediates; it is read again when it changes [default: a
     /// self-signed one, made in memory]
@@ -212,13 +217,14 @@ impl ServingArgs {
         Ok(Arc::new(reviews.await.map_err(wrong_usage)?))
     }
 
-    /// Takes the addresses, and serves for as long as the process lives.
+    /// Takes the addresses, and serves for as long as the process lives. Tells where other replicas can ask this one.
     pub(crate) async fn serve(
         &self,
         shown: Shown,
         reviews: Arc<Reviews>,
         routes: Arc<dyn Routes>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Option<Announced>> {
+        let mut announced = None;
         let probes = Arc::new(Probes(shown.health));
         let pages = Pages::new(shown.metrics, probes, shown.about, shown.verbosity, routes);
         if self.secure_port != 0 {
@@ -226,6 +232,7 @@ impl ServingArgs {
             let server = self.secure(&pages, Arc::clone(&reviews), trust.clone()).await?;
             self.follow_trust(reviews, trust).await?;
             tracing::info!(address = %server.address()?, "serving securely");
+            announced = self.announced(&server)?;
             tokio::spawn(server.run());
         }
         if self.insecure_port != 0 {
@@ -238,7 +245,20 @@ impl ServingArgs {
             }
             tokio::spawn(server.run());
         }
-        Ok(())
+        Ok(announced)
+    }
+
+    /// Whether replicas are to ask one another.
+    pub(crate) fn advertises(&self) -> bool {
+        self.advertise_address.is_some()
+    }
+
+    fn announced(&self, server: &Server) -> anyhow::Result<Option<Announced>> {
+        let port = server.address()?.port();
+        let address = self.advertise_address.map(|address| SocketAddr::new(address, port));
+        Ok(address
+            .zip(server.fingerprint())
+            .map(|(address, certificate)| Announced { address, certificate }))
     }
 
     async fn secure(&self, pages: &Arc<Pages>, reviews: Arc<Reviews>, trust: Trust) -> anyhow::Result<Server> {

@@ -1,8 +1,9 @@
 //! `GET /debug/snapshot`: what the engine of the leader knows, as a snapshot file.
 //!
 //! It shows pods of all namespaces, so it is for whoever may list these; that is asked of the API server as
-//! `list pods` without a namespace. The port without TLS does not have it.
+//! `list pods` without a namespace. The port without TLS does not have it. A standby gets it from the leader (`forward`).
 
+use crate::forward::{Expected, forward};
 use crate::kubectl::snapshot::PATH;
 use crate::unanswered::{come_again, unanswered};
 use crate::version::VERSION;
@@ -10,32 +11,42 @@ use http::{Method, StatusCode};
 use muster_api::review::{Access, ResourceAccess};
 use muster_api::snapshot::{Header, Source, write};
 use muster_framework::rules::KubeMinor;
-use muster_kube::{Asker, NoAnswer};
+use muster_kube::{Asker, Leader, NoAnswer};
 use muster_telemetry::serving::{About, Answer, Question, Routes, failure, respond};
 use std::future::Future;
 use std::io::{self, Write};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// The longest file, in bytes: a hundred thousand pods take a tenth of it.
 const FILE_MAX: usize = 256 << 20;
+/// What a leader may send.
+const FROM_LEADER: Expected = Expected {
+    content_type: CONTENT_TYPE,
+    longest: FILE_MAX,
+    within: Duration::from_secs(40),
+};
+const CONTENT_TYPE: &str = "application/gzip";
 
 /// The route. It answers once the engine runs.
 pub(crate) struct SnapshotRoute {
     about: Arc<About>,
     asker: Asker,
+    leader: Arc<Leader>,
     /// Whose rules the engine follows, once it is known.
     minor: OnceLock<KubeMinor>,
-    /// Spelling out and compressing takes a while: one after the other.
+    /// Spelling out and compressing takes a while, and what a leader sends is held in memory: one after the other.
     writing: tokio::sync::Semaphore,
 }
 
 impl SnapshotRoute {
     /// A route that has nothing to show until [`SnapshotRoute::follows`].
-    pub(crate) fn new(about: Arc<About>, asker: Asker) -> SnapshotRoute {
+    pub(crate) fn new(about: Arc<About>, asker: Asker, leader: Arc<Leader>) -> SnapshotRoute {
         SnapshotRoute {
             about,
             asker,
+            leader,
             minor: OnceLock::new(),
             writing: tokio::sync::Semaphore::new(1),
         }
@@ -47,7 +58,7 @@ impl SnapshotRoute {
         let _ = self.minor.set(minor);
     }
 
-    async fn file(&self) -> Answer {
+    async fn file(&self, question: Question) -> Answer {
         let Some(minor) = self.minor.get() else {
             return unanswered(NoAnswer::NotRunning);
         };
@@ -56,6 +67,7 @@ impl SnapshotRoute {
         };
         let known = match self.asker.snapshot().await {
             Ok(known) => known,
+            Err(NoAnswer::NotLeading) => return forward(&self.leader, &question, FROM_LEADER).await,
             Err(reason) => return unanswered(reason),
         };
         let header = Header {
@@ -68,7 +80,7 @@ impl SnapshotRoute {
         };
         let written = tokio::task::spawn_blocking(move || write(Bounded(Vec::new()), &header, &known));
         match written.await {
-            Ok(Ok(Bounded(file))) => respond(StatusCode::OK, "application/gzip", file),
+            Ok(Ok(Bounded(file))) => respond(StatusCode::OK, CONTENT_TYPE, file),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "cannot write a snapshot");
                 failure(
@@ -102,8 +114,8 @@ impl Routes for SnapshotRoute {
         })
     }
 
-    fn answer(&self, _: Question) -> Pin<Box<dyn Future<Output = Answer> + Send + '_>> {
-        Box::pin(self.file())
+    fn answer(&self, question: Question) -> Pin<Box<dyn Future<Output = Answer> + Send + '_>> {
+        Box::pin(self.file(question))
     }
 }
 

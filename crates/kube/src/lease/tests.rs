@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::testing::{Asked, FakeServer, Notes, PATIENCE, Reply, status};
+use muster_api::{Contact, Fingerprint};
 use serde_json::{Value, json};
 use std::sync::Mutex;
 
@@ -25,6 +26,8 @@ fn settings() -> LeaseSettings {
         },
         identity: "me_1".into(),
         timing: Timing::new(millis(1_000), millis(600), millis(100)).unwrap(),
+        announced: None,
+        leading: watch::Sender::default(),
     }
 }
 
@@ -54,6 +57,9 @@ fn serve(store: &Store, asked: &Asked) -> Reply {
             for (key, value) in body["spec"].as_object().unwrap() {
                 lease["spec"][key] = value.clone();
             }
+            for (key, value) in body["metadata"]["annotations"].as_object().unwrap() {
+                lease["metadata"]["annotations"][key] = value.clone();
+            }
         }
         _ => return Reply::Say(409, status(409, "the object has been modified", "null")),
     }
@@ -61,12 +67,16 @@ fn serve(store: &Store, asked: &Asked) -> Reply {
 }
 
 async fn setup(script: impl FnMut(&Asked) -> Reply + Send + 'static) -> Setup {
+    setup_with(settings(), script).await
+}
+
+async fn setup_with(settings: LeaseSettings, script: impl FnMut(&Asked) -> Reply + Send + 'static) -> Setup {
     let server = FakeServer::start(script).await;
     let notes = Arc::new(Notes::default());
     let health = Arc::new(Health::default());
     let (leadership, campaign) = start(
         server.client.clone(),
-        settings(),
+        settings,
         Arc::clone(&notes) as Arc<dyn Observer>,
         Arc::clone(&health),
         watch::Sender::new(0),
@@ -214,4 +224,72 @@ async fn what_is_no_lease_is_no_answer() {
     setup.leadership.ready.send_replace(true);
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(setup.server.asked().iter().all(|asked| asked.method == "GET"));
+}
+
+#[tokio::test]
+async fn the_lease_says_where_the_leader_is_and_by_which_certificate_it_is_known_now() {
+    let mut kept = lease(7, "");
+    kept["metadata"]["annotations"] = json!({"example.com/note": "of somebody else", "muster.dev/address": "old:1"});
+    let store = Store::new(Mutex::new(Some(kept)));
+    let certificate = watch::Sender::new(Fingerprint([1; 32]));
+    let announced = Announced {
+        address: "10.1.2.3:10259".parse().unwrap(),
+        certificate: certificate.subscribe(),
+    };
+    let settings = LeaseSettings {
+        announced: Some(announced),
+        ..settings()
+    };
+    let seen = settings.leading.subscribe();
+    let kept = Arc::clone(&store);
+    let setup = setup_with(settings, move |asked| serve(&kept, asked)).await;
+    setup.leadership.ready.send_replace(true);
+    setup.until(leads).await;
+    let annotation = |name: &str| store.lock().unwrap().as_ref().unwrap()["metadata"]["annotations"][name].clone();
+    assert_eq!(annotation("muster.dev/address"), "10.1.2.3:10259");
+    assert_eq!(annotation("muster.dev/certificate-sha256"), "01".repeat(32));
+    // Its file was replaced while it leads.
+    certificate.send_replace(Fingerprint([2; 32]));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(annotation("muster.dev/certificate-sha256"), "02".repeat(32));
+    assert_eq!(
+        *seen.borrow(),
+        Leading::NobodyElse,
+        "it does not take itself for another"
+    );
+    setup.campaign.release().await;
+    assert_eq!(annotation("muster.dev/address"), Value::Null);
+    assert_eq!(annotation("muster.dev/certificate-sha256"), Value::Null);
+    assert_eq!(annotation("example.com/note"), "of somebody else");
+}
+
+#[tokio::test]
+async fn a_standby_knows_where_the_leader_can_be_asked() {
+    let contact = Contact {
+        address: "10.1.2.3:10259".parse().unwrap(),
+        certificate: Fingerprint([1; 32]),
+    };
+    let mut held = lease(7, "other_1");
+    held["spec"]["leaseDurationSeconds"] = 60.into();
+    held["metadata"]["annotations"] = json!({
+        "muster.dev/address": "10.1.2.3:10259", "muster.dev/certificate-sha256": "01".repeat(32),
+    });
+    let store = Store::new(Mutex::new(Some(held)));
+    let settings = settings();
+    let mut seen = settings.leading.subscribe();
+    let kept = Arc::clone(&store);
+    let setup = setup_with(settings, move |asked| serve(&kept, asked)).await;
+    setup.leadership.ready.send_replace(true);
+    let mut until = async |wanted: Leading| {
+        let told = tokio::time::timeout(PATIENCE, seen.wait_for(|leading| *leading == wanted)).await;
+        assert!(told.is_ok_and(|told| told.is_ok()), "{wanted:?} is not told");
+    };
+    until(Leading::At(contact)).await;
+    // Another has taken it, who does not say.
+    let mut silent = lease(8, "third_1");
+    silent["spec"]["leaseDurationSeconds"] = 60.into();
+    *store.lock().unwrap() = Some(silent);
+    until(Leading::Silent).await;
+    *store.lock().unwrap() = Some(lease(9, ""));
+    until(Leading::NobodyElse).await;
 }

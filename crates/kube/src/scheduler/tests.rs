@@ -174,6 +174,8 @@ fn elected() -> Settings {
         },
         identity: "me_1".into(),
         timing: muster_engine::election::Timing::new(millis(1_000), millis(600), millis(100)).unwrap(),
+        announced: None,
+        leading: watch::Sender::default(),
     };
     Settings {
         lease: Some(lease),

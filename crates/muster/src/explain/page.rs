@@ -8,22 +8,26 @@
 //! Who may read a pod may read why it waits: `get pods`. A group's explanation tells of all its pods, so it takes
 //! `list pods` in the namespace, whatever one may do with the group's object. Pods that would have to end may be in other
 //! namespaces: their names are told under `full` only, to those who may list pods everywhere.
+//!
+//! Only the leader knows what it tries: a standby passes a question on to it (`forward`).
 
 use super::NAME_MAX;
 use super::document::{Document, KIND, hide_other_namespaces};
+use crate::forward::{Expected, forward};
 use crate::kubectl::API_VERSION;
 use crate::overview;
 use crate::unanswered::unanswered;
 use http::{Method, StatusCode};
 use muster_api::review::{Access, ResourceAccess};
 use muster_engine::Subject;
-use muster_kube::{Asker, NoAnswer};
+use muster_kube::{Asker, Leader, NoAnswer};
 use muster_telemetry::serving::{Answer, Question, Routes, failure, respond};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The API group. It is not `muster.dev`: an aggregated group is served as a whole by whom it names, and `muster.dev` has
@@ -34,11 +38,23 @@ pub(crate) const VERSION: &str = "v1alpha1";
 const RESOURCES: [(&str, bool); 2] = [("podexplanations", false), ("podgroupexplanations", true)];
 /// How long a question may wait for an engine that has not begun.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What a leader may say: its own patience, and what it asks the API server, are part of the time. An explanation is a few
+/// kilobytes, but there may be any number of pods that would have to end.
+pub(crate) const FROM_LEADER: Expected = Expected {
+    content_type: "application/json",
+    longest: 8 << 20,
+    within: Duration::from_secs(20),
+};
 /// What stands for itself in a path.
 pub(crate) const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b':');
 
 /// The pages.
-pub(crate) struct Explanations(pub(crate) Asker);
+pub(crate) struct Explanations {
+    /// Our own engine.
+    pub(crate) asker: Asker,
+    /// Asked where our own does not lead.
+    pub(crate) leader: Arc<Leader>,
+}
 
 /// What a path asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,7 +173,7 @@ impl Routes for Explanations {
                     json_of(&group)
                 }
                 Some(Wanted::Version) => json_of(&version()),
-                Some(Wanted::Explanation { subject, full }) => self.explain(subject, full).await,
+                Some(Wanted::Explanation { subject, full }) => self.explain(subject, full, &question).await,
                 None => not_found("the server could not find the requested resource"),
             }
         })
@@ -165,10 +181,11 @@ impl Routes for Explanations {
 }
 
 impl Explanations {
-    async fn explain(&self, subject: Subject, full: bool) -> Answer {
-        let mut explanation = match within_patience(self.0.explain(subject.clone())).await {
+    async fn explain(&self, subject: Subject, full: bool, question: &Question) -> Answer {
+        let mut explanation = match within_patience(self.asker.explain(subject.clone())).await {
             Ok(Some(explanation)) => explanation,
             Ok(None) => return not_found(&format!("{subject} not found")),
+            Err(NoAnswer::NotLeading) => return forward(&self.leader, question, FROM_LEADER).await,
             Err(reason) => return unanswered(reason),
         };
         if !full {

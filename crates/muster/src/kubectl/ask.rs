@@ -7,7 +7,8 @@ use anyhow::anyhow;
 use muster_kube::{ConnectOptions, ReadError, Reader};
 use std::time::Duration;
 
-/// A standby sends away whoever asks it; each time the API server may choose another replica.
+/// A standby that cannot ask the leader sends away whoever asks it: while the leader changes, or where leaders do not say
+/// where they are. Each time the API server may choose another replica.
 const TRIES: u32 = 10;
 const BETWEEN_TRIES: Duration = Duration::from_millis(300);
 

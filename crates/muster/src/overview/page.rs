@@ -6,17 +6,18 @@
 //! ```
 //!
 //! An overview names pods and groups, so it takes `list pods`: everywhere, or in the namespace. That of a namespace tells of
-//! nothing else: neither how large the cluster is nor how busy the scheduler.
+//! nothing else: neither how large the cluster is nor how busy the scheduler. A standby passes the question on (`forward`).
 
 use super::document::{Document, KIND, Leader, Lease, NAME};
-use crate::explain::page::{GROUP, PLAIN, VERSION, is_name, json_of, not_found, within_patience};
+use crate::explain::page::{FROM_LEADER, GROUP, PLAIN, VERSION, is_name, json_of, not_found, within_patience};
+use crate::forward::forward;
 use crate::kubectl::API_VERSION;
 use crate::unanswered::unanswered;
 use http::Method;
 use muster_api::LeaseName;
 use muster_api::review::{Access, ResourceAccess};
 use muster_framework::Text;
-use muster_kube::Asker;
+use muster_kube::{Asker, NoAnswer};
 use muster_telemetry::Metrics;
 use muster_telemetry::serving::{Answer, Question, Routes};
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
@@ -33,6 +34,8 @@ const OF_ALL: &str = "clusteroverviews";
 /// The pages.
 pub(crate) struct Overviews {
     pub(crate) asker: Asker,
+    /// Asked where our own engine does not lead.
+    pub(crate) leader: Arc<muster_kube::Leader>,
     pub(crate) metrics: Arc<Metrics>,
     /// What this process is called that no other is called.
     pub(crate) identity: String,
@@ -86,7 +89,7 @@ impl Routes for Overviews {
     fn answer(&self, question: Question) -> Pin<Box<dyn Future<Output = Answer> + Send + '_>> {
         Box::pin(async move {
             match wanted(&question.path) {
-                Some(namespace) => self.overview(namespace).await,
+                Some(namespace) => self.overview(namespace, &question).await,
                 None => not_found("the server could not find the requested resource"),
             }
         })
@@ -94,18 +97,19 @@ impl Routes for Overviews {
 }
 
 impl Overviews {
-    async fn overview(&self, namespace: Option<Text>) -> Answer {
+    async fn overview(&self, namespace: Option<Text>, question: &Question) -> Answer {
         match within_patience(self.asker.overview(namespace.clone())).await {
             Ok(overview) => {
                 let counted = self.metrics.counted();
-                let leader = self.leader(counted.lease_margin);
+                let leader = self.as_leader(counted.lease_margin);
                 json_of(&Document::new(leader, namespace.as_deref(), overview, &counted))
             }
+            Err(NoAnswer::NotLeading) => forward(&self.leader, question, FROM_LEADER).await,
             Err(reason) => unanswered(reason),
         }
     }
 
-    fn leader(&self, margin_seconds: f64) -> Leader {
+    fn as_leader(&self, margin_seconds: f64) -> Leader {
         Leader {
             identity: self.identity.clone(),
             version: crate::version::VERSION.to_owned(),
@@ -122,6 +126,7 @@ impl Overviews {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::forward::tests::asking;
     use proptest::prelude::*;
 
     #[test]
@@ -151,10 +156,11 @@ mod tests {
         }
     }
 
-    #[test]
-    fn who_may_list_the_pods_may_look_at_what_waits() {
+    #[tokio::test]
+    async fn who_may_list_the_pods_may_look_at_what_waits() {
         let pages = Overviews {
             asker: muster_kube::questions().0,
+            leader: Arc::new(asking(muster_kube::Leading::Silent).await),
             metrics: Arc::new(Metrics::new(&[]).unwrap()),
             identity: "me".to_owned(),
             lease: None,

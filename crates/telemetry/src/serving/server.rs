@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use muster_api::Fingerprint;
 use rustls::pki_types::CertificateDer;
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -23,6 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 /// The longest head of a request, in bytes: a token and a few dozen groups of a front proxy go in.
@@ -163,6 +165,11 @@ impl Server {
     /// The address that it listens on.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// By what those who connect can know its certificate, now and whenever it changes; none where it speaks plain HTTP.
+    pub fn fingerprint(&self) -> Option<watch::Receiver<Fingerprint>> {
+        self.tls.as_ref().map(|(_, shown)| shown.fingerprint())
     }
 
     /// Answers for as long as the future is polled.

@@ -2,6 +2,8 @@
 //! run; and the versions and ciphers of TLS that it takes.
 
 use super::peer::AnyCertificate;
+use ::ring::digest::{SHA256, digest};
+use muster_api::Fingerprint;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -12,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How often the files of the certificate are looked at. What mounts a Secret takes up to a minute to bring a new one.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -208,13 +211,22 @@ type ChainAndKey = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 pub(crate) struct Shown {
     from: Certificate,
     key: RwLock<Arc<CertifiedKey>>,
+    /// Of the certificate that is shown now.
+    fingerprint: watch::Sender<Fingerprint>,
 }
 
 impl Shown {
     /// Reads or makes it.
     pub(crate) fn new(from: Certificate) -> Result<Arc<Shown>, TlsError> {
-        let key = RwLock::new(Arc::new(load(&from)?));
-        Ok(Arc::new(Shown { from, key }))
+        let key = load(&from)?;
+        let fingerprint = watch::Sender::new(fingerprint(&key));
+        let key = RwLock::new(Arc::new(key));
+        Ok(Arc::new(Shown { from, key, fingerprint }))
+    }
+
+    /// By what those who connect can know the certificate, now and whenever it changes.
+    pub(crate) fn fingerprint(&self) -> watch::Receiver<Fingerprint> {
+        self.fingerprint.subscribe()
     }
 
     fn now(&self) -> Arc<CertifiedKey> {
@@ -258,7 +270,9 @@ impl Shown {
         if found.cert == self.now().cert {
             return Ok(false);
         }
+        let fingerprint = fingerprint(&found);
         *self.key.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(found);
+        self.fingerprint.send_replace(fingerprint);
         Ok(true)
     }
 }
@@ -267,6 +281,14 @@ impl ResolvesServerCert for Shown {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.now())
     }
+}
+
+/// Of the certificate itself, not of those that lead from it to the root.
+fn fingerprint(key: &CertifiedKey) -> Fingerprint {
+    let mut sha256 = [0; 32];
+    let certificate = key.cert.first().map_or(&[][..], |certificate| certificate);
+    sha256.copy_from_slice(digest(&SHA256, certificate).as_ref());
+    Fingerprint(sha256)
 }
 
 /// An error with its cause.
@@ -343,6 +365,12 @@ mod tests {
             std::fs::write(&self.private_key, made.signing_key.serialize_pem()).unwrap();
         }
 
+        /// As `openssl x509 -fingerprint -sha256` would say.
+        fn fingerprint(&self) -> Fingerprint {
+            let certificate = CertificateDer::from_pem_file(&self.certificate).unwrap();
+            Fingerprint(digest(&SHA256, &certificate).as_ref().try_into().unwrap())
+        }
+
         fn named(&self) -> Certificate {
             Certificate::Files {
                 certificate: self.certificate.clone(),
@@ -375,15 +403,22 @@ mod tests {
         let files = Files::new();
         let shown = Shown::new(files.named()).unwrap();
         let first = shown.now().cert.clone();
+        let told = shown.fingerprint();
+        let fingerprint = *told.borrow();
+        assert_eq!(fingerprint, files.fingerprint());
         assert!(!shown.look().unwrap());
         files.renew();
         assert!(shown.look().unwrap());
         let second = shown.now().cert.clone();
         assert_ne!(first, second);
+        assert_ne!(*told.borrow(), fingerprint);
+        assert_eq!(*told.borrow(), files.fingerprint());
         // Half written: the key of another one.
         std::fs::write(&files.private_key, "garbled").unwrap();
+        let fingerprint = *told.borrow();
         assert!(shown.look().is_err());
         assert_eq!(shown.now().cert, second);
+        assert_eq!(*told.borrow(), fingerprint);
         files.renew();
         assert!(shown.look().unwrap());
     }

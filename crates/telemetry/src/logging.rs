@@ -78,7 +78,8 @@ mod testing {
 
     use super::*;
     use std::io;
-    use std::sync::{Arc, Mutex, PoisonError};
+    use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+    use tracing::Dispatch;
     use tracing_subscriber::fmt::FormatEvent;
     use tracing_subscriber::fmt::format::DefaultFields;
     use tracing_subscriber::registry::Registry;
@@ -86,6 +87,10 @@ mod testing {
     /// `tracing` keeps for each place in the code who wants to hear of it. Where subscribers come and go in several threads
     /// at once, it may believe for a moment that nobody does.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+    /// While there is one subscriber alone, `tracing` takes it to be that of the thread which asks anew who wants to hear: a
+    /// test that changes a level would silence the others. With this one there are always two.
+    static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Registry::default()));
 
     #[derive(Clone, Default)]
     struct Sink(Arc<Mutex<Vec<u8>>>);
@@ -108,6 +113,7 @@ mod testing {
     {
         // A test that failed meanwhile has said so.
         let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        LazyLock::force(&ANOTHER);
         let sink = Sink::default();
         let writer = sink.clone();
         let layer = tracing_subscriber::fmt::layer()

@@ -473,6 +473,37 @@ fn at_rest_nobody_is_placed_by_trying_again(settings: &Settings, steps: &[Step])
     Ok(())
 }
 
+#[test]
+fn a_claim_for_one_pod_is_free_when_the_node_of_its_user_is_gone() {
+    let node = |n, cpu, zone| Step::Node {
+        n,
+        cpu,
+        zone,
+        closed: 0,
+    };
+    let user = Step::Foreign {
+        n: 2,
+        node: 3,
+        kind: 14,
+        app: false,
+    };
+    let waits = Step::Pod {
+        n: 0,
+        cpu: 1,
+        kind: 14,
+        app: false,
+    };
+    let steps = [
+        node(0, 2, 2),
+        user,
+        node(3, 0, 0),
+        Step::Claim { n: 2, zone: 2 },
+        waits,
+        Step::NodeGone(3),
+    ];
+    at_rest_nobody_is_placed_by_trying_again(&settings(), &steps).unwrap();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(
         std::env::var("MUSTER_QUEUE_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(2000)

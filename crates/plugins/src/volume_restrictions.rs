@@ -64,13 +64,16 @@ impl Filter for VolumeRestrictions {
 
     fn moved_by(&self) -> EventKinds {
         EventKinds::NODE_ADD
+            .and(EventKinds::NODE_DELETE)
             .and(EventKinds::POD_DELETE)
             .and(EventKinds::STORAGE)
     }
 
-    /// A claim that is given free frees all nodes, a disk its own. Claims that a pod names never change their modes.
-    fn hint(&self, pod: &PodToPlace<'_>, event: &ClusterEvent, _view: &View<'_>) -> Hint {
+    /// A claim that is given free frees all nodes, a disk its own. Claims that a pod names never change their modes. Pods on a
+    /// node that is gone use nothing any more, as upstream counts, which does not try others again for it.
+    fn hint(&self, pod: &PodToPlace<'_>, event: &ClusterEvent, view: &View<'_>) -> Hint {
         match event {
+            ClusterEvent::NodeDelete { .. } if exclusive_claims(pod, view).next().is_some() => Hint::Queue,
             ClusterEvent::AssignedPodDelete { pod: gone, .. } if gone.spec.volumes.is_empty() => Hint::Skip,
             ClusterEvent::AssignedPodDelete { pod: gone, .. } if shares_claim(pod, &gone.spec) => Hint::Queue,
             ClusterEvent::AssignedPodDelete { .. } | ClusterEvent::NodeAdd(_) => Hint::OnEventNode,
@@ -113,11 +116,13 @@ fn shares_claim(pod: &PodToPlace<'_>, other: &PodSpec) -> bool {
     named_claims(pod).any(has)
 }
 
+/// Those that only one pod may use.
+fn exclusive_claims<'a>(pod: &PodToPlace<'a>, view: &View<'_>) -> impl Iterator<Item = &'a ClaimKey> {
+    let volumes = view.table().volumes();
+    named_claims(pod).filter(|claim| volumes.claim(claim).is_some_and(|c| c.access_modes.read_write_once_pod))
+}
+
 /// Whether another pod has a claim of the pod that only one pod may use.
 fn is_claim_taken(pod: &PodToPlace<'_>, view: &View<'_>) -> bool {
-    let volumes = view.table().volumes();
-    let is_exclusive = |claim: &&ClaimKey| volumes.claim(claim).is_some_and(|c| c.access_modes.read_write_once_pod);
-    named_claims(pod)
-        .filter(is_exclusive)
-        .any(|claim| view.is_claim_in_use(claim))
+    exclusive_claims(pod, view).any(|claim| view.is_claim_in_use(claim))
 }

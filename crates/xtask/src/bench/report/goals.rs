@@ -133,8 +133,9 @@ fn times<'a>(
     }
 }
 
-/// How much of the pace of as many plain pods, on as many nodes, is left when pods ask for more. The medians are compared:
-/// what was measured after another does not come in pairs.
+/// How much of the pace of plain pods, on as many nodes, is left when pods ask for more: of as many plain pods where these
+/// were measured, since the start and the end of a run are a larger share of a short one. The medians are compared: what was
+/// measured after another does not come in pairs.
 fn relative_to_plain<'a>(rows: &'a [Row], cell: &'a Cell, cells: &'a [Cell]) -> Option<Goal<'a>> {
     if !matches!(
         cell.case,
@@ -142,11 +143,11 @@ fn relative_to_plain<'a>(rows: &'a [Row], cell: &'a Cell, cells: &'a [Cell]) -> 
     ) {
         return None;
     }
-    let plain = Cell {
-        case: Case::Plain,
-        ..cell.clone()
-    };
-    let plain = cells.iter().find(|other| **other == plain)?;
+    let is_plain = |other: &&Cell| other.case == Case::Plain && other.nodes == cell.nodes && other.kube == cell.kube;
+    let plain = cells
+        .iter()
+        .filter(is_plain)
+        .min_by_key(|other| other.pods.abs_diff(cell.pods))?;
     let median = move |cell: &Cell, scheduler| Some(over_rounds(rows, cell, scheduler, Figure::Rate)?.median);
     Some(Goal {
         what: format!("binds/s ÷ those of plain pods: {cell}"),

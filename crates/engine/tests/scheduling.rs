@@ -6,7 +6,8 @@ use muster_engine::{EffectKind, Input, Object, Observation, PodState, Time};
 use muster_framework::group::GroupPolicy;
 use muster_framework::labels::Labels;
 use muster_framework::record::{
-    Kind, NamespaceRecord, NamespaceScope, NodeRecord, PodAffinityTerm, PodPhase, PodRecord, PodSpec, Unsupported,
+    Kind, NamespaceRecord, NamespaceScope, NodeRecord, PodAffinityTerm, PodPhase, PodRecord, PodSpec, SpreadConstraint,
+    Unsupported, WhenUnsatisfiable,
 };
 use muster_framework::selector::{LabelSelector, Operator, Requirement};
 use muster_framework::taint::{Taint, TaintEffect};
@@ -672,4 +673,52 @@ fn twins_see_that_another_node_has_taken_the_place_of_one() {
         _ => None,
     });
     assert!(counted.sum::<u64>() > 20, "verdicts are asked");
+}
+
+/// Whose pods count for hard spread is said by the labels of their nodes, as the twins' own affinity sees them: each time a
+/// node leaves, its zone has fewer.
+#[test]
+fn twins_see_that_a_node_does_not_count_for_their_spread_any_more() {
+    let in_zone = |name: &str, disk: &str| NodeRecord {
+        labels: [("zone", &name[..1]), ("disk", disk)].into_iter().collect(),
+        ..node(name, 4000)
+    };
+    let names = (0..40).map(|at| format!("{}{at}", ["a", "b"][at % 2]));
+    let nodes: Vec<NodeRecord> = names.map(|name| in_zone(&name, "ssd")).collect();
+    let mut world = World::new(&nodes);
+    let requirement = Requirement {
+        key: "app".into(),
+        operator: Operator::In,
+        values: Box::new(["x".into()]),
+    };
+    let constraint = SpreadConstraint {
+        pods: PodAffinityTerm {
+            selector: Some(LabelSelector {
+                requirements: Box::new([requirement]),
+            }),
+            namespaces: NamespaceScope {
+                names: Box::new(["default".into()]),
+                selector: None,
+            },
+            topology_key: "zone".into(),
+        },
+        max_skew: 1,
+        when_unsatisfiable: WhenUnsatisfiable::DoNotSchedule,
+        min_domains: None,
+        honor_node_affinity: true,
+        honor_node_taints: false,
+    };
+    for round in 0..12 {
+        let mut twin = pod(&format!("twin{round}"), 0);
+        twin.labels = [("app", "x")].into_iter().collect();
+        let spec = Arc::make_mut(&mut twin.spec);
+        spec.node_selector = [("disk", "ssd")].into_iter().collect();
+        spec.spread = Box::new([constraint.clone()]);
+        world.pod(twin);
+        world.run();
+        // The zone of every twin is as empty as before.
+        let place = world.bound()[&format!("twin{round}")].clone();
+        world.node(in_zone(&place, "hdd"));
+    }
+    assert_eq!(world.bound().len(), 12);
 }

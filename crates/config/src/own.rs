@@ -116,12 +116,19 @@ fn tracing(field: &Field<'_>) -> Option<Tracing> {
 
 /// A collector's URL with the path of traces, which is OpenTelemetry's own where it states none.
 fn traces_url(url: &str) -> Result<String, &'static str> {
-    let host_and_path = ["http://", "https://"].iter().find_map(|scheme| url.strip_prefix(scheme));
+    let host_and_path = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| url.strip_prefix(scheme));
     let Some(host_and_path) = host_and_path else {
-        return Err("must begin with http:// or https://: it is OTLP over HTTP, at port 4318 in most collectors, and not gRPC");
+        return Err(
+            "must begin with http:// or https://: it is OTLP over HTTP, at port 4318 in most collectors, and not gRPC",
+        );
     };
     let (host, path) = host_and_path.split_once('/').unwrap_or((host_and_path, ""));
-    if host.is_empty() || host.contains('@') || url.contains(|c: char| c.is_whitespace() || c.is_control() || "?#".contains(c)) {
+    if host.is_empty()
+        || host.contains('@')
+        || url.contains(|c: char| c.is_whitespace() || c.is_control() || "?#".contains(c))
+    {
         return Err("must be a URL such as http://otel-collector.monitoring:4318, without user, query and fragment");
     }
     if path.is_empty() {

@@ -677,6 +677,38 @@ fn a_commit_is_observed_with_the_time_that_it_took() {
 }
 
 #[test]
+fn who_was_tried_is_told_by_name_where_somebody_wants_to_know() {
+    for wanted in [false, true] {
+        let mut world = world_1_37(&[2000]);
+        if wanted {
+            world.engine.name_attempts();
+        }
+        pod_groups(&mut world, 2);
+        world.pod(of_pod_group("a", 1000));
+        world.pod(of_pod_group("b", 1500));
+        world.run();
+        world.node(node("n1", 2000));
+        world.advance(LATER);
+        world.pod(pod("alone", 9000));
+        world.run();
+        let told = world.observations.iter().filter_map(|o| match o {
+            Observation::Tried {
+                pods, group, refused, ..
+            } => {
+                let names: Vec<_> = pods.iter().map(|pod| &*pod.name).collect();
+                Some((names.join(" "), group.as_deref(), refused.is_some()))
+            }
+            _ => None,
+        });
+        let group = Some("default/train");
+        let (both, alone) = ("a b".to_owned(), "alone".to_owned());
+        let expected = [(both.clone(), group, true), (both, group, false), (alone, None, true)];
+        let expected = if wanted { &expected[..] } else { &[] };
+        assert_eq!(told.collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
 fn who_does_not_lead_tells_nothing_and_says_it_all_when_it_leads() {
     let mut world = world_1_37(&[1000]);
     world.input(Input::Leadership { leads: false });

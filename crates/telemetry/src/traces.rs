@@ -135,18 +135,13 @@ impl Traces {
         self.put(self.below(point), point.span, said);
     }
 
-    fn tried(
-        &self,
-        pods: &[PodRef],
-        group: Option<&Text>,
-        profile: &Text,
-        refused: Option<&Text>,
-        took: Duration,
-    ) {
+    fn tried(&self, pods: &[PodRef], group: Option<&Text>, profile: &Text, refused: Option<&Text>, took: Duration) {
         let Some(first) = pods.first() else { return };
         let point = match group {
             // The same pods may be members of a group of the same name that was deleted and made anew: it is another one.
-            Some(group) => self.members().tried(group, pods, || self.sampled(&format!("{group} {}", first.uid))),
+            Some(group) => self
+                .members()
+                .tried(group, pods, || self.sampled(&format!("{group} {}", first.uid))),
             None => self.sampled(&first.uid),
         };
         let Some(point) = point else { return };
@@ -158,7 +153,11 @@ impl Traces {
             None => about(first),
         };
         attributes.push(KeyValue::new("muster.profile", Arc::clone(profile)));
-        let result = if refused.is_some() { "unschedulable" } else { "scheduled" };
+        let result = if refused.is_some() {
+            "unschedulable"
+        } else {
+            "scheduled"
+        };
         attributes.push(KeyValue::new("result", result));
         let said = Said {
             name: "Attempt",
@@ -249,7 +248,9 @@ impl Traces {
             dropped_attributes_count: 0,
             events: SpanEvents::default(),
             links: SpanLinks::default(),
-            status: said.error.map_or(Status::Unset, |error| Status::error(error.to_string())),
+            status: said
+                .error
+                .map_or(Status::Unset, |error| Status::error(error.to_string())),
             instrumentation_scope: self.scope.clone(),
         });
     }

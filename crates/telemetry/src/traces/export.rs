@@ -153,13 +153,7 @@ pub(super) fn start_with(
         complained: None,
     };
     let task = tokio::spawn(export.run(spans, finished));
-    (
-        Outlet {
-            spans: sender,
-            metrics,
-        },
-        Exporting { finish, task },
-    )
+    (Outlet { spans: sender, metrics }, Exporting { finish, task })
 }
 
 struct Export<E> {

@@ -142,7 +142,9 @@ impl Members {
     }
 
     fn forget_one_of(&mut self, number: u64) {
-        let Some(gang) = self.gangs.get_mut(&number) else { return };
+        let Some(gang) = self.gangs.get_mut(&number) else {
+            return;
+        };
         gang.known -= 1;
         if gang.known > 0 {
             return;

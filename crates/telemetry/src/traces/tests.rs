@@ -1,6 +1,6 @@
 //! Tests of spans and their export: by an exporter that keeps them, and by collectors over HTTP, good and bad.
 
-use super::export::{Outlet, start_with};
+use super::export::start_with;
 use super::*;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -349,7 +349,7 @@ async fn a_collector_that_never_answers_holds_up_nobody() {
 #[tokio::test]
 async fn after_the_end_spans_are_dropped() {
     let metrics = metrics();
-    let (outlet, exporting): (Outlet, Exporting) = start_with(
+    let (outlet, exporting) = start_with(
         InMemorySpanExporter::default(),
         "memory".to_owned(),
         Arc::clone(&metrics),

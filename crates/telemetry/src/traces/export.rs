@@ -208,3 +208,35 @@ impl<E: SpanExporter> Export<E> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+
+    #[derive(Debug)]
+    struct Refuses;
+
+    impl SpanExporter for Refuses {
+        async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
+            Err(OTelSdkError::InternalFailure("not today".to_owned()))
+        }
+    }
+
+    #[tokio::test]
+    async fn trouble_is_said_once_a_minute() {
+        let mut export = Export {
+            exporter: Refuses,
+            endpoint: "nowhere".to_owned(),
+            metrics: Arc::new(Metrics::new(&[]).unwrap()),
+            complained: None,
+        };
+        export.export(Vec::new()).await;
+        let first = export.complained.expect("it is said");
+        export.export(Vec::new()).await;
+        assert_eq!(export.complained, Some(first), "it stands in the log already");
+        export.complained = first.checked_sub(BETWEEN_COMPLAINTS);
+        export.export(Vec::new()).await;
+        assert!(export.complained > Some(first), "it is said again");
+    }
+}

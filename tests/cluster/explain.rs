@@ -1,7 +1,7 @@
 //! `kubectl muster explain` as a new user would try it: ten prepared situations, each of which names its true cause in the
 //! first sentence and a remedy that works when it is applied; and the way through the API server, which says who asks.
 
-use muster_tests::aggregation::{Aggregated, api_port, viewer};
+use muster_tests::aggregation::{Aggregated, api_port, passed_on, viewer};
 use muster_tests::objects::pod;
 use muster_tests::{Cluster, Muster, PATIENCE, gang};
 use muster_xtask::KubeMinor;
@@ -320,15 +320,7 @@ fn the_api_server_passes_questions_on_and_says_whose_they_are() {
         "/apis/explain.muster.dev/v1alpha1/namespaces/{}/podexplanations/big",
         cluster.name()
     );
-    let begun = Instant::now();
-    let explanation = loop {
-        let (status, body) = reader.get(port, &path).unwrap();
-        if status == 200 {
-            break serde_json::from_str::<Value>(&body).unwrap();
-        }
-        assert!(begun.elapsed() < PATIENCE, "{status}: {body}");
-        std::thread::sleep(Duration::from_millis(300));
-    };
+    let explanation = passed_on(&reader, port, &path).unwrap();
     assert_eq!(
         (&explanation["kind"], &explanation["apiVersion"]),
         (&json!("Explanation"), &json!("muster.dev/v1alpha1"))

@@ -1,6 +1,6 @@
 //! `kubectl muster top` against a real API server: what it says once, to whom it says it, and the live view on a terminal.
 
-use muster_tests::aggregation::{Aggregated, api_port, viewer};
+use muster_tests::aggregation::{Aggregated, api_port, passed_on, viewer};
 use muster_tests::objects::pod;
 use muster_tests::terminal::OnTerminal;
 use muster_tests::{Cluster, Muster, PATIENCE, gang};
@@ -203,15 +203,7 @@ fn who_may_list_pods_in_a_namespace_sees_that_namespace() {
         "/apis/explain.muster.dev/v1alpha1/namespaces/{}/overviews/current",
         cluster.name()
     );
-    let begun = Instant::now();
-    let answer: Value = loop {
-        let (status, body) = reader.get(port, &path).unwrap();
-        if status == 200 {
-            break serde_json::from_str(&body).unwrap();
-        }
-        assert!(begun.elapsed() < PATIENCE, "{status}: {body}");
-        std::thread::sleep(Duration::from_millis(300));
-    };
+    let answer = passed_on(&reader, port, &path).unwrap();
     assert_eq!(answer["pods"]["items"][0]["name"], "big");
     assert_eq!(answer["metadata"]["namespace"], cluster.name());
     assert!(answer["counters"].is_null() && answer["nodes"].is_null(), "{answer:#}");

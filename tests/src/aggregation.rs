@@ -1,9 +1,10 @@
 //! Muster behind the API server's aggregation layer, and callers who may ask it there.
 
 use crate::endpoints::Caller;
-use crate::{Cluster, Muster};
-use anyhow::{Context as _, Result};
+use crate::{Cluster, Muster, PATIENCE};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 const SERVICES: &str = "/apis/apiregistration.k8s.io/v1/apiservices";
 const NAME: &str = "v1alpha1.explain.muster.dev";
@@ -60,6 +61,22 @@ pub fn viewer(cluster: &Cluster, name: &str, rules: &Value) -> Result<Caller> {
     let answer = cluster.api().post(&format!("{accounts}/{name}/token"), &request)?;
     let token = answer["status"]["token"].as_str().context("no token")?;
     Ok(Caller::with_token(token))
+}
+
+/// What the API server answers to this caller, once it passes the question on: it takes a while to find out who serves it.
+///
+/// # Errors
+/// It takes too long; says what was answered last.
+pub fn passed_on(caller: &Caller, port: u16, path: &str) -> Result<Value> {
+    let begun = Instant::now();
+    loop {
+        let (status, body) = caller.get(port, path)?;
+        if status == 200 {
+            return serde_json::from_str(&body).context("the answer is no JSON");
+        }
+        ensure!(begun.elapsed() < PATIENCE, "{status}: {body}");
+        std::thread::sleep(Duration::from_millis(300));
+    }
 }
 
 /// The port that the API server listens on.

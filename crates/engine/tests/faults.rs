@@ -10,7 +10,7 @@ use muster_framework::Text;
 use muster_framework::group::GroupLink;
 use muster_framework::record::{
     ClaimKey, Kind, NamespaceRecord, NamespaceScope, NodeRecord, PodAffinityTerm, PodPhase, PodRecord, PodSpec,
-    PodVolume, SpreadConstraint, WhenUnsatisfiable,
+    PodVolume, SpreadConstraint,
 };
 use muster_framework::selector::{LabelSelector, Operator, Requirement};
 use muster_framework::taint::{Taint, TaintEffect};
@@ -22,7 +22,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use world::{World, gang, member, node, pod, settings, workload};
+use world::{World, gang, member, node, pod, pods_of, settings, spread_hard, workload};
 
 fn binds(effects: &[Effect]) -> Vec<Effect> {
     effects
@@ -978,33 +978,12 @@ fn variant(pod: PodRecord, kind: u8) -> PodRecord {
 
 /// Another pod of the application `lead`, in the same zone.
 fn company() -> PodAffinityTerm {
-    let requirement = Requirement {
-        key: "app".into(),
-        operator: Operator::In,
-        values: Box::new(["lead".into()]),
-    };
-    PodAffinityTerm {
-        selector: Some(LabelSelector {
-            requirements: Box::new([requirement]),
-        }),
-        namespaces: NamespaceScope {
-            names: Box::new(["default".into()]),
-            selector: None,
-        },
-        topology_key: "zone".into(),
-    }
+    pods_of("lead", "zone")
 }
 
 /// As many in one zone as in another, or one more.
 fn spread() -> SpreadConstraint {
-    SpreadConstraint {
-        pods: company(),
-        max_skew: 1,
-        when_unsatisfiable: WhenUnsatisfiable::DoNotSchedule,
-        min_domains: None,
-        honor_node_affinity: true,
-        honor_node_taints: false,
-    }
+    spread_hard(company())
 }
 
 /// Creates a pod under a name that is free; a pod that is there stays as it is.

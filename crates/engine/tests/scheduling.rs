@@ -6,14 +6,13 @@ use muster_engine::{EffectKind, Input, Object, Observation, PodState, Time};
 use muster_framework::group::GroupPolicy;
 use muster_framework::labels::Labels;
 use muster_framework::record::{
-    Kind, NamespaceRecord, NamespaceScope, NodeRecord, PodAffinityTerm, PodPhase, PodRecord, PodSpec, SpreadConstraint,
-    Unsupported, WhenUnsatisfiable,
+    Kind, NamespaceRecord, NamespaceScope, NodeRecord, PodAffinityTerm, PodPhase, PodRecord, PodSpec, Unsupported,
 };
 use muster_framework::selector::{LabelSelector, Operator, Requirement};
 use muster_framework::taint::{Taint, TaintEffect};
 use std::sync::Arc;
 use std::time::Duration;
-use world::{World, gang, member, node, pod, workload};
+use world::{World, gang, member, node, pod, pods_of, spread_hard, workload};
 
 #[test]
 fn a_plain_pod_is_bound_and_has_its_event() {
@@ -686,28 +685,7 @@ fn twins_see_that_a_node_does_not_count_for_their_spread_any_more() {
     let names = (0..40).map(|at| format!("{}{at}", ["a", "b"][at % 2]));
     let nodes: Vec<NodeRecord> = names.map(|name| in_zone(&name, "ssd")).collect();
     let mut world = World::new(&nodes);
-    let requirement = Requirement {
-        key: "app".into(),
-        operator: Operator::In,
-        values: Box::new(["x".into()]),
-    };
-    let constraint = SpreadConstraint {
-        pods: PodAffinityTerm {
-            selector: Some(LabelSelector {
-                requirements: Box::new([requirement]),
-            }),
-            namespaces: NamespaceScope {
-                names: Box::new(["default".into()]),
-                selector: None,
-            },
-            topology_key: "zone".into(),
-        },
-        max_skew: 1,
-        when_unsatisfiable: WhenUnsatisfiable::DoNotSchedule,
-        min_domains: None,
-        honor_node_affinity: true,
-        honor_node_taints: false,
-    };
+    let constraint = spread_hard(pods_of("x", "zone"));
     for round in 0..12 {
         let mut twin = pod(&format!("twin{round}"), 0);
         twin.labels = [("app", "x")].into_iter().collect();

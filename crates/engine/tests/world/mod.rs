@@ -9,9 +9,13 @@ use muster_engine::{
 use muster_framework::Text;
 use muster_framework::group::{GroupLink, GroupPolicy, GroupStatus};
 use muster_framework::labels::Labels;
-use muster_framework::record::{Kind, NodeRecord, PodGroupRecord, PodPhase, PodRecord, PodSpec, WorkloadRecord};
+use muster_framework::record::{
+    Kind, NamespaceScope, NodeRecord, PodAffinityTerm, PodGroupRecord, PodPhase, PodRecord, PodSpec, SpreadConstraint,
+    WhenUnsatisfiable, WorkloadRecord,
+};
 use muster_framework::resource::{Charge, ResourceList};
 use muster_framework::rules::KubeMinor;
+use muster_framework::selector::{LabelSelector, Operator, Requirement};
 use muster_plugins::ProfileSpec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -392,5 +396,36 @@ impl World {
             _ => 0,
         };
         self.observations.iter().map(matching).sum()
+    }
+}
+
+/// Pods of an application, in the domains of a key.
+pub(crate) fn pods_of(app: &str, topology_key: &str) -> PodAffinityTerm {
+    let requirement = Requirement {
+        key: "app".into(),
+        operator: Operator::In,
+        values: Box::new([app.into()]),
+    };
+    PodAffinityTerm {
+        selector: Some(LabelSelector {
+            requirements: Box::new([requirement]),
+        }),
+        namespaces: NamespaceScope {
+            names: Box::new(["default".into()]),
+            selector: None,
+        },
+        topology_key: topology_key.into(),
+    }
+}
+
+/// As many of these pods in one domain as in another, or one more.
+pub(crate) fn spread_hard(pods: PodAffinityTerm) -> SpreadConstraint {
+    SpreadConstraint {
+        pods,
+        max_skew: 1,
+        when_unsatisfiable: WhenUnsatisfiable::DoNotSchedule,
+        min_domains: None,
+        honor_node_affinity: true,
+        honor_node_taints: false,
     }
 }

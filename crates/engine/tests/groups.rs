@@ -5,6 +5,7 @@ mod world;
 use muster_engine::{EffectKind, Engine, Input, Object, Observation, Outcome, Settings, Time};
 use muster_framework::group::{GroupLink, GroupPolicy, GroupStatus, GroupTerms};
 use muster_framework::record::{Kind, PodGroupRecord, PodPhase, PodRecord, Unsupported};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use world::{World, gang, linked, member, node, pod, pod_group, settings, workload};
 
@@ -695,8 +696,9 @@ fn who_was_tried_is_told_by_name_where_somebody_wants_to_know() {
             Observation::Tried {
                 pods, group, refused, ..
             } => {
-                let names: Vec<_> = pods.iter().map(|pod| &*pod.name).collect();
-                Some((names.join(" "), group.as_deref(), refused.is_some()))
+                // In the order in which they were tried: what is told is who.
+                let names: BTreeSet<_> = pods.iter().map(|pod| &*pod.name).collect();
+                Some((Vec::from_iter(names).join(" "), group.as_deref(), refused.is_some()))
             }
             _ => None,
         });

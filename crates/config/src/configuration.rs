@@ -40,6 +40,8 @@ pub struct Configuration {
     pub binds_in_flight: usize,
     /// How many writes of conditions and events may be on their way at once; at least one.
     pub status_writes_in_flight: usize,
+    /// Where traces go; None: nowhere.
+    pub tracing: Option<Tracing>,
     /// What was accepted but has no effect: for the log.
     pub warnings: Vec<Problem>,
 }
@@ -53,6 +55,16 @@ pub struct ClientConnection {
     pub qps: Option<f32>,
     /// Requests at once above the rate; never set without `qps`.
     pub burst: Option<u32>,
+}
+
+/// Where OpenTelemetry traces go, and of whom: `tracing`, in the words of `TracingConfiguration` of
+/// `k8s.io/component-base/tracing/api/v1`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tracing {
+    /// The collector's URL for traces: OTLP over HTTP.
+    pub endpoint: String,
+    /// Of a million pods, or gangs, so many are traced.
+    pub sampling_rate_per_million: u32,
 }
 
 /// Who of several Musters schedules: `leaderElection`.
@@ -111,6 +123,7 @@ impl Default for Configuration {
             batching: BatchSettings::default(),
             binds_in_flight: defaults::BINDS_IN_FLIGHT,
             status_writes_in_flight: defaults::STATUS_WRITES_IN_FLIGHT,
+            tracing: None,
             warnings: Vec::new(),
         }
     }

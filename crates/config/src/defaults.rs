@@ -25,3 +25,6 @@ pub(crate) const BINDS_IN_FLIGHT: usize = 64;
 
 /// Writes of conditions and events on their way at once: fewer than bindings, so that explaining never delays binding.
 pub(crate) const STATUS_WRITES_IN_FLIGHT: usize = 16;
+
+/// Where a collector on the same host takes OTLP over HTTP, by OpenTelemetry's own default. Upstream speaks gRPC, at port 4317.
+pub(crate) const TRACING_ENDPOINT: &str = "http://localhost:4318/v1/traces";

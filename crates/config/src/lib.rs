@@ -48,7 +48,7 @@ mod problem;
 mod profile;
 mod scheduler;
 
-pub use configuration::{ClientConnection, Configuration, LeaderElection, load, load_for_evaluation};
+pub use configuration::{ClientConnection, Configuration, LeaderElection, Tracing, load, load_for_evaluation};
 pub use conversion::{Conversion, Fate, Finding, Place, convert};
 pub use duration::{format as format_duration, parse as parse_duration};
 pub use extender::{ExtenderSpec, ExtenderTls, Pem};

@@ -1,6 +1,7 @@
 //! `muster.dev/v1alpha1 MusterConfiguration`: what kube-scheduler has no field for.
 
-use crate::configuration::{Allowances, Configuration};
+use crate::configuration::{Allowances, Configuration, Tracing};
+use crate::defaults;
 use crate::field::{Field, Section};
 use muster_engine::{BatchSettings, GangSettings};
 use muster_framework::group::WhenBroken;
@@ -9,6 +10,9 @@ use muster_framework::group::WhenBroken;
 pub(crate) const KIND: &str = "MusterConfiguration";
 /// Its one version.
 pub(crate) const API_VERSION: &str = "muster.dev/v1alpha1";
+
+/// More than all cannot be sampled.
+const MILLION: u32 = 1_000_000;
 
 /// Applies the document to `configuration`.
 pub(crate) fn apply(document: Field<'_>, configuration: &mut Configuration, allowances: &mut Allowances) {
@@ -40,6 +44,9 @@ pub(crate) fn apply(document: Field<'_>, configuration: &mut Configuration, allo
     }
     if let Some(field) = section.get("batching") {
         batching(&field, &mut configuration.batching);
+    }
+    if let Some(field) = section.get("tracing") {
+        configuration.tracing = tracing(&field);
     }
     if let Some(true) = section
         .get("allowDefaultSchedulerName")
@@ -76,6 +83,58 @@ fn batching(field: &Field<'_>, batching: &mut BatchSettings) {
     if let Some(every) = section.get("checkEvery").and_then(|field| field.integer()) {
         batching.check_every = every;
     }
+}
+
+/// Source: `ValidateTracingConfiguration` in `k8s.io/component-base/tracing/api/v1`. Other than there, what is spoken is OTLP
+/// over HTTP, so an endpoint is a URL.
+fn tracing(field: &Field<'_>) -> Option<Tracing> {
+    let section = field.section()?;
+    let mut tracing = Tracing {
+        endpoint: defaults::TRACING_ENDPOINT.to_owned(),
+        sampling_rate_per_million: 0,
+    };
+    if let Some(field) = section.get("endpoint")
+        && let Some(url) = field.string()
+    {
+        match traces_url(url) {
+            Ok(url) => tracing.endpoint = url,
+            Err(problem) => field.problem(problem),
+        }
+    }
+    match section.get("samplingRatePerMillion") {
+        Some(field) => {
+            let rate = field.integer().unwrap_or(0);
+            if rate > MILLION {
+                field.problem("must be at most 1000000");
+            }
+            tracing.sampling_rate_per_million = rate;
+        }
+        None => field.warning("has no effect without samplingRatePerMillion: nothing is traced"),
+    }
+    Some(tracing)
+}
+
+/// A collector's URL with the path of traces, which is OpenTelemetry's own where it states none.
+fn traces_url(url: &str) -> Result<String, &'static str> {
+    let host_and_path = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| url.strip_prefix(scheme));
+    let Some(host_and_path) = host_and_path else {
+        return Err(
+            "must begin with http:// or https://: it is OTLP over HTTP, at port 4318 in most collectors, and not gRPC",
+        );
+    };
+    let (host, path) = host_and_path.split_once('/').unwrap_or((host_and_path, ""));
+    if host.is_empty()
+        || host.contains('@')
+        || url.contains(|c: char| c.is_whitespace() || c.is_control() || "?#".contains(c))
+    {
+        return Err("must be a URL such as http://otel-collector.monitoring:4318, without user, query and fragment");
+    }
+    if path.is_empty() {
+        return Ok(format!("{}/v1/traces", url.trim_end_matches('/')));
+    }
+    Ok(url.to_owned())
 }
 
 fn positive(section: &Section<'_>, key: &str) -> Option<usize> {

@@ -15,7 +15,7 @@ use muster_plugins::args::{
 };
 use std::time::Duration;
 
-use crate::configuration::{ClientConnection, Configuration, LeaderElection};
+use crate::configuration::{ClientConnection, Configuration, LeaderElection, Tracing};
 use crate::document::{self, Value, scalar};
 use crate::duration;
 use crate::extender::{ExtenderSpec, ExtenderTls, Pem};
@@ -54,6 +54,7 @@ impl Configuration {
             batching,
             binds_in_flight,
             status_writes_in_flight,
+            tracing,
             warnings: _,
         } = self;
         let ignored_by_extenders = extenders.iter().any(|extender| !extender.ignored_resources.is_empty());
@@ -79,6 +80,7 @@ impl Configuration {
             ("statusWritesInFlight", integer(*status_writes_in_flight as u64)),
             ("gangs", gang_settings(gangs)),
             ("batching", batch_settings(batching)),
+            ("tracing", tracing.as_ref().map_or(Value::Null, tracing_settings)),
             (
                 "allowDefaultSchedulerName",
                 Value::Bool(self.scheduler_names().any(|name| name == DEFAULT_SCHEDULER)),
@@ -177,6 +179,13 @@ fn batch_settings(batching: &BatchSettings) -> Value {
     map([
         ("enabled", Value::Bool(batching.enabled)),
         ("checkEvery", integer(batching.check_every)),
+    ])
+}
+
+fn tracing_settings(tracing: &Tracing) -> Value {
+    map([
+        ("endpoint", tracing.endpoint.as_str().into()),
+        ("samplingRatePerMillion", integer(tracing.sampling_rate_per_million)),
     ])
 }
 

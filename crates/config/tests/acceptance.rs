@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_config::{ClientConnection, Configuration, LeaderElection, Profile, load};
+use muster_config::{ClientConnection, Configuration, LeaderElection, Profile, Tracing, load};
 use muster_engine::{BatchSettings, GangSettings};
 use muster_framework::group::WhenBroken;
 use muster_framework::rules::KubeMinor;
@@ -66,7 +66,8 @@ fn everything_that_is_applied() {
          true, leaseDuration: 30s, renewDeadline: 20s, retryPeriod: 4s, resourceName: x, resourceNamespace: here}}\n--- # Muster's own\napiVersion: \
          muster.dev/v1alpha1\nkind: MusterConfiguration\nseed: 42\npodMaxInUnschedulable: 1m30s\nbindsInFlight: 3\n\
          statusWritesInFlight: 2\nallowDefaultSchedulerName: true\ngangs: {{whenBroken: evict, brokenGrace: 5s, \
-         succeededCount: false}}\nbatching: {{enabled: false, checkEvery: 7}}\n"
+         succeededCount: false}}\nbatching: {{enabled: false, checkEvery: 7}}\n\
+         tracing: {{endpoint: 'https://collector:4318', samplingRatePerMillion: 5}}\n"
     );
     let configuration = accepted(&text);
     let expected = Configuration {
@@ -100,6 +101,10 @@ fn everything_that_is_applied() {
         },
         binds_in_flight: 3,
         status_writes_in_flight: 2,
+        tracing: Some(Tracing {
+            endpoint: "https://collector:4318/v1/traces".to_owned(),
+            sampling_rate_per_million: 5,
+        }),
         warnings: Vec::new(),
     };
     assert_eq!(configuration, expected);

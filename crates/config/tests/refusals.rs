@@ -408,6 +408,11 @@ fn muster_section() {
         "podMaxInUnschedulable: 0s\n",
         "podMaxInUnschedulable: -5m\n",
         "bindsInFlight: 0\nstatusWritesInFlight: 65536\n",
+        "tracing: {}\n",
+        "tracing: null\n",
+        "tracing: {endpoint: \"http://c:1/x\", samplingRatePerMillion: 1000000}\n",
+        "tracing: {endpoint: \"localhost:4317\", samplingRatePerMillion: 1000001}\n",
+        "tracing:\n  endpoint: \"http://me:secret@c\"\n  samplingRatePerMillion: -1\n  x: 1\n",
         "allowDefaultSchedulerName: yes\n",
         "allowDefaultSchedulerName: \"yes\"\n",
     ];

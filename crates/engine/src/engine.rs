@@ -115,6 +115,7 @@ pub struct Engine {
     pub(crate) unreported_groups: BTreeSet<GroupId>,
     pub(crate) timers: BTreeSet<(Time, Timer)>,
     pub(crate) observations: Vec<Observation>,
+    pub(crate) names_attempts: bool,
     last_effect: u64,
     pub(crate) recovered: bool,
     /// Groups that were found half bound then and have not been planned to the end.
@@ -214,12 +215,18 @@ impl Engine {
             unreported_groups: BTreeSet::new(),
             timers: BTreeSet::new(),
             observations: Vec::new(),
+            names_attempts: false,
             last_effect: 0,
             recovered: false,
             recovering: Vec::new(),
             leads: settings.leads,
             stopped: false,
         }
+    }
+
+    /// Tells from now on who was tried, by name ([`Observation::Tried`]). It changes no decision.
+    pub fn name_attempts(&mut self) {
+        self.names_attempts = true;
     }
 
     /// Folds one fact. Never blocks, never fails: a malformed object can only hurt itself.

@@ -193,6 +193,18 @@ pub enum Observation {
         /// Whether they are members of a gang that was planned as a whole.
         gang: bool,
     },
+    /// Who was tried, by name. Told beside [`Observation::Attempt`] where [`Engine::name_attempts`](crate::Engine::name_attempts)
+    /// asked for it.
+    Tried {
+        /// The pods; at least one. Of a pod group all that were tried with it.
+        pods: Vec<PodRef>,
+        /// The group, as messages name it, where it was planned as a whole.
+        group: Option<Text>,
+        /// The scheduler name of the pods: upstream's profile.
+        profile: Text,
+        /// Why there is no place; none where there is one.
+        refused: Option<Text>,
+    },
     /// A pod is bound, as an outcome or a watch event says.
     Bound {
         /// The pod.

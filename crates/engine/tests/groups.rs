@@ -5,6 +5,7 @@ mod world;
 use muster_engine::{EffectKind, Engine, Input, Object, Observation, Outcome, Settings, Time};
 use muster_framework::group::{GroupLink, GroupPolicy, GroupStatus, GroupTerms};
 use muster_framework::record::{Kind, PodGroupRecord, PodPhase, PodRecord, Unsupported};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use world::{World, gang, linked, member, node, pod, pod_group, settings, workload};
 
@@ -674,6 +675,39 @@ fn a_commit_is_observed_with_the_time_that_it_took() {
         _ => None,
     });
     assert_eq!(committed, Some(("default/train".to_owned(), 2, 3)));
+}
+
+#[test]
+fn who_was_tried_is_told_by_name_where_somebody_wants_to_know() {
+    for wanted in [false, true] {
+        let mut world = world_1_37(&[2000]);
+        if wanted {
+            world.engine.name_attempts();
+        }
+        pod_groups(&mut world, 2);
+        world.pod(of_pod_group("a", 1000));
+        world.pod(of_pod_group("b", 1500));
+        world.run();
+        world.node(node("n1", 2000));
+        world.advance(LATER);
+        world.pod(pod("alone", 9000));
+        world.run();
+        let told = world.observations.iter().filter_map(|o| match o {
+            Observation::Tried {
+                pods, group, refused, ..
+            } => {
+                // In the order in which they were tried: what is told is who.
+                let names: BTreeSet<_> = pods.iter().map(|pod| &*pod.name).collect();
+                Some((Vec::from_iter(names).join(" "), group.as_deref(), refused.is_some()))
+            }
+            _ => None,
+        });
+        let group = Some("default/train");
+        let (both, alone) = ("a b".to_owned(), "alone".to_owned());
+        let expected = [(both.clone(), group, true), (both, group, false), (alone, None, true)];
+        let expected = if wanted { &expected[..] } else { &[] };
+        assert_eq!(told.collect::<Vec<_>>(), expected);
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::events::{self, Event, EventQueue, EventSettings, EventWorkers};
 use crate::exchange::{Answer, Lost, exchange};
 use crate::extender::{Extenders, without_managed_fields};
 use crate::fence::Fence;
-use crate::observer::Observer;
+use crate::observer::{BindRequest, Observer};
 use crate::rate_limit::{Rate, RateLimit};
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header};
@@ -368,7 +368,16 @@ impl Desk {
         {
             return Outcome::Bind(outcome);
         }
-        let answer = self.ask(&write::bind(pod, node)).await;
+        let (begun, mut retries) = (Instant::now(), 0);
+        let request = write::bind(pod, node);
+        let answer = self.ask_counting(&request, self.request_timeout, &mut retries).await;
+        self.observer.bind_request(&BindRequest {
+            pod,
+            node,
+            took: begun.elapsed(),
+            status: answer.as_ref().ok().map(|answer| answer.status.as_u16()),
+            retries,
+        });
         match &answer {
             Ok(answer) if answer.status.is_success() => self.bind_window().answered(on_their_way),
             Ok(answer) if is_overload(answer.status) => self.bind_window().overloaded(),
@@ -463,6 +472,16 @@ impl Desk {
     }
 
     async fn ask_within(&self, request: &write::Request, within: Duration) -> Result<Answer, Lost> {
+        self.ask_counting(request, within, &mut 0).await
+    }
+
+    /// Likewise; counts how often it was sent again.
+    async fn ask_counting(
+        &self,
+        request: &write::Request,
+        within: Duration,
+        retries: &mut u32,
+    ) -> Result<Answer, Lost> {
         self.wait_for_limit().await;
         let deadline = Instant::now() + within;
         loop {
@@ -477,6 +496,7 @@ impl Desk {
                 return Ok(answer);
             }
             sleep(wait).await;
+            *retries += 1;
         }
     }
 

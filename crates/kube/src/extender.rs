@@ -11,6 +11,7 @@ mod pieces;
 #[cfg(test)]
 mod tests;
 
+use crate::connector::connector;
 use crate::error_text::error_text;
 use crate::whole_nodes::WholeNodes;
 use bytes::Bytes;
@@ -23,7 +24,6 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use k8s_openapi::ByteString;
 use kube::Config;
-use kube::client::ConfigExt;
 use kube::config::AuthInfo;
 use muster_config::{ExtenderSpec, ExtenderTls, Pem};
 use muster_engine::{BindOutcome, ExtenderAnswer, ExtenderVerb, PodRef};
@@ -239,16 +239,8 @@ impl Extender {
     }
 }
 
-/// The HTTP client, with TLS as `kube` sets it up: it has the verifiers.
 fn client(spec: &ExtenderSpec) -> Result<Client<HttpsConnector<HttpConnector>, Pieces>, String> {
-    let mut connector = HttpConnector::new();
-    connector.enforce_http(false);
-    // Head and body are written apart; waiting to send them together would cost 40 ms.
-    connector.set_nodelay(true);
-    let connector = tls(spec)?
-        .rustls_https_connector_with_connector(connector)
-        .map_err(|error| error_text(&error))?;
-    Ok(Client::builder(TokioExecutor::new()).build(connector))
+    Ok(Client::builder(TokioExecutor::new()).build(connector(&tls(spec)?)?))
 }
 
 fn tls(spec: &ExtenderSpec) -> Result<Config, String> {

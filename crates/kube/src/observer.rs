@@ -1,6 +1,6 @@
 //! What the driver tells whoever counts and logs.
 
-use muster_engine::{Census, Input, Observation, Stats};
+use muster_engine::{Census, Input, Observation, PodRef, Stats};
 use muster_framework::record::Kind;
 use std::time::Duration;
 
@@ -20,6 +20,24 @@ pub trait Observer: Send + Sync {
 
     /// Something happened between Muster and the API server.
     fn notice(&self, notice: Notice);
+
+    /// The API server has answered a bind, or has not in time.
+    fn bind_request(&self, request: &BindRequest<'_>);
+}
+
+/// What became of the request to bind a pod: the tries after a 429, and the pauses before them, belong to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BindRequest<'a> {
+    /// The pod.
+    pub pod: &'a PodRef,
+    /// The node.
+    pub node: &'a str,
+    /// How long it took, until now.
+    pub took: Duration,
+    /// The HTTP status of the last answer; none if no answer came.
+    pub status: Option<u16>,
+    /// How often it was sent again.
+    pub retries: u32,
 }
 
 /// What happens between Muster and the API server.

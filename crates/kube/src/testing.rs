@@ -3,7 +3,7 @@
 use crate::connect::Clients;
 use crate::extender::Extenders;
 use crate::leader::Credentials;
-use crate::observer::{Notice, Observer};
+use crate::observer::{BindRequest, Notice, Observer};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -247,9 +247,14 @@ pub(crate) fn event(event_type: &str, object: &str) -> String {
 
 /// Remembers what happens between Muster and the server.
 #[derive(Default)]
-pub(crate) struct Notes(Mutex<Vec<Notice>>);
+pub(crate) struct Notes(Mutex<Vec<Notice>>, Mutex<Vec<String>>);
 
 impl Notes {
+    /// What became of requests to bind, in words.
+    pub(crate) fn bind_requests(&self) -> Vec<String> {
+        self.1.lock().unwrap().clone()
+    }
+
     pub(crate) fn count(&self, wanted: Notice) -> usize {
         self.0
             .lock()
@@ -271,6 +276,11 @@ impl Observer for Notes {
 
     fn notice(&self, notice: Notice) {
         self.0.lock().unwrap().push(notice);
+    }
+
+    fn bind_request(&self, request: &BindRequest<'_>) {
+        let said = format!("{} {:?} after {} retries", request.pod, request.status, request.retries);
+        self.1.lock().unwrap().push(said);
     }
 }
 

@@ -1,8 +1,8 @@
-//! What the scheduler reports, made into metrics and log lines. At the default verbosity, one line for each decision.
+//! What the scheduler reports, made into metrics, log lines and traces. At the default verbosity, one line for each decision.
 
 use muster_engine::{Census, Input, Observation, Stats};
-use muster_kube::{Notice, Observer};
-use muster_telemetry::Metrics;
+use muster_kube::{BindRequest, Notice, Observer};
+use muster_telemetry::{Metrics, Traces};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +11,17 @@ pub(crate) struct Observe {
     pub(crate) metrics: Arc<Metrics>,
     /// The name of the lease, as metrics have it.
     pub(crate) lease: String,
+    /// Where traces are wanted.
+    pub(crate) traces: Option<Traces>,
 }
 
 impl Observer for Observe {
     fn observation(&self, observation: &Observation, took: Duration) {
         self.metrics.observation(observation, took);
         log(observation);
+        if let Some(traces) = &self.traces {
+            traces.observation(observation, took);
+        }
     }
 
     fn stats(&self, stats: &Stats) {
@@ -48,6 +53,19 @@ impl Observer for Observe {
             Notice::LeaseMargin(margin) => self.metrics.lease_margin(margin),
             Notice::LeaseSlowPath => self.metrics.lease_slow_path(&self.lease),
             Notice::Request { method, status, took } => self.metrics.request(method, status, took),
+        }
+    }
+
+    fn bind_request(&self, request: &BindRequest<'_>) {
+        if let Some(traces) = &self.traces {
+            let BindRequest {
+                pod,
+                node,
+                took,
+                status,
+                retries,
+            } = *request;
+            traces.bind_request(pod, node, took, status, retries);
         }
     }
 }
@@ -84,8 +102,8 @@ fn log(observation: &Observation) {
         Observation::BatchContradicted { message } => {
             tracing::error!(%message, "a verdict on twins was wrong, and has been dropped: please report this");
         }
-        // The informer that could not read it has said so.
-        Observation::Undecodable { .. } => {}
+        // The informer that could not read it has said so; who was tried is for traces.
+        Observation::Undecodable { .. } | Observation::Tried { .. } => {}
         Observation::Attempt { .. } | Observation::QueueIncoming { .. } | Observation::Batching { .. } => {
             tracing::trace!(?observation, "observed");
         }

@@ -18,7 +18,7 @@ use muster_kube::{
     Settings,
 };
 use muster_telemetry::serving::Routes;
-use muster_telemetry::{Format, Metrics, Verbosity, start_logging};
+use muster_telemetry::{Collector, Exporting, Format, Metrics, Traces, Verbosity, start_logging};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -28,6 +28,9 @@ use tokio::sync::watch;
 
 /// kube-scheduler's own name; see [`check_scheduler_names`].
 const DEFAULT_SCHEDULER: &str = "default-scheduler";
+
+/// How long traces that still wait are exported at the end.
+const TRACES_GRACE: Duration = Duration::from_secs(2);
 
 /// Schedule the pods of a cluster
 ///
@@ -227,9 +230,11 @@ async fn schedule(args: &Args, configuration: &Configuration, verbosity: Verbosi
     if let Some(lease) = &lease {
         metrics.leads(&lease.lease.name, false);
     }
+    let (traces, exporting) = traces(configuration, &metrics)?.unzip();
     let observer = Arc::new(Observe {
         metrics: Arc::clone(&metrics),
         lease: configuration.leader_election.name.clone(),
+        traces,
     });
     let about = Arc::new(serving::about(configuration)?);
     let reviews = args.serving.reviews(&clients, Arc::<Observe>::clone(&observer)).await?;
@@ -277,17 +282,37 @@ async fn schedule(args: &Args, configuration: &Configuration, verbosity: Verbosi
     };
     // It is asked for once; nobody else says it.
     let _ = about.emulates.set(minor.to_string());
-    let engine = Engine::new(&muster_engine::Settings {
+    let mut engine = Engine::new(&muster_engine::Settings {
         leads: lease.is_none(),
         ..configuration.engine_settings(minor)
     });
+    if exporting.is_some() {
+        engine.name_attempts();
+    }
     let settings = Settings {
         lease,
         ..settings(configuration, minor)
     };
     snapshots.follows(minor);
     let mut running = muster_kube::start(engine, clients, settings, observer, &health, recording, questions)?;
-    until_ended(&mut running, &mut signals).await
+    let ended = until_ended(&mut running, &mut signals).await;
+    if let Some(exporting) = exporting {
+        exporting.finish(TRACES_GRACE).await;
+    }
+    ended
+}
+
+/// Begins to export traces, if any are wanted.
+fn traces(configuration: &Configuration, metrics: &Arc<Metrics>) -> anyhow::Result<Option<(Traces, Exporting)>> {
+    let wanted = configuration.tracing.as_ref();
+    let Some(tracing) = wanted.filter(|tracing| tracing.sampling_rate_per_million > 0) else {
+        return Ok(None);
+    };
+    let wrong = |problem: anyhow::Error| WrongUsage(problem.context("tracing.endpoint of the configuration"));
+    let connector = muster_kube::connector_to(&tracing.endpoint).map_err(|problem| wrong(anyhow!(problem)))?;
+    let collector = Collector::new(&tracing.endpoint, &host_name(), connector);
+    let started = Traces::start(collector, tracing.sampling_rate_per_million, Arc::clone(metrics));
+    Ok(Some(started.map_err(|error| wrong(error.into()))?))
 }
 
 async fn until_ended(running: &mut Running, signals: &mut Signals) -> anyhow::Result<()> {

@@ -100,6 +100,7 @@ pub struct Metrics {
     watch_restarts: IntCounterVec,
     bind_failures: IntCounter,
     events_dropped: IntCounterVec,
+    spans_dropped: IntCounterVec,
     inputs: IntCounterVec,
     effects_done: IntCounter,
     inputs_by_kind: [Kept<IntCounter, { INPUTS.len() }>; Kind::ALL.len()],
@@ -246,6 +247,11 @@ impl Metrics {
                 "Number of events that were not written: the queue was full, or the server did not take them.",
                 &["reason"],
             )?,
+            spans_dropped: make.counters(
+                "muster_trace_spans_dropped_total",
+                "Number of spans that were not exported: the queue was full, or the collector did not take them.",
+                &["reason"],
+            )?,
             effects_done: inputs.with_label_values(&["Effect", "done"]),
             inputs,
             inputs_by_kind: std::array::from_fn(|_| Kept::none()),
@@ -288,6 +294,7 @@ impl Metrics {
         }
         for reason in ["queue_full", "not_taken"] {
             self.events_dropped.with_label_values(&[reason]);
+            self.spans_dropped.with_label_values(&[reason]);
         }
         self.stats(&Stats::default());
     }
@@ -330,7 +337,14 @@ impl Metrics {
             Observation::BatchContradicted { .. } | Observation::Undecodable { .. } => {}
             // Gauges tell of those: see `stats`.
             Observation::Waiting { .. } | Observation::GroupWaiting { .. } => {}
+            // The same attempts with names, for traces.
+            Observation::Tried { .. } => {}
         }
+    }
+
+    /// Spans were not exported; `reason` is `queue_full` or `not_taken`.
+    pub(crate) fn spans_dropped(&self, reason: &'static str, spans: usize) {
+        self.spans_dropped.with_label_values(&[reason]).inc_by(spans as u64);
     }
 
     fn incoming(&self, section: Section, event: &'static str, pods: u32, group: bool) {

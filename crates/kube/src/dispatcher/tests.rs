@@ -217,6 +217,15 @@ async fn a_busy_server_is_asked_again_while_there_is_time() {
 }
 
 #[tokio::test]
+async fn what_became_of_a_bind_is_observed_with_its_retries() {
+    let mut replies = vec![Reply::Busy("0"), created()].into_iter();
+    let mut setup = setup(short(), move |_| replies.next().unwrap()).await;
+    setup.dispatcher.carry_out(bind(1, "a"));
+    next_words(&mut setup.inputs, 1).await;
+    assert_eq!(setup.notes.bind_requests(), ["shop/a Some(201) after 1 retries"]);
+}
+
+#[tokio::test]
 async fn reads_and_conditions_are_answered() {
     let mut setup = setup(short(), |asked| match &*asked.method {
         "GET" => Reply::Say(404, status(404, "pods a not found", r#"{"name":"a","kind":"pods"}"#)),

@@ -27,4 +27,5 @@ mod scale;
 mod snapshot;
 mod standby;
 mod top;
+mod traces;
 mod volumes;

@@ -463,10 +463,7 @@ fn much_work_makes_no_more_series_than_little() {
     // Each takes 110 pods.
     cluster.create_nodes(0, 40, "64").unwrap();
     let muster = cluster.start_muster(&[]).unwrap();
-    let scrape = || {
-        let admin = Caller::with_certificate(cluster.plane(), "admin");
-        parse(&admin.get(muster.port(), "/metrics").unwrap().1).unwrap()
-    };
+    let scrape = || muster.metrics().unwrap().families().unwrap();
     let round = |round: usize, n_pods: usize, n_groups: usize| {
         let mut pods: Vec<Value> = (0..n_pods)
             .map(|n| {

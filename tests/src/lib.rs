@@ -6,10 +6,12 @@
 
 pub mod aggregation;
 pub mod book;
+pub mod collector;
 pub mod deployed;
 pub mod endpoints;
 pub mod exposition;
 pub mod extender;
+pub mod http_server;
 pub mod metrics;
 pub mod objects;
 pub mod proxy;

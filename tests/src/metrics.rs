@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::PATIENCE;
 use crate::endpoints::Caller;
+use crate::exposition::{self, Families};
 
 /// What `/metrics` said.
 #[derive(Debug)]
@@ -23,6 +24,11 @@ impl Metrics {
                 (status, body) => bail!("GET /metrics: {status}: {body}"),
             }
         }
+    }
+
+    /// All that was said.
+    pub fn families(&self) -> Result<Families> {
+        exposition::parse(&self.0)
     }
 
     /// The sum of all series of this name that carry all these labels, written as `name="value"`; 0 where there is none.

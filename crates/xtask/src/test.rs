@@ -33,7 +33,7 @@ const ORACLE_MINORS: [KubeMinor; 2] = [KubeMinor::V1_35, KubeMinor::V1_37];
 /// changes of the leader, the rights to what 1.35 does not serve, and pages about a minor. The rest asks the same of every
 /// minor, and costs minutes.
 const ALSO: KubeMinor = KubeMinor::V1_37;
-const TESTS_OF_ALSO: [&str; 11] = [
+const TESTS_OF_ALSO: [&str; 12] = [
     "book::",
     "broken::",
     "cli::",
@@ -45,6 +45,7 @@ const TESTS_OF_ALSO: [&str; 11] = [
     "proxy::",
     "restarts::",
     "top::",
+    "traces::",
 ];
 
 /// What to leave out, and against which Kubernetes to test.

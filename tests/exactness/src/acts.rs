@@ -1,7 +1,7 @@
 //! What happens in a history: twins and gangs come, and all that verdicts depend on changes.
 
 use crate::cluster::{
-    HOSTNAME, PREFERRED, REQUIRED, copied, decoded_as, profile_name, set_label, spec_with, take_terms,
+    DISK, HOSTNAME, PREFERRED, REQUIRED, SSD, copied, decoded_as, profile_name, set_label, spec_with, take_terms,
 };
 use crate::world::World;
 use muster_engine::Object;
@@ -25,13 +25,14 @@ const RIVAL: &str = "rival";
 type Act = fn(&mut World, &mut Dice);
 
 /// What can happen, with how often it does.
-const ACTS: [(usize, Act); 17] = [
+const ACTS: [(usize, Act); 18] = [
     (36, twins_come),
     (12, a_gang_comes),
     (8, pods_go),
     (5, a_rival_binds),
     (4, a_rival_names_the_twins),
     (4, a_nodes_label_changes),
+    (4, a_node_is_chosen_or_not_any_more),
     (3, a_nodes_taints_change),
     (3, a_nodes_room_changes),
     (7, a_nodes_images_change),
@@ -274,13 +275,29 @@ fn a_nodes_label_changes(world: &mut World, dice: &mut Dice) {
         let (key, values) = dice.pick(&[
             ("topology.kubernetes.io/zone", &["z1", "z2", "z3", "z4"][..]),
             ("rack", &["k1", "k2", "k9", "k61"]),
-            ("disk", &["ssd", "hdd", ""]),
+            (DISK, &[SSD, "hdd", ""]),
             ("new.example.com/row", &["r1", "r2", ""]),
             (HOSTNAME, &["n1", "elsewhere"]),
         ]);
         let value = Some(dice.pick(values)).filter(|_| dice.percent(85));
         set_label(&mut node.labels, key, value);
     });
+}
+
+/// A node gets or loses the label by which pods choose it; mostly one that holds such pods, which count no more then.
+fn a_node_is_chosen_or_not_any_more(world: &mut World, dice: &mut Dice) {
+    let chose = any_pod(world, dice, |pod| {
+        pod.node_name.is_some() && pod.spec.node_selector.iter().next().is_some()
+    });
+    let held = chose.and_then(|pod| pod.node_name).filter(|_| dice.percent(75));
+    let held = held.and_then(|name| world.nodes.iter().find(|node| node.name == name));
+    let any = || (!world.nodes.is_empty()).then(|| &world.nodes[dice.below(world.nodes.len())]);
+    let Some(mut node) = held.or_else(any).cloned() else {
+        return;
+    };
+    let is_chosen = node.labels.get(DISK).is_some_and(|value| &**value == SSD);
+    set_label(&mut node.labels, DISK, Some(if is_chosen { "hdd" } else { SSD }));
+    world.put_node(node);
 }
 
 fn a_nodes_taints_change(world: &mut World, dice: &mut Dice) {

@@ -16,6 +16,9 @@ use std::sync::Arc;
 /// What an empty file comes to.
 const DEFAULT_CONFIGURATION: &str = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n";
 pub(crate) const HOSTNAME: &str = "kubernetes.io/hostname";
+/// A label of nodes by which pods choose them.
+pub(crate) const DISK: &str = "disk";
+pub(crate) const SSD: &str = "ssd";
 /// In a large cluster there are so many racks.
 const RACKS: usize = 60;
 
@@ -113,7 +116,23 @@ impl Cluster {
                 speak_of_itself(template, dice);
             }
         }
+        if dice.percent(50) {
+            self.choose_nodes(&mut templates, dice);
+        }
         self.templates = templates;
+    }
+
+    /// Lets pods of templates that are to be spread go to some nodes only: the others do not count for them.
+    fn choose_nodes(&mut self, templates: &mut [PodRecord], dice: &mut Dice) {
+        let to_be_spread = templates.iter_mut().filter(|template| !template.spec.spread.is_empty());
+        for template in to_be_spread {
+            Arc::make_mut(&mut template.spec).node_selector = [(DISK, SSD)].into_iter().collect();
+        }
+        for node in &mut self.nodes {
+            if dice.percent(80) {
+                set_label(&mut node.labels, DISK, Some(SSD));
+            }
+        }
     }
 }
 

@@ -4,8 +4,8 @@
 //! the cluster's is asked with each request, by the authorities that are trusted then. That is upstream's way
 //! (`tls.RequestClientCert`), and lets other ways to identify oneself work beside it.
 
+use super::tls::fingerprint_of;
 use muster_api::review::UserInfo;
-use ring::digest::{SHA256, digest};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -14,7 +14,6 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
@@ -170,21 +169,13 @@ pub(crate) fn owner(certificate: &CertificateDer<'_>) -> Result<Option<UserInfo>
         (Some(uid), true) if !uid.is_empty() => uid,
         _ => return Err("the client's certificate has an empty uid, or several".to_owned()),
     };
+    let credential_id = format!("X509SHA256={}", fingerprint_of(certificate));
     Ok(Some(UserInfo {
         username: common_name,
         uid,
         groups: organizations,
-        extra: BTreeMap::from([(CREDENTIAL_ID.to_owned(), vec![fingerprint(certificate)])]),
+        extra: BTreeMap::from([(CREDENTIAL_ID.to_owned(), vec![credential_id])]),
     }))
-}
-
-fn fingerprint(certificate: &CertificateDer<'_>) -> String {
-    let mut text = "X509SHA256=".to_owned();
-    for byte in digest(&SHA256, certificate).as_ref() {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 #[cfg(test)]

@@ -285,8 +285,12 @@ impl ResolvesServerCert for Shown {
 
 /// Of the certificate itself, not of those that lead from it to the root.
 fn fingerprint(key: &CertifiedKey) -> Fingerprint {
+    fingerprint_of(key.cert.first().map_or(&[], |certificate| certificate))
+}
+
+/// By what a certificate is known, in DER.
+pub(super) fn fingerprint_of(certificate: &[u8]) -> Fingerprint {
     let mut sha256 = [0; 32];
-    let certificate = key.cert.first().map_or(&[][..], |certificate| certificate);
     sha256.copy_from_slice(digest(&SHA256, certificate).as_ref());
     Fingerprint(sha256)
 }

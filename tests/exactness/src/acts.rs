@@ -166,21 +166,27 @@ fn a_gang_comes(world: &mut World, dice: &mut Dice) {
     }
 }
 
-/// A pod of a template that somebody else has put on a node.
+/// A pod of some template that somebody else has put on a node.
 fn of_rival(world: &mut World, dice: &mut Dice) -> Option<PodRecord> {
-    if world.nodes.is_empty() {
-        return None;
-    }
     let template = dice.below(world.templates.len());
-    let node = world.nodes[dice.below(world.nodes.len())].name.clone();
-    let mut pod = twin(world, template, dice);
-    pod.scheduler_name = RIVAL.into();
-    pod.node_name = Some(node);
+    let mut pod = of_rival_like(world, template, dice)?;
     // In any namespace: selectors of namespaces count it then or do not.
     if dice.percent(50) {
         let namespaces = namespaces(world);
         pod.namespace = namespaces[dice.below(namespaces.len())].clone();
     }
+    Some(pod)
+}
+
+/// A pod of this template that somebody else has put on a node.
+fn of_rival_like(world: &mut World, template: usize, dice: &mut Dice) -> Option<PodRecord> {
+    if world.nodes.is_empty() {
+        return None;
+    }
+    let node = world.nodes[dice.below(world.nodes.len())].name.clone();
+    let mut pod = twin(world, template, dice);
+    pod.scheduler_name = RIVAL.into();
+    pod.node_name = Some(node);
     Some(pod)
 }
 
@@ -407,6 +413,16 @@ fn a_namespace_is_labelled(world: &mut World, dice: &mut Dice) {
         return;
     }
     let mut namespace = namespaces.swap_remove(dice.below(namespaces.len()));
+    let counting = any_that_reads_namespaces(world, dice).filter(|_| dice.percent(60));
+    if let Some(template) = counting {
+        for _ in 0..dice.range(1..=4) {
+            if let Some(mut pod) = of_rival_like(world, template, dice) {
+                pod.namespace = namespace.name.clone();
+                world.put_pod(pod);
+            }
+        }
+        twins_are_tried(world, template, dice);
+    }
     let (key, values) = dice.pick(&[("team", &["a", "b"][..]), ("env", &["prod", ""])]);
     let value = Some(dice.pick(values)).filter(|_| dice.percent(70));
     set_label(&mut namespace.labels, key, value);
@@ -420,6 +436,37 @@ fn a_namespace_is_labelled(world: &mut World, dice: &mut Dice) {
         }
     }
     world.apply(Object::Namespace(namespace));
+    if let Some(template) = counting {
+        twins_are_tried(world, template, dice);
+    }
+}
+
+/// A template with terms that count pods by the labels of their namespaces.
+fn any_that_reads_namespaces(world: &World, dice: &mut Dice) -> Option<usize> {
+    let reads = |template: &PodRecord| {
+        let (required, preferred) = (
+            template.spec.affinity.iter().chain(&template.spec.anti_affinity),
+            template
+                .spec
+                .preferred_affinity
+                .iter()
+                .chain(&template.spec.preferred_anti_affinity),
+        );
+        let mut terms = required.chain(preferred.map(|weighted| &weighted.term));
+        terms.any(|term| term.namespaces.selector.is_some())
+    };
+    let all = world.templates.iter().enumerate();
+    let reading: Vec<usize> = all.filter(|(_, pod)| reads(pod)).map(|(at, _)| at).collect();
+    (!reading.is_empty()).then(|| reading[dice.below(reading.len())])
+}
+
+/// Twins come one after the other, and each is tried before the next one comes.
+fn twins_are_tried(world: &mut World, template: usize, dice: &mut Dice) {
+    for _ in 0..dice.range(2..=4) {
+        let pod = twin(world, template, dice);
+        world.put_pod(pod);
+        world.poll(2, dice);
+    }
 }
 
 fn a_service_comes_or_goes(world: &mut World, dice: &mut Dice) {

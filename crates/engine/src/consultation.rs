@@ -51,6 +51,11 @@ impl Consultation {
         self.open.is_empty() && self.to_filter.is_empty() && self.prioritizing
     }
 
+    /// Whether the question was about this node, too.
+    fn was_about(&self, node: &str) -> bool {
+        self.allowed.contains(node) || self.rejected.contains_key(node)
+    }
+
     pub(crate) fn allows(&self, node: &str) -> bool {
         self.allowed.contains(node)
     }
@@ -131,6 +136,16 @@ impl Engine {
         self.consultations.insert(id, consultation);
         self.ask_on(now, id);
         self.consultations.get(&id).is_none_or(Consultation::is_over)
+    }
+
+    /// Whether a pod that extenders were asked about could go to nodes now that the question was not about.
+    pub(crate) fn asked_too_little(&mut self, id: PodId) -> bool {
+        if !self.consultations.contains_key(&id) {
+            return false;
+        }
+        let nodes = self.nodes_to_ask_about(id);
+        let said = self.consultations.get(&id);
+        said.is_some_and(|said| nodes.iter().any(|node| !said.was_about(node)))
     }
 
     fn nodes_to_ask_about(&mut self, id: PodId) -> Vec<Text> {

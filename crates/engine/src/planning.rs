@@ -209,15 +209,18 @@ impl Engine {
             disturbed,
             ..
         } = planning;
+        // Not only what failed says so: where one member goes decides which nodes another one lacks.
+        let some_failed = plan.as_ref().is_none_or(|plan| !plan.failures.is_empty());
+        let asked_too_little = some_failed && search.classes().iter().any(|class| self.asked_too_little(class.asked));
         self.end_consultations(search.classes());
         match plan {
             Some(plan) => {
                 self.has_recovered(group);
-                self.commit_gang(now, group, &plan, disturbed);
+                self.commit_gang(now, group, &plan, disturbed || asked_too_little);
             }
             None => {
                 let (first, certainty) = search.into_first_plan();
-                if first.asked_too_little {
+                if first.asked_too_little || asked_too_little {
                     // As for a pod: what they are asked about now contains every node that a plan can reach.
                     return self.try_group(now, group);
                 }

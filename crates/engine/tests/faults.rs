@@ -1067,3 +1067,25 @@ proptest! {
         prop_assert_eq!(play(&steps), play(&steps));
     }
 }
+
+#[test]
+fn room_that_comes_while_an_extender_is_asked_about_a_member_is_not_missed() {
+    let node = |n, cpu| Step::Node {
+        n,
+        cpu,
+        zone: 0,
+        closed: 3,
+    };
+    let member = |n, cpu, kind| Step::Member { n, gang: 0, cpu, kind };
+    let steps = [
+        node(0, 0),
+        Step::Workload { gang: 0, min_count: 2 },
+        Step::Pod { n: 1, cpu: 1, kind: 0 },
+        member(2, 1, 4),
+        member(3, 2, 11),
+        node(4, 2),
+        Step::Work(2),
+        node(0, 2),
+    ];
+    play(&steps);
+}

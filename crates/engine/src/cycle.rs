@@ -40,7 +40,7 @@ impl Engine {
             return self.try_pod(now, pod);
         }
         self.observe_attempt(pod, 1, placed, false);
-        self.name_attempt(None, &[pod], failure.as_ref().map(|failure| failure.message.as_str()));
+        self.name_attempt(None, [pod], failure.as_ref().map(|failure| failure.message.as_str()));
         match failure {
             None => self.depart(now, planned.as_slice()),
             Some(failure) => {
@@ -82,10 +82,7 @@ impl Engine {
         if let Some(Planned { pod, .. }) = plan.places.first() {
             self.observe_attempt(*pod, plan.places.len() as u32, true, true);
         }
-        if self.names_attempts {
-            let members: Vec<PodId> = plan.places.iter().map(|planned| planned.pod).collect();
-            self.name_attempt(Some(id), &members, None);
-        }
+        self.name_attempt(Some(id), plan.places.iter().map(|planned| planned.pod), None);
         let prepares = plan.places.iter().any(|planned| !planned.bindings.is_empty());
         self.group_is_committed(now, id, plan.places.len() as u32, prepares);
         self.depart(now, &plan.places);
@@ -138,7 +135,7 @@ impl Engine {
             let said = diagnosis::gang_attempt(&no_room.no_node, &no_room.shortfall);
             let history = &mut self.queue.history;
             history.add(now, Entity::Group(id), AttemptResult::Unschedulable, &said);
-            self.name_attempt(Some(id), &pending, Some(&said));
+            self.name_attempt(Some(id), pending, Some(&said));
             self.group_finds_no_room(now, id, no_room);
         }
         self.gang_found_no_room(now, id);
@@ -168,11 +165,12 @@ impl Engine {
     }
 
     /// Says who was tried, by name, where somebody wants to know; `refused`: why there is no place.
-    fn name_attempt(&mut self, group: Option<GroupId>, pods: &[PodId], refused: Option<&str>) {
+    fn name_attempt(&mut self, group: Option<GroupId>, pods: impl IntoIterator<Item = PodId>, refused: Option<&str>) {
         if !self.names_attempts {
             return;
         }
-        let tried: Vec<_> = pods.iter().filter_map(|pod| self.cluster.pods.get(*pod)).collect();
+        let tried = pods.into_iter().filter_map(|pod| self.cluster.pods.get(pod));
+        let tried: Vec<_> = tried.collect();
         let Some(first) = tried.first() else { return };
         let group = group.and_then(|id| self.groups.get(id));
         let observation = Observation::Tried {

@@ -46,6 +46,14 @@ pub(crate) struct Consultation {
 }
 
 impl Consultation {
+    /// There was no node to ask about, so all is said.
+    fn about_nothing() -> Consultation {
+        Consultation {
+            prioritizing: true,
+            ..Consultation::default()
+        }
+    }
+
     /// Whether every answer is in.
     pub(crate) fn is_over(&self) -> bool {
         self.open.is_empty() && self.to_filter.is_empty() && self.prioritizing
@@ -119,7 +127,11 @@ impl Engine {
         }
         let nodes = self.nodes_to_ask_about(id);
         if nodes.is_empty() {
-            // The filters leave nothing: the attempt says so itself.
+            // The filters leave nothing: the attempt says so itself. A gang may be planned in several turns, and what comes
+            // to fit in between is something that nobody was asked about.
+            if self.cluster.pods.get(id).is_some_and(|pod| pod.group.is_some()) {
+                self.consultations.insert(id, Consultation::about_nothing());
+            }
             return true;
         }
         let mut to_filter: Vec<u32> = interested

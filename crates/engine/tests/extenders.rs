@@ -399,6 +399,42 @@ fn members_that_stay_behind_are_asked_about_nodes_that_came_while_extenders_thou
     assert_eq!(world.bound().len(), 2);
 }
 
+#[test]
+fn a_member_that_nothing_fitted_is_not_given_a_node_that_extenders_were_never_asked_about() {
+    // Planned in several turns: the one that needs a GPU comes last, and its node comes in between.
+    const MEMBERS: usize = 200;
+    let asked = ExtenderSettings {
+        managed_resources: vec!["example.com/gpu".into()],
+        ..extender("http://g")
+    };
+    let mut world = world_with(vec![asked], MEMBERS);
+    world.workload(workload("train", &[("w", gang(MEMBERS as i32 + 1))]));
+    for n in 0..MEMBERS {
+        let mut plain = member(&format!("m{n}"), 1000, "train", "w", "");
+        plain.priority = Some(1);
+        world.pod(plain);
+    }
+    let mut gpu = member("gpu", 100, "train", "w", "");
+    gpu.charge.requests.scalars = vec![("example.com/gpu".into(), 1)];
+    std::sync::Arc::make_mut(&mut gpu.spec).charge = gpu.charge.clone();
+    world.pod(gpu);
+    assert_eq!(
+        world.engine.poll(world.now),
+        None,
+        "the first turn decides nothing, and asks nothing"
+    );
+    let mut late = node("late", 1000);
+    late.allocatable.scalars = vec![("example.com/gpu".into(), 4)];
+    world.node(late);
+    let asked = questions(&mut world);
+    assert_eq!(world.bound().len(), 0);
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].3, ["late"]);
+    world.done(asked[0].0, filtered(&["late"], &[]));
+    world.run();
+    assert_eq!(world.bound().len(), MEMBERS + 1);
+}
+
 // ---- whoever takes over ------------------------------------------------------------------------------------------
 
 /// Two gangs of two of which one member each is bound, and an urgent pod, found by an engine that has just been started.

@@ -1,5 +1,6 @@
 //! Muster as users install it, on fresh control planes: what Helm and kustomize render is applied by kubectl, the pods that
-//! come of it are run under their own service account, schedule a gang, and survive the loss of their leader.
+//! come of it are run under their own service account, schedule a gang, survive the loss of their leader, and are seen by
+//! Prometheus.
 
 use std::fs;
 use std::sync::MutexGuard;
@@ -7,12 +8,14 @@ use std::sync::MutexGuard;
 use muster_tests::deployed::{kubectl, pods_of_deployment, priority_level, run_pod, token};
 use muster_tests::endpoints::Caller;
 use muster_tests::objects::pod;
+use muster_tests::prometheus::Prometheus;
 use muster_tests::{Cluster, Muster, PATIENCE, gang, turn};
 use muster_xtask::deploy::{self, NAMESPACE};
 use muster_xtask::{ControlPlane, KubeMinor, Options, SimulatedNode};
 use serde_json::{Value, json};
 
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/muster-system/leases/muster";
+const SERVICE_MONITOR: &str = "/apis/monitoring.coreos.com/v1/namespaces/muster-system/servicemonitors/muster";
 const N_MEMBERS: usize = 4;
 
 /// A control plane of the test's own, and the right to be the only test that runs.
@@ -56,36 +59,70 @@ fn schedule_a_gang(plane: &ControlPlane, name: &str) {
     .unwrap();
 }
 
-/// The kind that the Prometheus operator brings, as far as it takes for a ServiceMonitor to be stored.
-fn service_monitor_crd() -> Value {
-    json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": { "name": "servicemonitors.monitoring.coreos.com" },
-        "spec": {
-            "group": "monitoring.coreos.com", "scope": "Namespaced",
-            "names": { "kind": "ServiceMonitor", "plural": "servicemonitors" },
-            "versions": [{
-                "name": "v1", "served": true, "storage": true,
-                "schema": { "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } },
-            }],
-        },
-    })
+/// Installs the kinds that the Prometheus operator brings, as far as it takes for their objects to be stored.
+fn install_operator_kinds(plane: &ControlPlane) {
+    let crd = |kind: &str| {
+        let plural = format!("{}s", kind.to_lowercase());
+        json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": { "name": format!("{plural}.monitoring.coreos.com") },
+            "spec": {
+                "group": "monitoring.coreos.com", "scope": "Namespaced",
+                "names": { "kind": kind, "plural": plural },
+                "versions": [{
+                    "name": "v1", "served": true, "storage": true,
+                    "schema": { "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } },
+                }],
+            },
+        })
+    };
+    plane
+        .apply_objects(&["ServiceMonitor", "PrometheusRule"].map(crd))
+        .unwrap();
+    kubectl(
+        plane,
+        &["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"],
+    )
+    .unwrap();
 }
 
-/// Prometheus' service account, as the values of the chart have it, reads the metrics, and another one does not.
-fn metrics_are_for_prometheus(plane: &ControlPlane, muster: &Muster) {
+/// A real Prometheus, set up as its operator would by the ServiceMonitor, reads the one that leads. It does so as the service
+/// account that the manifests give the right to; somebody else is refused.
+fn is_seen_by_prometheus(plane: &ControlPlane, leader: &Muster) {
     kubectl(plane, &["create", "namespace", "monitoring"]).unwrap();
-    for (account, expected) in [("prometheus-k8s", 200), ("somebody", 403)] {
-        kubectl(
-            plane,
-            &["--namespace", "monitoring", "create", "serviceaccount", account],
-        )
-        .unwrap();
-        let caller = Caller::with_token(&token(plane, "monitoring", account).unwrap());
-        let (status, body) = caller.get(muster.port(), "/metrics").unwrap();
-        assert_eq!(status, expected, "{account}: {body}");
-        assert_eq!(body.contains("scheduler_pending_pods"), expected == 200, "{body}");
+    let [prometheus, somebody] = ["prometheus-k8s", "somebody"].map(|account| {
+        let create = ["--namespace", "monitoring", "create", "serviceaccount", account];
+        kubectl(plane, &create).unwrap();
+        token(plane, "monitoring", account).unwrap()
+    });
+    let refused = Caller::with_token(&somebody).get(leader.port(), "/metrics").unwrap();
+    assert_eq!(refused.0, 403, "{}", refused.1);
+    let monitor = plane.api().get(SERVICE_MONITOR).unwrap();
+    let prometheus = Prometheus::start(plane, &monitor, leader, &prometheus).unwrap();
+    let bound = format!("sum(scheduler_schedule_attempts_total{{job='muster', result='scheduled'}}) == {N_MEMBERS}");
+    for expression in [
+        "up{job='muster'} == 1",
+        "leader_election_master_status{job='muster', name='muster'} == 1",
+        // What it has bound since it leads.
+        &*bound,
+    ] {
+        prometheus.wait_for_series(expression).unwrap();
     }
+}
+
+/// Applies one of the kustomizations; gives a line for each object that was taken.
+fn apply_kustomization(plane: &ControlPlane, folder: &str) -> String {
+    let objects = deploy::kustomization(plane.kube(), folder).unwrap();
+    let said = kubectl(plane, &["apply", "-k", &format!("deploy/kustomize/{folder}")]).unwrap();
+    assert_eq!(said.lines().count(), objects.len(), "{folder}: {said}");
+    said
+}
+
+/// The first line of kubectl's about an object that was there before and is another now.
+fn changed(said: &str) -> Option<&str> {
+    // kubectl replaces the selector of a budget every time.
+    let mut lines = said.lines().filter(|line| !line.starts_with("poddisruptionbudget"));
+    lines.find(|line| line.ends_with(" configured"))
 }
 
 /// A replica says where a pod is, whether it leads or asks the leader: its rights suffice for that.
@@ -124,13 +161,13 @@ fn works(plane: &ControlPlane) -> Muster {
 #[test]
 fn what_the_chart_comes_to_is_accepted_and_works() {
     let (plane, _turn) = fresh_plane();
+    install_operator_kinds(&plane);
     let values = [
         "networkPolicy.enabled=true",
         "metrics.serviceMonitor.enabled=true",
+        "metrics.prometheusRule.enabled=true",
         "config.leaderElection.leaseDuration=12s",
     ];
-    let crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-    plane.api().post(crds, &service_monitor_crd()).unwrap();
     let rendered = deploy::render_chart(plane.kube(), &values).unwrap();
     let file = plane.dir().join("chart.yaml");
     fs::write(&file, rendered).unwrap();
@@ -140,22 +177,45 @@ fn what_the_chart_comes_to_is_accepted_and_works() {
     kubectl(&plane, &["label", "namespace", NAMESPACE, level]).unwrap();
     kubectl(&plane, &["apply", "-f", file.to_str().unwrap()]).unwrap();
     let leader = works(&plane);
-    metrics_are_for_prometheus(&plane, &leader);
+    is_seen_by_prometheus(&plane, &leader);
 }
 
 #[test]
 fn what_the_kustomization_comes_to_is_accepted_and_works() {
     let (plane, _turn) = fresh_plane();
-    kubectl(&plane, &["apply", "-k", "deploy/kustomize/overlays/default"]).unwrap();
-    let _leader = works(&plane);
+    apply_kustomization(&plane, "overlays/default");
+    let leader = works(&plane);
     // The file with everything in it says the same, and applying it takes the lease from nobody.
-    let leader = holder(&plane);
+    let before = holder(&plane);
     let said = kubectl(&plane, &["apply", "-f", "deploy/muster.yaml"]).unwrap();
     assert!(said.lines().count() > 20, "{said}");
-    // kubectl replaces the selector of a budget every time.
-    let changed = |line: &&str| !line.starts_with("poddisruptionbudget") && !line.ends_with(" unchanged");
-    assert_eq!(said.lines().find(changed), None);
-    assert_eq!(holder(&plane), leader);
+    assert_eq!(changed(&said), None);
+    assert!(!said.contains(" created"), "{said}");
+    // Nor does what comes on top of it.
+    install_operator_kinds(&plane);
+    assert_eq!(changed(&apply_kustomization(&plane, "overlays/monitored")), None);
+    assert_eq!(holder(&plane), before);
+    is_seen_by_prometheus(&plane, &leader);
+}
+
+#[test]
+fn every_kustomization_is_accepted_and_the_base_alone_schedules() {
+    let (plane, _turn) = fresh_plane();
+    apply_kustomization(&plane, "base");
+    let pods = pods_of_deployment(&plane).unwrap();
+    assert_eq!(pods.len(), 1);
+    let muster = run_pod(&plane, &pods[0]).unwrap();
+    schedule_a_gang(&plane, "alone");
+    // The right is missing to find out who an administrator is.
+    let administrator = Caller::with_certificate(&plane, "admin");
+    let (status, body) = administrator.get(muster.port(), "/metrics").unwrap();
+    assert_eq!(status, 401, "{body}");
+    drop(muster);
+
+    install_operator_kinds(&plane);
+    for folder in deploy::kustomizations().unwrap() {
+        apply_kustomization(&plane, &folder);
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! No right of Muster's is missing, and none is too many: with all of them every scenario below goes well and nothing is
 //! refused; each is taken away in turn, the API server refuses, and something does not happen that a user or an operator
-//! would miss.
+//! would miss. The switches of the chart take away what they are named after, and Muster runs on.
 
 use std::path::Path;
 use std::thread;
@@ -14,7 +14,7 @@ use muster_tests::proxy::{Fault, Proxy, binds};
 use muster_tests::rights::{self, Right};
 use muster_tests::storage::{claim, volume, waiting_class, with_claim};
 use muster_tests::{Cluster, Muster, PATIENCE, gang};
-use muster_xtask::KubeMinor;
+use muster_xtask::{KubeMinor, deploy};
 use serde_json::{Value, json};
 
 use crate::dialects::Crd;
@@ -24,6 +24,31 @@ const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/muster-system/lease
 const IN_VAIN: Duration = Duration::from_millis(500);
 /// So many Musters start at once.
 const AT_ONCE: usize = 6;
+
+/// The switches of the chart, and the rights that there are only while one is on.
+const SWITCHES: [(&str, &[&str]); 4] = [
+    (
+        "volumes",
+        &["patch /persistentvolumeclaims", "patch /persistentvolumes"],
+    ),
+    ("eviction", &["create /pods/eviction"]),
+    (
+        "coscheduling",
+        &[
+            "list scheduling.x-k8s.io/podgroups",
+            "watch scheduling.x-k8s.io/podgroups",
+            "patch scheduling.x-k8s.io/podgroups/status",
+        ],
+    ),
+    (
+        "delegatedAuth",
+        &[
+            "create authentication.k8s.io/tokenreviews",
+            "create authorization.k8s.io/subjectaccessreviews",
+            "get /configmaps",
+        ],
+    ),
+];
 
 /// What a right is needed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -476,5 +501,30 @@ fn none_of_the_rights_can_be_missing() {
     for number in acting {
         free_the_lease(&cluster);
         check(number);
+    }
+}
+
+#[test]
+fn a_switch_that_is_off_takes_its_rights_and_muster_schedules_without_them() {
+    let cluster = Cluster::new("rights-off");
+    let all = rights::all().unwrap();
+    for (switch, expected) in SWITCHES {
+        let rendered = deploy::chart(cluster.kube(), &[&format!("rbac.{switch}=false")]).unwrap();
+        let left = rights::of(&rendered).unwrap();
+        let (kept, gone): (Vec<Right>, Vec<Right>) = all.iter().cloned().partition(|right| left.contains(right));
+        let gone: Vec<String> = gone.iter().map(Right::to_string).collect();
+        assert_eq!(gone, expected, "{switch}");
+        assert_eq!(left, kept, "without {switch} there are rights that there were not");
+
+        let name = format!("off-{}", switch.to_lowercase());
+        let kubeconfig = rights::identity(cluster.plane(), cluster.name(), &name, &left).unwrap();
+        let trial = Trial::start(&cluster, &name, &kubeconfig, &[]).unwrap();
+        trial.prepare(Scenario::Binds).unwrap();
+        let bound = |_: &_| Ok((trial.muster.is_ready() && trial.happened(Scenario::Binds)?).then_some(()));
+        let waited = cluster
+            .api()
+            .wait_until("it is ready, and a pod is bound", PATIENCE, bound);
+        waited.unwrap_or_else(|error| panic!("without {switch}: {error:#}\n{}", trial.muster.log()));
+        trial.clear().unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! `kubectl muster top` against a real API server: what it says once, to whom it says it, and the live view on a terminal.
 
-use muster_tests::aggregation::{Aggregated, api_port, passed_on, viewer};
+use muster_tests::aggregation::{ASKING, Aggregated, api_port, holder, passed_on};
 use muster_tests::objects::pod;
 use muster_tests::terminal::OnTerminal;
 use muster_tests::{Cluster, Muster, PATIENCE, gang};
@@ -194,10 +194,8 @@ fn who_may_list_pods_in_a_namespace_sees_that_namespace() {
         .unwrap();
     cluster.wait_condition("big", |_| true).unwrap();
     let _registration = Aggregated::register(&cluster, &muster).unwrap();
-    let asks = json!({"apiGroups": ["explain.muster.dev"], "resources": ["overviews"], "verbs": ["get"]});
-    let lists = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]});
-    let reader = viewer(&cluster, "reader", &json!([asks, lists])).unwrap();
-    let blind = viewer(&cluster, "blind", &json!([asks])).unwrap();
+    let reader = holder(&cluster, "reader", "view").unwrap();
+    let blind = holder(&cluster, "blind", ASKING).unwrap();
     let port = api_port(&cluster).unwrap();
     let path = format!(
         "/apis/explain.muster.dev/v1alpha1/namespaces/{}/overviews/current",

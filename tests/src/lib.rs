@@ -14,6 +14,7 @@ pub mod extender;
 pub mod http_server;
 pub mod metrics;
 pub mod objects;
+pub mod prometheus;
 pub mod proxy;
 pub mod rights;
 pub mod shapes;

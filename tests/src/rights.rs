@@ -1,4 +1,4 @@
-//! The rights that `deploy/muster.yaml` gives to Muster, one by one, and identities that have all of them but one.
+//! The rights that manifests such as `deploy/muster.yaml` give to Muster, one by one, and identities that have some of them.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -95,7 +95,11 @@ impl Asked {
 
 /// All rights of Muster's service account, in order.
 pub fn all() -> Result<Vec<Right>> {
-    let objects = deploy::one_file()?;
+    of(&deploy::one_file()?)
+}
+
+/// All rights that are given by the bindings among these objects, in order.
+pub fn of(objects: &[Value]) -> Result<Vec<Right>> {
     let is_binding = |object: &&Value| object["kind"] == "ClusterRoleBinding" || object["kind"] == "RoleBinding";
     let mut rights = Vec::new();
     for binding in objects.iter().filter(is_binding) {

@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::binaries::{self, Program};
+use crate::dockerfile;
 use crate::kube_minor::KubeMinor;
 use crate::manifest::{self, text};
 use crate::monitoring;
@@ -99,20 +100,8 @@ pub(crate) fn check(kube: KubeMinor) -> Result<()> {
         run_command(program(Program::HelmUnittest, kube)?.args(["--strict", CHART]))
     })?;
     step("rules, runbooks and dashboards", monitoring::check)?;
-    step("the chart against the kustomizations", || {
-        TWINS.iter().try_for_each(|(folder, values)| {
-            let chart = manifest::parse(&render_chart(kube, values)?)?;
-            let kustomization = manifest::parse(&render_kustomization(kube, folder)?)?;
-            let differences = differences(&chart, &kustomization)?;
-            if !differences.is_empty() {
-                bail!(
-                    "deploy/kustomize/{folder} and the chart with the values {values:?} differ:\n{}",
-                    differences.join("\n")
-                );
-            }
-            Ok(())
-        })
-    })?;
+    step("the Dockerfile", dockerfile::check)?;
+    step("the chart against the kustomizations", || compare_twins(kube))?;
     step("freshness of what is made", || {
         made(kube)?.iter().try_for_each(|(file, content)| {
             let path = workspace_root().join(file);
@@ -123,6 +112,25 @@ pub(crate) fn check(kube: KubeMinor) -> Result<()> {
             Ok(())
         })
     })
+}
+
+/// The chart and the kustomizations say the same, and no kustomization is left out.
+fn compare_twins(kube: KubeMinor) -> Result<()> {
+    for folder in kustomizations()? {
+        if !TWINS.iter().any(|(twin, _)| *twin == folder) {
+            bail!("nothing says which values of the chart mean the same as deploy/kustomize/{folder}");
+        }
+    }
+    for (folder, values) in TWINS {
+        let differences = differences(&chart(kube, values)?, &kustomization(kube, folder)?)?;
+        if !differences.is_empty() {
+            bail!(
+                "deploy/kustomize/{folder} and the chart with the values {values:?} differ:\n{}",
+                differences.join("\n")
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The files that are made from others, and what they should say now.
@@ -150,10 +158,32 @@ pub fn render_chart(kube: KubeMinor, values: &[&str]) -> Result<String> {
     output(&mut helm)
 }
 
+/// The objects that `helm template` makes of the chart with such values.
+pub fn chart(kube: KubeMinor, values: &[&str]) -> Result<Vec<Value>> {
+    manifest::parse(&render_chart(kube, values)?)
+}
+
 /// What `kubectl kustomize` makes of a folder of `deploy/kustomize`.
 fn render_kustomization(kube: KubeMinor, folder: &str) -> Result<String> {
     let mut kubectl = program(Program::Kubectl, kube)?;
     output(kubectl.args(["kustomize", &format!("deploy/kustomize/{folder}")]))
+}
+
+/// The objects that `kubectl kustomize` makes of a folder of `deploy/kustomize`.
+pub fn kustomization(kube: KubeMinor, folder: &str) -> Result<Vec<Value>> {
+    manifest::parse(&render_kustomization(kube, folder)?)
+}
+
+/// The folders of `deploy/kustomize` that can be applied as they are: the base, and every overlay.
+pub fn kustomizations() -> Result<Vec<String>> {
+    let overlays = workspace_root().join("deploy/kustomize/overlays");
+    let mut folders = vec!["base".to_owned()];
+    for entry in fs::read_dir(&overlays).with_context(|| format!("reading the folder {}", overlays.display()))? {
+        let name = entry.context("reading the folder of overlays")?.file_name();
+        folders.push(format!("overlays/{}", name.to_string_lossy()));
+    }
+    folders.sort();
+    Ok(folders)
 }
 
 fn program(program: Program, kube: KubeMinor) -> Result<Process> {

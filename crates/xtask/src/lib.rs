@@ -24,6 +24,7 @@ pub mod control_plane;
 mod debian;
 pub mod demo;
 pub mod deploy;
+mod dockerfile;
 pub mod fuzz;
 mod kube_minor;
 mod kubeconfig;

@@ -14,7 +14,7 @@ use muster_xtask::binaries::{self, Program};
 use muster_xtask::deploy::NAMESPACE;
 use muster_xtask::nest::{Launch, Process};
 use muster_xtask::{ControlPlane, KubeMinor, Options, SimulatedNode, workspace_root};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::page::Page;
@@ -22,7 +22,7 @@ use super::plan::{ClusterSetting, Plan, Reader, Setting, Step, Task, reader};
 use super::transcript::{self, Exchange};
 use crate::deployed::run_pod;
 use crate::objects::{COSCHEDULING_CRD, CRDS, coscheduling_crd};
-use crate::{Muster, PATIENCE, binary};
+use crate::{Muster, PATIENCE, aggregation, binary};
 
 /// How long a command may take, in seconds.
 const LONGEST_COMMAND: &str = "120";
@@ -342,20 +342,7 @@ fn start_muster(plane: &ControlPlane) -> Result<Muster> {
     ];
     let mut muster = Muster::launch(plane, "muster", &kubeconfig, args)?;
     muster.wait_until_ready()?;
-    // There is no network of services here: the name stands for this machine.
-    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "muster-outside"},
-        "spec": {"type": "ExternalName", "externalName": "localhost"}});
-    plane
-        .api()
-        .post(&format!("/api/v1/namespaces/{NAMESPACE}/services"), &service)?;
-    let registration = json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
-        "metadata": {"name": "v1alpha1.explain.muster.dev"},
-        "spec": {"group": "explain.muster.dev", "version": "v1alpha1", "groupPriorityMinimum": 1000, "versionPriority": 10,
-                 "insecureSkipTLSVerify": true,
-                 "service": {"name": "muster-outside", "namespace": NAMESPACE, "port": muster.port()}}});
-    plane
-        .api()
-        .post("/apis/apiregistration.k8s.io/v1/apiservices", &registration)?;
+    aggregation::register(plane, &muster)?;
     Ok(muster)
 }
 
@@ -420,6 +407,7 @@ fn first_dropped(said: &Value, kept: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn only_commands_that_change_nothing_are_typed_again() {

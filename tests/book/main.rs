@@ -50,7 +50,9 @@ fn pages_without_a_cluster_do_what_they_say() {
 #[test]
 fn every_example_is_named_by_a_command() {
     let mut examples = Vec::new();
-    add_files(&workspace_root().join("docs/examples"), "yaml", &mut examples).unwrap();
+    for extension in ["yaml", "csv"] {
+        add_files(&workspace_root().join("docs/examples"), extension, &mut examples).unwrap();
+    }
     let mut commands = String::new();
     for page in pages().unwrap() {
         let stories = Plan::of(&page)

@@ -1,10 +1,17 @@
 //! The command line against a real API server: `kubectl muster get gangs` and `version`, and what users read when the way to
 //! the server is wrong.
 
-use muster_tests::{Cluster, PATIENCE, gang, tokens};
-use muster_xtask::KubeMinor;
+use muster_tests::endpoints::Caller;
+use muster_tests::objects::pod;
+use muster_tests::proxy::{Proxy, kubeconfig_through};
+use muster_tests::terminal::OnTerminal;
+use muster_tests::{Cluster, Muster, PATIENCE, free_port, gang, tokens};
+use muster_xtask::binaries::{self, Program};
+use muster_xtask::{KubeMinor, workspace_root};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 
@@ -33,7 +40,7 @@ fn printed(cluster: &Cluster, words: &[&str]) -> String {
     text(&output.stdout)
 }
 
-/// Exit code, and the line on the standard error.
+/// Exit code, and the only line on the standard error.
 fn failed(output: &Output) -> (Option<i32>, String) {
     let said = text(&output.stderr);
     assert_eq!(said.lines().count(), 1, "one sentence, and no panic: {said}");
@@ -237,4 +244,165 @@ fn a_server_that_is_not_there_is_named() {
         said.starts_with("Unable to connect to the server: ") && said.contains("certificate"),
         "{said}"
     );
+}
+
+/// Waits until Muster has logged this so often; gives the first of these lines.
+fn logged(cluster: &Cluster, muster: &Muster, words: &[&str], times: usize) -> String {
+    let logged = cluster.api().wait_until("Muster has said it", PATIENCE, |_| {
+        let log = muster.log();
+        let mut lines = log.lines().filter(|line| words.iter().all(|word| line.contains(word)));
+        let first = lines.next().map(str::to_owned);
+        Ok(first.filter(|_| times <= lines.count() + 1))
+    });
+    logged.unwrap_or_else(|error| panic!("{words:?}: {error:#}"))
+}
+
+/// It runs, and has not what it takes to schedule.
+fn assert_waits(muster: &Muster) {
+    let status = |path: &str| Caller::nobody().get(muster.port(), path).unwrap().0;
+    assert_eq!((status("/livez"), status("/readyz")), (200, 500));
+}
+
+#[test]
+fn a_scheduler_waits_for_a_server_that_is_away_and_goes_on_when_it_comes() {
+    let cluster = Cluster::new("cli-later");
+    cluster.create_nodes(0, 1, "1").unwrap();
+    let port = free_port().unwrap();
+    let kubeconfig = kubeconfig_through(port, cluster.kubeconfig()).unwrap();
+    let mut muster = cluster.launch_muster_as(&kubeconfig, &["--v=6"]).unwrap();
+    let trouble = "cannot ask the API server for its version; trying again";
+    let said = logged(&cluster, &muster, &[trouble], 1);
+    let address = format!("server=\"127.0.0.1:{port}\"");
+    assert!(
+        said.starts_with('W') && said.contains(&address) && said.contains("refused"),
+        "{said}"
+    );
+    logged(&cluster, &muster, &["\"Response\"", "path=\"/version\""], 3);
+    assert_waits(&muster);
+    let log = muster.log();
+    assert_eq!(
+        log.matches(trouble).count(),
+        1,
+        "trouble that lasts is said once:\n{log}"
+    );
+
+    let _proxy = Proxy::start_on(cluster.plane(), port).unwrap();
+    muster.wait_until_ready().unwrap();
+    cluster
+        .create_pods(&[pod("late", &cluster.scheduler_name(), "1")])
+        .unwrap();
+    cluster.wait_bound(1).unwrap();
+}
+
+#[test]
+fn a_scheduler_whose_token_is_refused_says_so_and_follows_nobodys_rules() {
+    let cluster = Cluster::new("cli-expired");
+    let key = cluster.plane().dir().join("pki/service-accounts.key");
+    let expired = tokens::expired(cluster.kubeconfig(), &key).unwrap();
+    let muster = cluster.launch_muster_as(&expired, &["--v=6"]).unwrap();
+    let trouble = "the API server refuses our credentials; trying again";
+    let said = logged(&cluster, &muster, &[trouble], 1);
+    let from = format!("credentials=\"the kubeconfig {}\"", expired.display());
+    assert!(
+        said.starts_with('W') && said.contains(&from) && said.contains("err=\"Unauthorized (401)\""),
+        "{said}"
+    );
+    // The next token may do.
+    logged(&cluster, &muster, &["path=\"/version\"", "status=401"], 3);
+    assert_waits(&muster);
+    let log = muster.log();
+    assert_eq!(
+        log.matches(trouble).count(),
+        1,
+        "trouble that lasts is said once:\n{log}"
+    );
+    assert!(!log.contains("rules="), "{log}");
+    let config: Value = serde_json::from_str(&std::fs::read_to_string(&expired).unwrap()).unwrap();
+    let token = config["users"][0]["user"]["token"].as_str().unwrap();
+    assert!(!log.contains(token), "tokens are not logged");
+    assert_eq!(muster.terminate().unwrap(), Some(0));
+}
+
+/// The flags that a program of Kubernetes lists when it is asked for help: a line for each, indented.
+fn flags_of_help(help: &str) -> BTreeSet<&str> {
+    let lines = help.lines().filter_map(|line| {
+        let line = line.strip_prefix("  ")?.trim_start();
+        // As in `-v, --v Level`.
+        let long = match line.strip_prefix('-')?.split_once(", ") {
+            Some((short, long)) if short.len() == 1 => long,
+            _ => line,
+        };
+        long.strip_prefix("--")?.split([' ', '=', '[']).next()
+    });
+    lines.filter(|flag| *flag != "help").collect()
+}
+
+#[test]
+fn every_flag_of_kube_scheduler_is_accounted_for() {
+    let program = binaries::ensure(Program::KubeScheduler, KubeMinor::V1_37).unwrap();
+    let help = Command::new(program).arg("--help").output().unwrap();
+    assert!(help.status.success(), "{}", text(&help.stderr));
+    let help = text(&help.stdout) + &text(&help.stderr);
+    let upstream = flags_of_help(&help);
+    assert!(upstream.contains("leader-elect") && upstream.contains("v"), "{help}");
+
+    // A unit test holds this table against what the flags do.
+    let page = std::fs::read_to_string(workspace_root().join("docs/cli.md")).unwrap();
+    let (_, table) = page.split_once("<!-- generated: flags -->").unwrap();
+    let (table, _) = table.split_once("<!-- end of generated: flags -->").unwrap();
+    let rows = table
+        .lines()
+        .filter_map(|row| row.strip_prefix("| `--")?.split_once("` | "));
+    let mut ours = BTreeSet::new();
+    for (flag, rest) in rows {
+        let here = rest.split(" | ").next().unwrap_or_default();
+        assert!(["yes", "no effect", "refused"].contains(&here), "--{flag} is {here:?}");
+        ours.insert(flag);
+    }
+    let missing: Vec<_> = upstream.difference(&ours).collect();
+    let gone: Vec<_> = ours.difference(&upstream).collect();
+    assert!(
+        missing.is_empty() && gone.is_empty(),
+        "missing: {missing:?}; gone: {gone:?}"
+    );
+}
+
+/// A trace that takes a while: so many pods, twenty of them each second; gives the flags that name its files.
+fn long_trace(folder: &Path, n_pods: usize) -> [String; 2] {
+    let mut nodes = "sn,cpu_milli,memory_mib,gpu,model\n".to_owned();
+    nodes.extend((0..1000).map(|n| format!("n-{n},16000,65536,0,\n")));
+    let mut pods = "name,cpu_milli,memory_mib,num_gpu,gpu_milli,creation_time,deletion_time\n".to_owned();
+    pods.extend((0..n_pods).map(|n| {
+        let comes = n / 20;
+        format!("p-{n},1000,1024,0,0,{comes},{}\n", comes + 100)
+    }));
+    [("nodes", nodes), ("trace", pods)].map(|(flag, rows)| {
+        let path = folder.join(format!("{flag}.csv"));
+        std::fs::write(&path, rows).unwrap();
+        format!("--{flag}={}", path.display())
+    })
+}
+
+#[test]
+fn progress_of_a_trace_is_shown_on_a_terminal_and_nowhere_else() {
+    const UNIT: &str = "pods have a node";
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(muster_tests::binary().unwrap());
+    command.arg("simulate").env("TERM", "xterm-256color");
+    command.args(long_trace(folder.path(), 15_000));
+    let mut shown = OnTerminal::start(command, 120, 24).unwrap();
+    shown.wait_for("of virtual time", PATIENCE).unwrap();
+    shown.wait_for(UNIT, PATIENCE).unwrap();
+    shown.wait_for("pods a second", PATIENCE).unwrap();
+    shown.wait_for("15000 got a node, 0 wait.", PATIENCE).unwrap();
+    assert_eq!(shown.wait_until_ended(PATIENCE).unwrap().code(), Some(0));
+
+    let mut command = Command::new(muster_tests::binary().unwrap());
+    command.arg("simulate").env("TERM", "xterm-256color");
+    let piped = command.args(long_trace(folder.path(), 200)).output().unwrap();
+    let (code, said) = failed(&piped);
+    assert!(code == Some(0) && said.ends_with("pods a second"), "{said}");
+    for stream in [&said, &text(&piped.stdout)] {
+        assert!(!stream.contains(UNIT) && !stream.contains(['\x1b', '\r']), "{stream}");
+    }
 }

@@ -1,8 +1,10 @@
 //! Muster's own endpoints: who may read what, as the API server says; certificates and verbosity that change at run time.
 
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use muster_tests::endpoints::Caller;
+use muster_tests::objects::pod;
 use muster_tests::{Cluster, Muster, PATIENCE};
 use serde_json::{Value, json};
 
@@ -31,11 +33,21 @@ fn service_account(cluster: &Cluster, name: &str) -> String {
 
 /// Lets somebody read these paths.
 fn let_read(cluster: &Cluster, name: &str, subject: &Value, paths: &[&str]) {
+    grant(
+        cluster,
+        name,
+        subject,
+        &json!({"nonResourceURLs": paths, "verbs": ["get"]}),
+    );
+}
+
+/// Gives somebody a right, wherever it applies.
+fn grant(cluster: &Cluster, name: &str, subject: &Value, rule: &Value) {
     let name = format!("{}-{name}", cluster.name());
     let group = "/apis/rbac.authorization.k8s.io/v1";
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name},
-        "rules": [{"nonResourceURLs": paths, "verbs": ["get"]}],
+        "rules": [rule],
     });
     cluster.api().post(&format!("{group}/clusterroles"), &role).unwrap();
     let binding = json!({
@@ -109,6 +121,73 @@ fn a_token_opens_what_its_owner_may_read() {
     assert!(count("apiserver_delegated_authn_request_total{code=\"201\"}") <= 4.0);
     assert!(count("apiserver_delegated_authz_request_total{code=\"201\"}") <= 4.0);
     assert!(!muster.log().contains("made-up"), "tokens are not logged");
+}
+
+/// What `muster` answers to a person who asks the Muster that runs with nothing but a token.
+fn by_token(cluster: &Cluster, muster: &Muster, token: &str, words: &[&str]) -> Output {
+    Command::new(muster_tests::binary().unwrap())
+        .args(words)
+        .arg(format!("--server-url=https://127.0.0.1:{}", muster.port()))
+        .args(["--insecure-skip-tls-verify", "--token", token])
+        // Muster's own has no certificate, and its token, which may read all pods, is not to be shown.
+        .env("KUBECONFIG", cluster.kubeconfig())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn commands_that_ask_muster_itself_show_the_token_that_they_are_given() {
+    let cluster = Cluster::new("bearers");
+    let [reader, other] = ["reader", "other"].map(|name| service_account(&cluster, name));
+    let pods = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]});
+    grant(&cluster, "reader", &account(&cluster, "reader"), &pods);
+    let muster = cluster.start_muster(SHORT_MEMORY).unwrap();
+    cluster
+        .create_pods(&[pod("big", &cluster.scheduler_name(), "5")])
+        .unwrap();
+    cluster.wait_condition("big", |_| true).unwrap();
+
+    let explain = ["kubectl", "explain", "pod/big", "-n", cluster.name(), "-o", "json"];
+    let top = ["kubectl", "top", "-o", "json"];
+    for (words, kind) in [
+        (&explain[..], Some("Explanation")),
+        (&top[..], Some("Overview")),
+        (&["snapshot", "-"][..], None),
+    ] {
+        let answered = cluster.api().wait_until("whoever may is answered", PATIENCE, |_| {
+            let output = by_token(&cluster, &muster, &reader, words);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            anyhow::ensure!(output.status.success(), "{words:?}: {said}");
+            Ok(Some(output.stdout))
+        });
+        let answered = answered.unwrap();
+        match kind {
+            Some(kind) => {
+                let answer: Value = serde_json::from_slice(&answered).unwrap();
+                assert_eq!(answer["kind"], kind, "{answer:#}");
+            }
+            None => assert_eq!(answered[..2], [0x1f, 0x8b], "compressed by gzip"),
+        }
+
+        let refused = |token: &str| {
+            let output = by_token(&cluster, &muster, token, words);
+            assert!(output.stdout.is_empty(), "{words:?} printed something");
+            (output.status.code(), String::from_utf8(output.stderr).unwrap())
+        };
+        let (code, said) = refused(&other);
+        assert_eq!(code, Some(1), "{said}");
+        let beginning = "Error from server (Forbidden): ";
+        assert!(
+            said.starts_with(beginning) && said.contains("system:serviceaccount:bearers:other"),
+            "{said}"
+        );
+        let unknown = "error: You must be logged in to the server (Unauthorized)\n";
+        assert_eq!(refused("made-up"), (Some(1), unknown.to_owned()));
+    }
+    let log = muster.log();
+    for token in [reader.as_str(), other.as_str(), "made-up"] {
+        assert!(!log.contains(token), "tokens are not logged");
+    }
 }
 
 #[test]

@@ -107,10 +107,6 @@ const NOT_HERE: &[(&str, &str)] = &[
         "rest_client_exec_plugin_*",
         "a credential plugin is rare beside a scheduler",
     ),
-    (
-        "rest_client_rate_limiter_duration_seconds",
-        "there is no limit unless `clientConnection.qps` sets one",
-    ),
     ("rest_client_request_size_bytes", "sizes of writes hardly differ"),
     ("rest_client_response_size_bytes", "answers are read as they come"),
     (
@@ -214,6 +210,13 @@ const CLOSED: &[(&str, &str, &[&str], &str)] = &[
     ),
     ("rest_client_requests_total", "method", &[], ""),
     ("rest_client_request_duration_seconds", "verb", &[], ""),
+    (
+        "rest_client_rate_limiter_duration_seconds",
+        "verb",
+        &[],
+        "of writes, and of reads of single pods, where `clientConnection.qps` or `--kube-api-qps` sets a limit: by default \
+         there is none",
+    ),
 ];
 
 /// Both schedulers, and what they said under the same work.
@@ -311,6 +314,9 @@ fn muster(plane: &ControlPlane, port: u16) -> Launch {
             "--leader-elect-resource-namespace=muster-system".to_owned(),
             "--bind-address=127.0.0.1".to_owned(),
             format!("--secure-port={port}"),
+            // What is not limited has no rate limiter to tell of; kube-scheduler has one as it comes.
+            "--kube-api-qps=50".to_owned(),
+            "--kube-api-burst=100".to_owned(),
         ],
         ..Launch::default()
     }

@@ -157,6 +157,11 @@ struct Cut;
 impl Proxy {
     /// Starts to serve on a free port.
     pub fn start(plane: &ControlPlane) -> Result<Proxy> {
+        Proxy::start_on(plane, 0)
+    }
+
+    /// Likewise, on this port.
+    pub fn start_on(plane: &ControlPlane, port: u16) -> Result<Proxy> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -173,7 +178,7 @@ impl Proxy {
         config.default_retry = false;
         let (client, listener) = runtime.block_on(async {
             let client = kube::Client::try_from(config).context("a client for the API server")?;
-            let listener = TcpListener::bind(("127.0.0.1", 0))
+            let listener = TcpListener::bind(("127.0.0.1", port))
                 .await
                 .context("a port for the proxy")?;
             anyhow::Ok((client, listener))
@@ -196,12 +201,7 @@ impl Proxy {
 
     /// Writes a copy of a kubeconfig that leads through the proxy.
     pub fn kubeconfig(&self, original: &Path) -> Result<PathBuf> {
-        let text = std::fs::read_to_string(original).context("reading the kubeconfig")?;
-        let mut config: Value = serde_json::from_str(&text).context("a kubeconfig in JSON")?;
-        config["clusters"][0]["cluster"]["server"] = format!("https://127.0.0.1:{}", self.port).into();
-        let path = original.with_extension(format!("proxy-{}", self.port));
-        std::fs::write(&path, config.to_string()).context("writing the kubeconfig")?;
-        Ok(path)
+        kubeconfig_through(self.port, original)
     }
 
     /// Adds a rule; the first that matches a request is taken.
@@ -235,6 +235,16 @@ impl Proxy {
             .cloned()
             .collect()
     }
+}
+
+/// Writes a copy of a kubeconfig that leads through a proxy on this port, which need not be there yet.
+pub fn kubeconfig_through(port: u16, original: &Path) -> Result<PathBuf> {
+    let text = std::fs::read_to_string(original).context("reading the kubeconfig")?;
+    let mut config: Value = serde_json::from_str(&text).context("a kubeconfig in JSON")?;
+    config["clusters"][0]["cluster"]["server"] = format!("https://127.0.0.1:{port}").into();
+    let path = original.with_extension(format!("proxy-{port}"));
+    std::fs::write(&path, config.to_string()).context("writing the kubeconfig")?;
+    Ok(path)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

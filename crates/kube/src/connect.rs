@@ -8,6 +8,9 @@ use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use std::path::{Path, PathBuf};
 
+/// Where a pod finds the token of its service account; it is renewed there.
+const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
 /// Whom is spoken with. Clients of the API server with connections of their own: hundreds of binds must not keep a
 /// watch from being opened or a lease from being renewed, or the reverse.
 #[derive(Clone)]
@@ -22,6 +25,8 @@ pub struct Clients {
     pub own_namespace: Option<String>,
     /// The API server, as metrics name it: host and port of its address.
     pub server: String,
+    /// Where the credentials come from that the API server is shown, in words.
+    pub credentials_from: String,
     /// What the leader is shown, if this is a standby that asks it something.
     pub credentials: Credentials,
     /// For the extenders: none, until somebody puts them here.
@@ -70,6 +75,10 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, ConnectError>
             .authority()
             .map(ToString::to_string)
             .unwrap_or_default(),
+        credentials_from: kubeconfig.map_or_else(
+            || format!("the service account of this pod ({SERVICE_ACCOUNT_TOKEN})"),
+            |path| format!("the kubeconfig {}", path.display()),
+        ),
         own_namespace: kubeconfig.is_none().then_some(config.default_namespace),
         extenders: Extenders::default(),
     })

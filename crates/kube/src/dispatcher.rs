@@ -482,7 +482,7 @@ impl Desk {
         within: Duration,
         retries: &mut u32,
     ) -> Result<Answer, Lost> {
-        self.wait_for_limit().await;
+        self.wait_for_limit(request).await;
         let deadline = Instant::now() + within;
         loop {
             let rest = deadline.saturating_duration_since(Instant::now());
@@ -502,13 +502,13 @@ impl Desk {
 
     /// Sends a request, whatever the answer.
     async fn ask_once(&self, request: &write::Request, within: Duration) -> Result<Answer, Lost> {
-        self.wait_for_limit().await;
+        self.wait_for_limit(request).await;
         self.send(request, within).await
     }
 
-    async fn wait_for_limit(&self) {
+    async fn wait_for_limit(&self, request: &write::Request) {
         if let Some(limit) = &self.limit {
-            limit.take().await;
+            limit.take(request.method.name(), &*self.observer).await;
         }
     }
 

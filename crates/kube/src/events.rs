@@ -10,7 +10,7 @@ use crate::observer::{Notice, Observer};
 use crate::rate_limit::RateLimit;
 use jiff::Timestamp;
 use kube::Client;
-use muster_api::write::{self, EventText};
+use muster_api::write::{self, EventText, Method};
 use muster_engine::{Regarding, Severity};
 use muster_framework::Text;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -143,7 +143,7 @@ impl Desk {
 
     async fn write(&self, at: Timestamp, event: &Event) {
         if let Some(limit) = &self.limit {
-            limit.take().await;
+            limit.take(Method::Post.name(), &*self.observer).await;
         }
         let Some(longest) = self.fence.write_timeout() else {
             self.observer.notice(Notice::EventNotTaken);

@@ -2,7 +2,8 @@
 
 use muster_framework::record::Kind;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Written by the driver, the informers and the candidate for the lease, read by anybody.
 #[derive(Debug)]
@@ -61,12 +62,13 @@ impl Health {
         self.started.elapsed().saturating_sub(expires)
     }
 
-    pub(crate) fn tick(&self) {
+    /// The engine's thread turns, or what stands in for it until there is an engine.
+    pub fn tick(&self) {
         self.last_tick_ms.store(self.millis(Duration::ZERO), Ordering::Relaxed);
     }
 
     /// Our lease lasts so long from now on, unless it is renewed.
-    pub(crate) fn set_lease_expiry(&self, after: Duration) {
+    pub fn set_lease_expiry(&self, after: Duration) {
         self.lease_expires_ms.store(self.millis(after), Ordering::Relaxed);
     }
 

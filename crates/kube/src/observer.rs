@@ -61,6 +61,13 @@ pub enum Notice {
     LeaseMargin(Duration),
     /// The lease had to be read before it could be renewed.
     LeaseSlowPath,
+    /// A request had its turn by the limit that the configuration asks for.
+    RateLimited {
+        /// The HTTP method.
+        method: &'static str,
+        /// How long it had to wait.
+        waited: Duration,
+    },
     /// A request was answered, or not.
     Request {
         /// The HTTP method.

@@ -1,6 +1,7 @@
 //! Requests per second, when the configuration asks for a limit. By default there is none: the API server's priority and
 //! fairness knows better what it can bear.
 
+use crate::observer::{Notice, Observer};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -38,10 +39,14 @@ impl RateLimit {
         })
     }
 
-    /// Waits for a token. Tokens go out in the order of the calls.
-    pub(crate) async fn take(&self) {
-        let turn = self.reserve(Instant::now());
+    /// Waits for a token, for a request of this HTTP method, and tells how long it has waited. Tokens go out in the order of
+    /// the calls.
+    pub(crate) async fn take(&self, method: &'static str, observer: &dyn Observer) {
+        let begun = Instant::now();
+        let turn = self.reserve(begun);
         tokio::time::sleep_until(turn).await;
+        let waited = begun.elapsed();
+        observer.notice(Notice::RateLimited { method, waited });
     }
 
     /// Takes a token, and says when it may be used.
@@ -55,30 +60,37 @@ impl RateLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Notes;
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_goes_at_once_and_the_rest_at_the_rate() {
         let limit = RateLimit::new(Rate { qps: 10.0, burst: 3 }).unwrap();
+        let notes = Notes::default();
         let start = Instant::now();
         let mut turns = Vec::new();
         for _ in 0..6 {
-            limit.take().await;
+            limit.take("POST", &notes).await;
             turns.push(start.elapsed().as_millis());
         }
         // The timer counts in milliseconds and rounds up.
         assert_eq!(turns, [0, 0, 0, 100, 200, 300]);
+        let at_once = Notice::RateLimited {
+            method: "POST",
+            waited: Duration::ZERO,
+        };
+        assert_eq!(notes.count(at_once), 3, "the others had to wait");
 
         tokio::time::sleep(Duration::from_secs(60)).await;
         let rested = Instant::now();
         for _ in 0..3 {
-            limit.take().await;
+            limit.take("PATCH", &notes).await;
         }
         assert_eq!(
             rested.elapsed(),
             Duration::ZERO,
             "the bucket is full again, and no fuller"
         );
-        limit.take().await;
+        limit.take("PATCH", &notes).await;
         assert_eq!(rested.elapsed().as_millis(), 100);
     }
 

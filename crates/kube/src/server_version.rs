@@ -21,21 +21,50 @@ const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// Asks the API server for its version until it answers, and says whose rules are to be followed.
 ///
 /// Of what Muster does not know it takes the nearest: the rules of 1.35 for an older server, the newest rules for a newer
-/// one, or one that does not tell.
+/// one, or one that does not tell. One that refuses the credentials may tell as soon as they are others: tokens of service
+/// accounts are renewed in their file.
 pub async fn server_minor(clients: &Clients, observer: &dyn Observer, health: &Health) -> KubeMinor {
     let mut backoff = Backoff::new(Duration::from_millis(200), MAX_BACKOFF);
-    let mut complained = false;
+    // As the log has it last: trouble that lasts is said once.
+    let mut last = None;
     loop {
         health.tick();
         match ask(clients, observer).await {
             Ok(version) => return version.rules(),
-            Err(problem) if complained => tracing::debug!(error = %problem, "still no version of the API server"),
-            Err(problem) => {
-                tracing::warn!(error = %problem, "cannot ask the API server for its version; trying again");
-                complained = true;
+            Err(trouble) if last.as_ref() == Some(&trouble) => {
+                tracing::debug!(?trouble, "still no version of the API server");
+            }
+            Err(trouble) => {
+                trouble.warn(clients);
+                last = Some(trouble);
             }
         }
         sleep(backoff.after_failure()).await;
+    }
+}
+
+/// Why the server has not told its version yet; another try is worth it.
+#[derive(Debug, PartialEq, Eq)]
+enum Trouble {
+    /// It does not answer, or has too much to do.
+    NoAnswer(String),
+    /// It does not take the credentials: they are wrong, or have expired.
+    Unauthorized(String),
+}
+
+impl Trouble {
+    /// In one line that names the server and, if it is about these, the credentials; never what they are.
+    fn warn(&self, clients: &Clients) {
+        let server = &clients.server;
+        match self {
+            Trouble::NoAnswer(problem) => {
+                tracing::warn!(%server, error = %problem, "cannot ask the API server for its version; trying again");
+            }
+            Trouble::Unauthorized(problem) => {
+                let credentials = &clients.credentials_from;
+                tracing::warn!(%server, %credentials, error = %problem, "the API server refuses our credentials; trying again");
+            }
+        }
     }
 }
 
@@ -75,16 +104,18 @@ impl Version {
 }
 
 /// An error is worth another try.
-async fn ask(clients: &Clients, observer: &dyn Observer) -> Result<Version, Lost> {
+async fn ask(clients: &Clients, observer: &dyn Observer) -> Result<Version, Trouble> {
     let mut request = Request::new(Body::empty());
     *request.uri_mut() = http::Uri::from_static("/version");
-    let answer = exchange(&clients.watches, observer, request, WITHIN).await?;
+    let answer = exchange(&clients.watches, observer, request, WITHIN).await;
+    let answer = answer.map_err(|Lost(problem)| Trouble::NoAnswer(problem))?;
+    let problem = || said(&answer).to_string();
     match answer.status {
         StatusCode::OK => Ok(read(&answer.body)),
-        status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-            Err(Lost(said(&answer).to_string()))
-        }
-        _ => Ok(Version::Unclear(said(&answer).to_string())),
+        StatusCode::UNAUTHORIZED => Err(Trouble::Unauthorized(problem())),
+        StatusCode::TOO_MANY_REQUESTS => Err(Trouble::NoAnswer(problem())),
+        status if status.is_server_error() => Err(Trouble::NoAnswer(problem())),
+        _ => Ok(Version::Unclear(problem())),
     }
 }
 
@@ -152,10 +183,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_refuses_is_not_asked_again() {
-        let server = FakeServer::start(|_| Reply::Say(403, String::new())).await;
-        let clients = server.clients();
-        let minor = server_minor(&clients, &Notes::default(), &Health::default()).await;
-        assert_eq!((minor, server.asked().len()), (KubeMinor::default(), 1));
+    async fn a_server_that_refuses_the_credentials_is_asked_until_it_does_not() {
+        let version = r#"{"major":"1","minor":"36"}"#.to_owned();
+        let mut replies = vec![
+            Reply::Say(200, version),
+            Reply::Say(401, String::new()),
+            Reply::Say(401, String::new()),
+        ];
+        let server = FakeServer::start(move |_| replies.pop().unwrap_or(Reply::Silence)).await;
+        let minor = server_minor(&server.clients(), &Notes::default(), &Health::default()).await;
+        assert_eq!((minor, server.asked().len()), (KubeMinor::V1_36, 3));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_tell_is_not_asked_again() {
+        for refusal in [403, 404] {
+            let server = FakeServer::start(move |_| Reply::Say(refusal, String::new())).await;
+            let minor = server_minor(&server.clients(), &Notes::default(), &Health::default()).await;
+            assert_eq!((minor, server.asked().len()), (KubeMinor::default(), 1));
+        }
     }
 }

@@ -90,6 +90,7 @@ impl FakeServer {
             lease: self.client.clone(),
             credentials: Credentials::of(&kube::Config::new(self.uri())).unwrap(),
             server: String::new(),
+            credentials_from: "the test".to_owned(),
             own_namespace: None,
             extenders: Extenders::default(),
         }

@@ -61,6 +61,50 @@ impl muster_telemetry::serving::Health for Probes {
 mod tests {
     use super::*;
     use muster_telemetry::serving::Health as _;
+    use tokio::time::advance;
+
+    const MOMENT: Duration = Duration::from_millis(1);
+
+    /// What fails, by its name and why.
+    fn failing(checks: Vec<Check>) -> Vec<String> {
+        let failing = checks
+            .into_iter()
+            .filter_map(|check| Some((check.name, check.problem?)));
+        failing.map(|(name, problem)| format!("{name}: {problem}")).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_has_not_turned_for_long_does_not_live_and_one_that_turns_again_does() {
+        let health = Arc::new(Health::default());
+        let probes = Probes(Arc::clone(&health));
+        health.tick();
+        advance(ENGINE_PATIENCE - MOMENT).await;
+        assert_eq!(failing(probes.live()), [""; 0]);
+        advance(MOMENT).await;
+        assert_eq!(
+            failing(probes.live()),
+            ["engine-turns: the engine has not turned for 20s"]
+        );
+        health.tick();
+        assert_eq!(failing(probes.live()), [""; 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_whose_lease_has_been_over_for_long_does_not_live() {
+        let health = Arc::new(Health::default());
+        let probes = Probes(Arc::clone(&health));
+        let lasts = Duration::from_secs(15);
+        health.set_lease_expiry(lasts);
+        advance(lasts + LEASE_PATIENCE).await;
+        // The engine is well meanwhile, and one that has never led has no lease that could be over.
+        health.tick();
+        assert_eq!(failing(probes.live()), [""; 0]);
+        advance(MOMENT).await;
+        let over = "leaderElection: the lease has been over for 20s, and this process has not ended";
+        assert_eq!(failing(probes.live()), [over]);
+        health.set_lease_expiry(lasts);
+        assert_eq!(failing(probes.live()), [""; 0]);
+    }
 
     #[test]
     fn a_new_scheduler_lives_but_is_not_ready() {

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use muster_config::Configuration;
 use muster_framework::rules::KubeMinor;
 use muster_sim::{Loaded, Progress, Report, Scenario, Simulation, Source, Span, table};
+use std::cell::Cell;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -183,34 +184,47 @@ fn write(report: &Report, output: Output) -> std::io::Result<()> {
     stdout.flush()
 }
 
+/// So much has to happen before it is said anew what time it is.
+const SAID_EVERY: u64 = 256;
+
 /// A progress bar, on the standard error of a terminal and nowhere else.
-struct Bar(Option<ProgressBar>);
+struct Bar {
+    drawn: Option<ProgressBar>,
+    /// How much had happened when it was last said what time it is.
+    said: Cell<u64>,
+}
 
 impl Bar {
     fn new(wanted: bool) -> Bar {
-        if !wanted || !std::io::stderr().is_terminal() {
-            return Bar(None);
+        let is_drawn = wanted && std::io::stderr().is_terminal();
+        Bar {
+            drawn: is_drawn.then(progress_bar),
+            said: Cell::new(0),
         }
-        let bar = ProgressBar::new(0);
-        let style = ProgressStyle::with_template("{msg:28} {wide_bar} {pos}/{len} pods have a node");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Bar(Some(bar))
     }
 
     fn show(&self, progress: Progress) {
-        let Some(bar) = &self.0 else { return };
+        let Some(bar) = &self.drawn else { return };
         // What is drawn is drawn by the tick; here only numbers change, thousands of times a second.
         bar.set_length(u64::try_from(progress.pods).unwrap_or(u64::MAX));
         bar.set_position(u64::try_from(progress.placed).unwrap_or(u64::MAX));
-        if progress.done.is_multiple_of(256) {
+        if SAID_EVERY <= progress.done.saturating_sub(self.said.get()) {
             bar.set_message(format!("{} of virtual time", progress.now));
+            self.said.set(progress.done);
         }
     }
 
     fn clear(&self) {
-        if let Some(bar) = &self.0 {
+        if let Some(bar) = &self.drawn {
             bar.finish_and_clear();
         }
     }
+}
+
+fn progress_bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("{msg:28} {wide_bar} {pos}/{len} pods have a node");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
 }

@@ -136,7 +136,8 @@ mod tests {
         flags: UpstreamFlags,
     }
 
-    /// What `kube-scheduler --help` of 1.37 lists, in its order.
+    /// What `kube-scheduler --help` of 1.37 lists, in its order; tests/cluster/cli.rs holds the table that is made of it against
+    /// what that says.
     const KUBE_SCHEDULER: &str = "config master write-config-to bind-address cert-dir disable-http2-serving http2-max-streams-per-connection permit-address-sharing \
         permit-port-sharing secure-port tls-cert-file tls-cipher-suites tls-curve-preferences tls-min-version \
         tls-private-key-file tls-sni-cert-key authentication-kubeconfig authentication-skip-lookup \

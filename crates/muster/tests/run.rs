@@ -116,7 +116,9 @@ fn it_ends_in_order_while_nobody_answers() {
         .expect("the binary runs");
     let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     let asks = |line: &String| line.contains("cannot ask the API server for its version; trying again");
-    log.find(asks).expect("it says what it waits for");
+    let line = log.find(asks).expect("it says what it waits for");
+    let is_clear = line.starts_with('W') && line.contains("server=\"127.0.0.1:1\"") && line.contains("refused");
+    assert!(is_clear, "{line}");
     let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
     assert!(killed.unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(0));

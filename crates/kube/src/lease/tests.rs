@@ -180,6 +180,23 @@ async fn it_loses_the_lease_when_the_server_is_silent_and_the_fence_has_fallen_b
 }
 
 #[tokio::test]
+async fn a_candidate_that_dies_while_it_leads_is_seen_and_its_lease_runs_out() {
+    let store = Store::default();
+    let mut setup = setup(move |asked| serve(&store, asked)).await;
+    setup.leadership.ready.send_replace(true);
+    setup.until(leads).await;
+    assert_eq!(setup.health.lease_expired_ago(), Duration::ZERO);
+    setup.campaign.task.abort();
+    let failed = tokio::time::timeout(PATIENCE, setup.campaign.failed()).await;
+    assert_eq!(failed, Ok(true));
+    let begun = Instant::now();
+    while setup.health.lease_expired_ago() < Duration::from_millis(200) {
+        assert!(begun.elapsed() < PATIENCE, "nobody renews it");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
 async fn it_steps_down_when_another_holds_the_lease() {
     let store = Store::default();
     let kept = Arc::clone(&store);

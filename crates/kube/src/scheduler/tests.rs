@@ -1,10 +1,12 @@
 //! The engine and all network parts together, against a scripted API server with one node and one pod.
 
 use super::*;
+use crate::observer::{BindRequest, Notice};
 use crate::testing::{Asked, End, FakeServer, Notes, PATIENCE, Reply, page};
 use muster_api::paths::list_path;
-use muster_engine::Settings as EngineSettings;
+use muster_engine::{Census, Input, Observation, Settings as EngineSettings, Stats};
 use muster_plugins::ProfileSpec;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 const NODE: &str = r#"{"metadata":{"name":"n1","uid":"u-n1","resourceVersion":"1"},"spec":{},
@@ -45,6 +47,16 @@ async fn setup_with(
     settings: Settings,
     recording: Option<Recording>,
 ) -> Setup {
+    setup_seen_by(Arc::new(Notes::default()), lease, bind, settings, recording).await
+}
+
+async fn setup_seen_by(
+    observer: Arc<dyn Observer>,
+    lease: impl FnMut(&Asked) -> Reply + Send + 'static,
+    bind: Reply,
+    settings: Settings,
+    recording: Option<Recording>,
+) -> Setup {
     let server = FakeServer::start(one_pod(bind, lease)).await;
     let clients = server.clients();
     let engine = Engine::new(&EngineSettings {
@@ -64,7 +76,7 @@ async fn setup_with(
         engine,
         clients,
         settings,
-        Arc::new(Notes::default()),
+        observer,
         &health,
         recording,
         crate::questions::questions().1,
@@ -90,6 +102,15 @@ impl Setup {
         let begun = Instant::now();
         while self.sent_to("/binding") == 0 {
             assert!(begun.elapsed() < PATIENCE, "no bind was sent");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until the last tick was so long ago.
+    async fn wait_for_tick(&self, wanted: impl Fn(Duration) -> bool, or_else: &str) {
+        let begun = Instant::now();
+        while !wanted(self.health.last_tick_ago()) {
+            assert!(begun.elapsed() < PATIENCE, "{or_else}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -141,6 +162,49 @@ async fn a_pod_is_bound_and_all_is_told_before_the_end() {
         told.iter().any(|words| words == "applied a Pod") && told.last().unwrap().ends_with("Bound"),
         "{told:?}"
     );
+}
+
+/// Does not give the engine's thread back for as long as this is true.
+struct HoldsUp(Arc<AtomicBool>);
+
+impl Observer for HoldsUp {
+    fn observation(&self, _: &Observation, _: Duration) {}
+
+    fn stats(&self, _: &Stats) {
+        while self.0.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn census(&self, _: &Census) {}
+
+    fn input(&self, _: &Input) {}
+
+    fn notice(&self, _: Notice) {}
+
+    fn bind_request(&self, _: &BindRequest<'_>) {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_is_stuck_does_not_tick_and_one_at_rest_does() {
+    let stuck = Arc::new(AtomicBool::new(false));
+    let observer = Arc::new(HoldsUp(Arc::clone(&stuck)));
+    let created = Reply::Say(201, r#"{"kind":"Status","status":"Success"}"#.to_owned());
+    let mut setup = setup_seen_by(observer, |_| Reply::Silence, created, Settings::default(), None).await;
+    setup.wait_for_bind().await;
+    stuck.store(true, Ordering::Relaxed);
+    // At rest it turns once a second.
+    setup
+        .wait_for_tick(
+            |silent| silent > Duration::from_secs(2),
+            "it ticks although it is stuck",
+        )
+        .await;
+    stuck.store(false, Ordering::Relaxed);
+    setup
+        .wait_for_tick(|silent| silent < Duration::from_secs(1), "it does not tick again")
+        .await;
+    setup.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -95,6 +95,7 @@ mod tests {
             attempts,
             waited,
             after_flush: false,
+            with_group: false,
         }
     }
 

@@ -19,10 +19,12 @@ const USUAL: [u16; 3] = [200, 201, 409];
 pub(super) struct Requests {
     total: IntCounterVec,
     duration: HistogramVec,
+    rate_limiter: HistogramVec,
     /// Host and port of the API server.
     host: OnceLock<String>,
     usual: [Kept<IntCounter, { USUAL.len() }>; METHODS.len()],
     durations: Kept<Histogram, { METHODS.len() }>,
+    rate_limited: Kept<Histogram, { METHODS.len() }>,
 }
 
 impl Requests {
@@ -39,9 +41,16 @@ impl Requests {
                 BUCKETS.to_vec(),
                 &["verb", "host"],
             )?,
+            rate_limiter: make.histograms(
+                "rest_client_rate_limiter_duration_seconds",
+                "Client side rate limiter latency in seconds. Broken down by verb, and host.",
+                BUCKETS.to_vec(),
+                &["verb", "host"],
+            )?,
             host: OnceLock::new(),
             usual: std::array::from_fn(|_| Kept::none()),
             durations: Kept::none(),
+            rate_limited: Kept::none(),
         })
     }
 
@@ -56,11 +65,7 @@ impl Requests {
     }
 
     pub(super) fn count(&self, method: &str, status: Option<u16>, took: Duration) {
-        let host = self.host.get().map_or("", String::as_str);
-        let at = METHODS
-            .iter()
-            .position(|known| *known == method)
-            .unwrap_or(METHODS.len() - 1);
+        let (host, at) = (self.host(), place(method));
         let total = |code: &str| self.total.with_label_values(&[code, METHODS[at], host]);
         match status {
             None => total("<error>").inc(),
@@ -72,4 +77,21 @@ impl Requests {
         let duration = || self.duration.with_label_values(&[METHODS[at], host]);
         self.durations.at(at, duration).observe(took.as_secs_f64());
     }
+
+    /// A request had to wait before it was sent. Appears with the first: without a limit there is no such wait.
+    pub(super) fn rate_limited(&self, method: &str, waited: Duration) {
+        let (host, at) = (self.host(), place(method));
+        let limited = || self.rate_limiter.with_label_values(&[METHODS[at], host]);
+        self.rate_limited.at(at, limited).observe(waited.as_secs_f64());
+    }
+
+    fn host(&self) -> &str {
+        self.host.get().map_or("", String::as_str)
+    }
+}
+
+/// Where a method stands among those that are told apart.
+fn place(method: &str) -> usize {
+    let known = METHODS.iter().position(|known| *known == method);
+    known.unwrap_or(METHODS.len() - 1)
 }

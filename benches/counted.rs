@@ -246,6 +246,7 @@ fn counting(n: usize) -> Work {
             attempts: 1,
             waited: Duration::from_millis(3),
             after_flush: false,
+            with_group: false,
         },
     ];
     let count = move || {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use muster_tests::objects::pod;
-use muster_tests::{Cluster, gang};
+use muster_tests::{Cluster, Muster, PATIENCE, gang};
 use muster_xtask::KubeMinor;
 use serde_json::json;
 
@@ -187,4 +187,59 @@ fn a_job_becomes_a_gang_and_its_late_replacement_goes_at_once() {
         });
     replaced.unwrap();
     assert_eq!(muster.rescued_by_flush().unwrap(), 0.0);
+}
+
+/// What the scheduler has decided as its log says it: of each line the message and whom it is about, in order.
+fn decisions(muster: &Muster) -> Vec<String> {
+    let log = muster.log();
+    let lines = log.lines().filter(|line| line.contains(" observe.rs:"));
+    let decided = lines.map(|line| {
+        let mut quoted = line.split('"');
+        let (message, about) = (quoted.nth(1).unwrap(), quoted.nth(1).unwrap());
+        format!("{message}: {about}")
+    });
+    let mut decided: Vec<String> = decided.collect();
+    decided.sort();
+    decided
+}
+
+#[test]
+fn each_decision_is_one_line_of_the_log_whatever_the_size_of_the_gang() {
+    let cluster = Cluster::new("gang-lines");
+    cluster.create_nodes(0, 4, "1").unwrap();
+    let muster = cluster.start_muster(&[]).unwrap();
+    cluster.create_group("train", &gang(3)).unwrap();
+    cluster.create_group("wait", &gang(2)).unwrap();
+    cluster.create_pods(&cluster.members("train", 3, "1")).unwrap();
+    cluster.wait_bound(3).unwrap();
+    let single = |name: &str| [pod(name, &cluster.scheduler_name(), "1")];
+    cluster.create_pods(&single("single")).unwrap();
+    cluster.wait_bound(4).unwrap();
+    cluster.create_pods(&single("late")).unwrap();
+    cluster
+        .wait_condition("late", |m| m.contains("Insufficient cpu"))
+        .unwrap();
+    cluster
+        .create_pods(&cluster.members_called("x", "wait", 2, "1"))
+        .unwrap();
+    for member in ["x0", "x1"] {
+        cluster
+            .wait_condition(member, |m| m.contains("Insufficient cpu"))
+            .unwrap();
+    }
+    let name = cluster.name();
+    let group = |group: &str| match cluster.kube() {
+        KubeMinor::V1_35 => format!("{name}/{group}/workers"),
+        KubeMinor::V1_36 | KubeMinor::V1_37 => format!("{name}/{group}"),
+    };
+    let expected = [
+        format!("bound: {name}/single"),
+        format!("the pod group goes: {}", group("train")),
+        format!("the pod group waits: {}", group("wait")),
+        format!("waits: {name}/late"),
+    ];
+    // What the API server shows may be said a little later.
+    let told = |_: &_| Ok((expected.len() <= decisions(&muster).len()).then_some(()));
+    cluster.api().wait_until("all of it is said", PATIENCE, told).unwrap();
+    assert_eq!(decisions(&muster), expected, "{}", muster.log());
 }

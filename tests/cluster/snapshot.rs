@@ -1,5 +1,5 @@
-//! Snapshots of a live Muster and of the API alone: what is in them, who may have them, and that a simulation says of each pod
-//! that waits what the live one says.
+//! Snapshots of a live Muster and of the API alone: what is in them, who may have them, and that a simulation and an explanation
+//! from one say of each pod that waits what the live one says.
 
 use muster_tests::deployed::token;
 use muster_tests::endpoints::Caller;
@@ -45,6 +45,18 @@ fn waiting(cluster: &Cluster, file: &Path, more: &[&str]) -> Vec<Waiting> {
     of_test.collect()
 }
 
+/// What is said of something, without what only holds at the moment: by the live one, or from a file.
+fn explained(cluster: &Cluster, subject: &str, way: &[&str]) -> Value {
+    let words = ["kubectl", "explain", subject, "-o", "json", "-n", cluster.name()];
+    let said = well(cluster, &[&words[..], way].concat());
+    let mut document: Value = serde_json::from_str(&said).unwrap();
+    for passing in ["waitingSeconds", "attempts", "notes"] {
+        document.as_object_mut().unwrap().remove(passing);
+    }
+    document["stage"].as_object_mut().unwrap().remove("endsInSeconds");
+    document
+}
+
 /// Everything in a snapshot, as text.
 fn unfolded(file: &Path) -> String {
     let output = Command::new("gzip").arg("-dc").arg(file).output().unwrap();
@@ -53,7 +65,7 @@ fn unfolded(file: &Path) -> String {
 }
 
 #[test]
-fn a_simulation_says_what_the_live_one_says() {
+fn a_simulation_and_an_explanation_say_what_the_live_one_says() {
     let cluster = Cluster::new("snapshot");
     cluster.create_nodes(0, 3, "1").unwrap();
     let live = cluster.start_muster(&[]).unwrap();
@@ -101,6 +113,20 @@ fn a_simulation_says_what_the_live_one_says() {
         &cluster,
         &["kubectl", "snapshot", from_api.to_str().unwrap(), "--from-api"],
     );
+    let live_one = ["--server-url", url.as_str(), "--insecure-skip-tls-verify"];
+    let recorded = ["--from-snapshot", from_live.to_str().unwrap()];
+    let groups = ["podgroup/train", "podgroup/half"];
+    for subject in ["pod/small", "pod/big", "pod/picky", "pod/w3", "pod/h0"]
+        .iter()
+        .chain(&groups)
+    {
+        let said = explained(&cluster, subject, &live_one);
+        assert_eq!(explained(&cluster, subject, &recorded), said, "{subject}");
+    }
+    // Without a queue the cause is found out all the same.
+    let of_api = explained(&cluster, "pod/big", &["--from-snapshot", from_api.to_str().unwrap()]);
+    let said = explained(&cluster, "pod/big", &live_one);
+    assert_eq!((&of_api["stage"], &of_api["cause"]), (&said["stage"], &said["cause"]));
     for file in [&from_live, &from_api] {
         let text = unfolded(file);
         assert!(text.contains("small") && text.contains("golden"), "{text}");

@@ -12,13 +12,18 @@ use crate::groups::{Group, GroupId};
 use crate::outbox::Lane;
 use crate::pods::{Pod, PodId, Role};
 use crate::time::Time;
+use muster_framework::Text;
 use muster_framework::group::WhenBroken;
+use muster_framework::record::PodPhase;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The longest rest between two rounds of evictions.
 const LONGEST_REST: Duration = Duration::from_secs(60);
+
+/// So many nodes are remembered of a gang that lost members: the last ones.
+const REMEMBERED: usize = 16;
 
 /// A gang that is broken.
 #[derive(Debug)]
@@ -46,6 +51,9 @@ impl Engine {
             // A place is not a bind: should that fail, the gang has been broken all the time.
             if !self.waits_for_binds(id) {
                 self.gang_is_whole(id);
+                if let Some(group) = self.groups.get_mut(id) {
+                    group.lost_on.clear();
+                }
             }
             return;
         }
@@ -57,6 +65,36 @@ impl Engine {
             broken.due = now;
             self.timers.insert((now, Timer::BrokenOverdue(id)));
         }
+    }
+
+    /// A member that was on a node is lost. If the node is lost as well, now or later, that is why.
+    pub(crate) fn member_is_lost(&mut self, id: PodId) {
+        let Some(pod) = self.cluster.pods.get(id) else { return };
+        let (Some((group, _)), Some(node)) = (pod.group, pod.record.node_name.clone()) else {
+            return;
+        };
+        // Who had ended before did not need the node any more.
+        if pod.record.phase != PodPhase::Active && self.cluster.what_befell(&node).is_none() {
+            return;
+        }
+        let Some(group) = self.groups.get_mut(group) else {
+            return;
+        };
+        if group.lost_on.contains(&node) {
+            return;
+        }
+        if group.lost_on.len() == REMEMBERED {
+            group.lost_on.remove(0);
+        }
+        group.lost_on.push(node);
+    }
+
+    /// The nodes that members of a gang were lost with since it was whole, each with what befell it, in words.
+    pub(crate) fn lost_nodes(&self, group: &Group) -> Vec<(Text, &'static str)> {
+        let nodes = group.lost_on.iter();
+        nodes
+            .filter_map(|node| Some((node.clone(), self.cluster.what_befell(node)?)))
+            .collect()
     }
 
     /// Whether a gang has what it needs only if members are bound that have places.

@@ -23,6 +23,11 @@ use std::collections::BTreeSet;
 /// Topology keys by whose domains the pods of a default selection are counted all the time; others are counted when asked.
 const DEFAULT_SPREAD_KEYS: [&str; 1] = ["topology.kubernetes.io/zone"];
 
+/// Taints by which Kubernetes tells that a node is lost.
+const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+/// Likewise.
+const NOT_READY: &str = "node.kubernetes.io/not-ready";
+
 /// An object that is kept by name, with the number of the list that it was last seen in.
 #[derive(Debug)]
 struct Kept<T> {
@@ -170,6 +175,19 @@ impl Cluster {
     /// Grows with whatever may change where a pod can go: a plan that took several turns sees whether it may be outdated.
     pub(crate) fn changes(&self) -> u64 {
         self.table.changes() + self.promises + u64::from(self.owners.epoch().get())
+    }
+
+    /// What befell a node that pods were on, in words that follow its name. None: it is well.
+    pub(crate) fn what_befell(&self, node: &str) -> Option<&'static str> {
+        let Some(node) = self.table.by_name(node) else {
+            return Some("is gone");
+        };
+        let taints = self.table.taint_sets().nth(self.table.taint_set(node)).unwrap_or(&[]);
+        let has = |key: &str| taints.iter().any(|taint| &*taint.key == key);
+        if has(UNREACHABLE) {
+            return Some("is unreachable");
+        }
+        has(NOT_READY).then_some("is not ready")
     }
 
     /// Whether any pod without a place has been promised a node.

@@ -84,7 +84,13 @@ impl Engine {
         }
         self.name_attempt(Some(id), plan.places.iter().map(|planned| planned.pod), None);
         let prepares = plan.places.iter().any(|planned| !planned.bindings.is_empty());
-        self.group_is_committed(now, id, plan.places.len() as u32, prepares);
+        let without_place = plan
+            .failures
+            .iter()
+            .map(|failure| failure.without_place.len())
+            .sum::<usize>();
+        let counts = [plan.places.len(), without_place].map(|members| members as u32);
+        self.group_is_committed(now, id, counts, prepares);
         self.depart(now, &plan.places);
         let left = self.pending(id).len() as u32;
         if left == 0 || self.queue.section(Entity::Group(id)).is_some() {

@@ -286,9 +286,22 @@ pub(crate) fn tried_again(text: String, rest: std::time::Duration) -> String {
     format!("{text}{stop} Tried again in {} s.", rest.as_millis().div_ceil(1000))
 }
 
-/// Ahead of why a group waits that has fallen below its minimum.
-pub(crate) fn broken(key: &GroupKey, have: u32, min_count: u32, text: &str) -> String {
-    format!("pod group {key} is broken: {have} of {min_count} members have a node; {text}")
+/// Lost nodes that are named.
+const NODES_NAMED: usize = 3;
+
+/// Ahead of why a group waits that has fallen below its minimum; with the nodes that members were lost with, and what befell
+/// these.
+pub(crate) fn broken(key: &GroupKey, have: u32, min_count: u32, lost: &[(Text, &str)], text: &str) -> String {
+    let named = lost.iter().take(NODES_NAMED);
+    let mut since: Vec<String> = named.map(|(node, what)| format!("node {node} {what}")).collect();
+    if let Some(more) = lost.len().checked_sub(NODES_NAMED).filter(|more| *more > 0) {
+        since.push(format!("{more} more nodes are lost"));
+    }
+    let since = match since.is_empty() {
+        true => String::new(),
+        false => format!(", since {}", since.join(" and ")),
+    };
+    format!("pod group {key} is broken: {have} of {min_count} members have a node{since}; {text}")
 }
 
 /// A group that waits no more.

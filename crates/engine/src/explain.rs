@@ -131,6 +131,8 @@ pub struct Explanation {
     pub reason: Text,
     /// The cause in a sentence, as condition and event have it.
     pub cause: String,
+    /// Who has the room that it lacks, if whole gangs are among them.
+    pub crowd: Option<Crowd>,
     /// What keeps it off the nodes, as of now. None: that is not the question yet.
     pub nodes: Option<NodeVerdicts>,
     /// The nodes that lack least.
@@ -141,6 +143,38 @@ pub struct Explanation {
     pub attempts: Vec<Attempt>,
     /// What else a reader should know, in a sentence each.
     pub notes: Vec<String>,
+}
+
+/// Pods without whose places there would be room: pods of gangs, which end as a whole, and perhaps others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crowd {
+    /// The gangs, as messages name them.
+    pub gangs: Vec<Text>,
+    /// How many pods there are beside these.
+    pub others: u32,
+}
+
+impl Crowd {
+    /// Ahead of a cause: who has the room.
+    fn ahead_of(&self, cause: &str) -> String {
+        let gangs = change::listed("pod group", &self.gangs);
+        let others = match self.others {
+            0 => String::new(),
+            1 => " and of 1 other pod".to_owned(),
+            n => format!(" and of {n} other pods"),
+        };
+        format!("there would be room without the places of {gangs}{others}: {cause}")
+    }
+}
+
+impl Explanation {
+    /// The cause as people read it: what only what-ifs can tell stands ahead of what condition and event say.
+    pub fn cause_in_full(&self) -> String {
+        match &self.crowd {
+            Some(crowd) => crowd.ahead_of(&self.cause),
+            None => self.cause.clone(),
+        }
+    }
 }
 
 impl Engine {
@@ -269,6 +303,7 @@ impl Engine {
             quorum: None,
             reason,
             cause,
+            crowd: None,
             nodes: None,
             nearest: Vec::new(),
             remedies: Vec::new(),
@@ -307,7 +342,7 @@ impl Engine {
     }
 
     /// Whether what a group waits for is what its members wait for.
-    fn waits_with_group(&self, id: GroupId) -> bool {
+    pub(crate) fn waits_with_group(&self, id: GroupId) -> bool {
         let Some(group) = self.groups.get(id) else { return false };
         !matches!(self.groups.ready(group), Ok(GroupPolicy::Basic))
     }

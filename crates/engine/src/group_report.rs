@@ -223,18 +223,34 @@ impl Engine {
             &no_room.no_node,
             no_room.shortfall,
         );
+        let group_name: Text = group.key.to_string().into();
+        let mut news = false;
         for pod in group.pending.iter().copied().collect::<Vec<_>>() {
-            self.want(now, pod, diagnosis::UNSCHEDULABLE, message.clone(), true);
+            news |= self.want(now, pod, diagnosis::UNSCHEDULABLE, message.clone(), true);
+        }
+        if news {
+            self.observations.push(Observation::GroupWaiting {
+                group: group_name,
+                reason: WaitReason::NoRoom,
+                message: message.into(),
+            });
         }
     }
 
-    /// Places were found for enough members of a gang.
-    pub(crate) fn group_is_committed(&mut self, now: Time, id: GroupId, members: u32, prepares: bool) {
+    /// Places were found for enough members of a gang: for so many, and not for so many others.
+    pub(crate) fn group_is_committed(
+        &mut self,
+        now: Time,
+        id: GroupId,
+        [members, without_place]: [u32; 2],
+        prepares: bool,
+    ) {
         let since = self.queue.first_enqueued(Entity::Group(id));
         let Some(group) = self.groups.get(id) else { return };
         self.observations.push(Observation::GroupCommitted {
             group: group.key.to_string().into(),
             members,
+            without_place,
             waited: since.map_or(Duration::ZERO, |since| now.since(since)),
         });
         if prepares {
@@ -441,7 +457,8 @@ impl Engine {
             _ => text,
         };
         if group.is_broken(quorum) {
-            diagnosis::broken(&group.key, group.satisfied_by(), quorum, &text)
+            let lost = self.lost_nodes(group);
+            diagnosis::broken(&group.key, group.satisfied_by(), quorum, &lost, &text)
         } else {
             text
         }

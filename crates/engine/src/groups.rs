@@ -238,6 +238,8 @@ pub(crate) struct Group {
     pub(crate) recovering: bool,
     /// Its `minCount` was raised above what it has while it was whole: no member was lost, so it is not broken.
     outgrown: bool,
+    /// Nodes on which members were that have been lost since it was whole, whatever has become of the nodes.
+    pub(crate) lost_on: Vec<Text>,
     pub(crate) report: GroupReport,
 }
 
@@ -549,6 +551,7 @@ impl Groups {
             stance: None,
             recovering: false,
             outgrown: false,
+            lost_on: Vec::new(),
             report: GroupReport::default(),
         }
     }

@@ -534,6 +534,9 @@ impl Engine {
             self.role_without_node(id)
         };
         self.set_role(id, role);
+        if role == Role::Lost {
+            self.member_is_lost(id);
+        }
         if self.cluster.pods.get(id).is_some_and(Pod::is_bound) {
             self.member_is_bound(now, id);
         }
@@ -700,6 +703,7 @@ impl Engine {
         self.retries.forget(id);
         self.queue.remove(Entity::Pod(id));
         self.unreported.remove(&id);
+        self.member_is_lost(id);
         let group = self.cluster.pods.get(id).and_then(|pod| pod.group);
         self.cluster.forget(id);
         if let Some((group, _)) = group {

@@ -47,7 +47,9 @@ pub use batch::{BatchCounts, FullPass};
 pub use census::Census;
 pub use effect::{Effect, EffectId, EffectKind, ExtenderVerb, GroupRef, PodRef, Regarding, Severity};
 pub use engine::{Engine, PodState, PodStatus, Stats};
-pub use explain::{Attempt, Change, Explanation, NearMiss, NodeVerdicts, Quorum, RejectedBy, Remedy, Stage, Subject};
+pub use explain::{
+    Attempt, Change, Crowd, Explanation, NearMiss, NodeVerdicts, Quorum, RejectedBy, Remedy, Stage, Subject,
+};
 pub use input::{BindOutcome, ExtenderAnswer, Input, Object, ObjectKey, Outcome, PodRead};
 pub use muster_framework::rejection::Code;
 pub use observation::{AttemptResult, Observation, PlaceStage, Section, WaitReason};

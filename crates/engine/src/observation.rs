@@ -217,6 +217,8 @@ pub enum Observation {
         waited: Duration,
         /// Whether the five-minute flush was what brought it back: a missed event, then.
         after_flush: bool,
+        /// It went with its group, of which [`Observation::GroupCommitted`] tells.
+        with_group: bool,
     },
     /// A bind was refused, or its answer lost.
     BindFailed {
@@ -243,7 +245,7 @@ pub enum Observation {
         /// What is wrong.
         error: Text,
     },
-    /// A pod group has a new reason to wait.
+    /// A pod group, or what it has of members beyond those that it needs, has a new reason to wait.
     GroupWaiting {
         /// The group, as messages name it.
         group: Text,
@@ -258,6 +260,8 @@ pub enum Observation {
         group: Text,
         /// Members that go now.
         members: u32,
+        /// Members beyond those, for which there is no place now.
+        without_place: u32,
         /// From the first time a member was known to now.
         waited: Duration,
     },
@@ -290,5 +294,7 @@ pub enum Observation {
         reason: Text,
         /// What a person reads.
         message: Text,
+        /// It waits with its group, of which [`Observation::GroupWaiting`] tells.
+        with_group: bool,
     },
 }

@@ -216,6 +216,7 @@ impl Engine {
             attempts: past.map_or(1, |past| past.attempts.max(1)),
             waited: past.map_or(Duration::ZERO, |past| now.since(past.first_enqueued)),
             after_flush: past.is_some_and(|past| past.flushed),
+            with_group: self.goes_with_group(id),
         });
         let note = format!("Successfully assigned {reference} to {node}").into();
         self.emit(

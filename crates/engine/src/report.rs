@@ -12,17 +12,18 @@ use crate::time::Time;
 use muster_framework::record::PodScheduledCondition;
 
 impl Engine {
-    /// Says why a pod waits; `tell` makes an event of it too. The same words twice are said once.
-    pub(crate) fn want(&mut self, now: Time, id: PodId, reason: &str, message: String, tell: bool) {
+    /// Says why a pod waits; `tell` makes an event of it too. The same words twice are said once: gives whether they are new.
+    pub(crate) fn want(&mut self, now: Time, id: PodId, reason: &str, message: String, tell: bool) -> bool {
+        let with_group = self.goes_with_group(id);
         let Some(pod) = self.cluster.pods.get_mut(id) else {
-            return;
+            return false;
         };
         let wanted = Some(PodScheduledCondition {
             reason: reason.into(),
             message: message.into(),
         });
         if pod.report.wanted == wanted {
-            return;
+            return false;
         }
         let news = pod.report.written != wanted;
         pod.report.wanted = wanted.clone();
@@ -33,6 +34,7 @@ impl Engine {
                 pod,
                 reason,
                 message: message.clone(),
+                with_group,
             });
             if tell {
                 self.emit(
@@ -49,6 +51,13 @@ impl Engine {
             }
         }
         self.write_again(now, id);
+        news
+    }
+
+    /// Whether a pod is decided about with its group, and not by itself.
+    pub(crate) fn goes_with_group(&self, id: PodId) -> bool {
+        let group = self.cluster.pods.get(id).and_then(|pod| pod.group);
+        group.is_some_and(|(group, _)| self.waits_with_group(group))
     }
 
     /// Puts a pod among those whose status is to be written, if it says something else than it ought to.

@@ -7,8 +7,8 @@ use muster_framework::Text;
 use muster_framework::group::{GroupLink, GroupPolicy, GroupTerms};
 use muster_framework::labels::Labels;
 use muster_framework::record::{
-    HostPort, Kind, NamespaceScope, NodeRecord, PodAffinityTerm, PodRecord, PodSpec, Protocol, SpreadConstraint,
-    Unsupported, WhenUnsatisfiable,
+    HostPort, Kind, NamespaceScope, NodeRecord, PodAffinityTerm, PodPhase, PodRecord, PodSpec, Protocol,
+    SpreadConstraint, Unsupported, WhenUnsatisfiable,
 };
 use muster_framework::selector::{LabelSelector, Operator, Requirement};
 use muster_framework::taint::{Taint, TaintEffect, Toleration, TolerationOperator};
@@ -45,7 +45,7 @@ fn lines(explanation: &Explanation) -> String {
         explanation.subject,
         explanation.stage.name(),
         explanation.reason,
-        explanation.cause
+        explanation.cause_in_full()
     );
     if let Some(quorum) = &explanation.quorum {
         let min = quorum.min_count.map_or("?".to_owned(), |min| min.to_string());
@@ -195,7 +195,7 @@ fn stages_of_single_pods() {
             node: Some("n1".into())
         }
     );
-    let tried_again_in = Duration::from_secs(300);
+    let tried_again_in = Some(Duration::from_secs(300));
     assert_eq!(stage(&mut world, "big"), Stage::WaitingForRoom { tried_again_in });
     insta::assert_snapshot!("gated_pod", lines(&explain(&mut world, &subject("gated"))));
     insta::assert_snapshot!("unsupported_pod", lines(&explain(&mut world, &subject("claims"))));
@@ -211,6 +211,32 @@ fn a_bind_on_its_way() {
     world.poll();
     let nodes = vec!["n1".into()];
     assert_eq!(explain(&mut world, &subject("a")).stage, Stage::Binding { nodes });
+}
+
+#[test]
+fn what_has_ended_or_is_ending_waits_for_nothing() {
+    let mut world = World::new(&[node("n1", 1000)]);
+    world.pod(pod("job", 100));
+    world.pod(pod("big", 5000));
+    world.run();
+    assert!(explain(&mut world, &subject("big")).stage.waits());
+    world.pod(PodRecord {
+        phase: PodPhase::Succeeded,
+        ..world.pods["job"].clone()
+    });
+    world.pod(PodRecord {
+        terminating: true,
+        ..world.pods["big"].clone()
+    });
+    world.run();
+    for (name, stage, cause) in [
+        ("job", Stage::Finished, "pod default/job has finished"),
+        ("big", Stage::Ending, "pod default/big is being deleted"),
+    ] {
+        let said = explain(&mut world, &subject(name));
+        assert_eq!((said.stage, &*said.cause, &*said.reason), (stage, cause, ""));
+        assert_eq!((said.waiting, said.nodes, said.remedies), (None, None, vec![]));
+    }
 }
 
 // ---- the ten situations ------------------------------------------------------------------------------------------
@@ -350,6 +376,43 @@ fn a_node_is_lost() {
     });
     world.advance(Duration::from_secs(2));
     insta::assert_snapshot!(lines(&explain(&mut world, &group("train"))));
+}
+
+#[test]
+fn a_node_is_unreachable() {
+    let mut world = World::new(&[node("n1", 1000), node("n2", 1000)]);
+    world.workload(workload("train", &[("workers", gang(2))]));
+    for name in ["a", "b"] {
+        world.pod(member(name, 800, "train", "workers", ""));
+    }
+    world.run();
+    let lost = world.bound()["a"].clone();
+    let unreachable = Taint {
+        key: "node.kubernetes.io/unreachable".into(),
+        value: "".into(),
+        effect: TaintEffect::NoExecute,
+    };
+    world.node(NodeRecord {
+        taints: vec![unreachable],
+        ..node(&lost, 1000)
+    });
+    // Its eviction has begun, and nobody there can end it.
+    world.pod(PodRecord {
+        terminating: true,
+        ..world.pods["a"].clone()
+    });
+    world.pod(member("again", 800, "train", "workers", ""));
+    world.advance(Duration::from_secs(2));
+    let broken = "pod group default/train/workers is broken: 1 of 2 members have a node";
+    let cause = explain(&mut world, &group("train")).cause;
+    assert!(
+        cause.starts_with(&format!("{broken}, since node {lost} is unreachable; 0/2 nodes")),
+        "{cause}"
+    );
+    // When it is well again, it is not to blame any more.
+    world.node(node(&lost, 1000));
+    let cause = explain(&mut world, &group("train")).cause;
+    assert!(cause.starts_with(&format!("{broken}; ")), "{cause}");
 }
 
 #[test]

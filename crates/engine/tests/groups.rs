@@ -671,7 +671,9 @@ fn a_commit_is_observed_with_the_time_that_it_took() {
     world.pod(of_pod_group("b", 1000));
     world.run();
     let committed = world.observations.iter().find_map(|o| match o {
-        Observation::GroupCommitted { group, members, waited } => Some((group.to_string(), *members, waited.as_secs())),
+        Observation::GroupCommitted {
+            group, members, waited, ..
+        } => Some((group.to_string(), *members, waited.as_secs())),
         _ => None,
     });
     assert_eq!(committed, Some(("default/train".to_owned(), 2, 3)));

@@ -2,7 +2,7 @@
 
 mod world;
 
-use muster_engine::{Input, Object};
+use muster_engine::{Input, Object, Stage, Subject};
 use muster_framework::record::{Kind, NamespaceScope, NodeRecord, PodAffinityTerm, PodRecord, PodSpec};
 use muster_framework::resource::{Charge, ResourceList};
 use muster_framework::selector::{LabelSelector, Operator, Requirement};
@@ -62,6 +62,32 @@ fn inputs_are_folded_in_while_a_gang_is_planned() {
     world.run();
     assert_eq!(world.bound().len(), MEMBERS);
     assert!(by_node(&world).values().all(|pods| *pods == 1));
+}
+
+#[test]
+fn a_question_in_the_middle_is_answered_and_changes_nothing() {
+    let mut world = in_the_middle(MEMBERS, MEMBERS as i32);
+    let namespace = || "default".into();
+    let gang = Subject::Group {
+        namespace: namespace(),
+        name: "train/workers".into(),
+    };
+    let member = Subject::Pod {
+        namespace: namespace(),
+        name: "w7".into(),
+    };
+    for (subject, cause) in [
+        (gang, "pod group default/train/workers is being planned"),
+        (member, "pod default/w7 is being planned"),
+    ] {
+        let said = world.engine.explain(world.now, &subject).expect("it is there");
+        assert_eq!((said.stage, &*said.cause), (Stage::Planning, cause));
+    }
+    let mut unasked = in_the_middle(MEMBERS, MEMBERS as i32);
+    world.run();
+    unasked.run();
+    assert_eq!(world.bound(), unasked.bound());
+    assert_eq!(world.bound().len(), MEMBERS);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod world;
 
-use muster_engine::{EffectKind, Object, Outcome};
+use muster_engine::{EffectKind, Object, Outcome, Stage, Subject};
 use muster_framework::labels::Labels;
 use muster_framework::record::{ClaimKey, Kind, PodRecord, PodVolume};
 use muster_framework::volume::{
@@ -264,6 +264,68 @@ fn a_gang_with_a_volume_that_is_never_made_binds_none_of_its_members() {
     bind_claim(&mut world, "b", "fast", 40);
     world.advance(Duration::from_secs(20));
     assert_eq!(world.bound().len(), 3, "with the last volume all of it goes");
+}
+
+/// The stage, the reason and the cause of pods `a` and `b`, and of their gang.
+fn explained(world: &mut World) -> [(Stage, String, String); 3] {
+    let pod = |name: &str| Subject::Pod {
+        namespace: "default".into(),
+        name: name.into(),
+    };
+    let gang = Subject::Group {
+        namespace: "default".into(),
+        name: "train/w".into(),
+    };
+    [pod("a"), pod("b"), gang].map(|subject| {
+        let said = world.engine.explain(world.now, &subject).expect("it is there");
+        (said.stage, said.reason.to_string(), said.cause)
+    })
+}
+
+#[test]
+fn an_explanation_says_until_when_places_are_held_and_where_binds_are_on_their_way() {
+    let mut world = World::new(&[node("n1", 1000)]);
+    world.apply(class("fast", "csi.example.com"));
+    world.workload(workload("train", &[("w", gang(2))]));
+    put_claim(&mut world, claim("a", "fast"));
+    world.pod(with_claim(member("a", 100, "train", "w", ""), "a"));
+    world.pod(member("b", 100, "train", "w", ""));
+    world.advance(Duration::from_secs(20));
+    let on = |members: usize| vec!["n1".into(); members];
+    let holding = |members: usize| Stage::HoldingPlaces {
+        nodes: on(members),
+        ends_in: Some(Duration::from_secs(580)),
+    };
+    let waits = "waits for volumes before any is bound";
+    let told = |reason: &str, cause: String| (reason.to_owned(), cause);
+    let [a, b, gang] = explained(&mut world);
+    assert_eq!(a.0, holding(1));
+    assert_eq!((a.1, a.2), told("", format!("pod default/a has places, and {waits}")));
+    assert_eq!(b.0, holding(1));
+    assert_eq!(gang.0, holding(2));
+    let cause = format!("pod group default/train/w has places for its members, and {waits}: 2 are not bound yet");
+    assert_eq!((gang.1, gang.2), told("Preparing", cause));
+
+    bind_claim(&mut world, "a", "fast", 30);
+    let binds = world.poll();
+    let binding = |members: usize| Stage::Binding { nodes: on(members) };
+    let [a, b, gang] = explained(&mut world);
+    assert_eq!([a.0, b.0, gang.0], [binding(1), binding(1), binding(2)]);
+    assert_eq!(
+        (gang.1, gang.2),
+        told("", "pod group default/train/w is being bound".to_owned())
+    );
+
+    binds.into_iter().for_each(|effect| world.carry_out(effect));
+    world.run();
+    let [a, _, gang] = explained(&mut world);
+    assert_eq!(
+        a.0,
+        Stage::Bound {
+            node: Some("n1".into())
+        }
+    );
+    assert_eq!(gang.0, Stage::Bound { node: None });
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod probes;
 mod run;
 mod serving;
 mod simulate;
+mod snapshot_file;
 mod snapshot_route;
 mod text;
 mod unanswered;

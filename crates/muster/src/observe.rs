@@ -1,4 +1,5 @@
-//! What the scheduler reports, made into metrics, log lines and traces. At the default verbosity, one line for each decision.
+//! What the scheduler reports, made into metrics, log lines and traces. At the default verbosity, one line for each decision:
+//! a gang is decided about as a whole, and what becomes of its members is detail.
 
 use muster_engine::{Census, Input, Observation, Stats};
 use muster_kube::{BindRequest, Notice, Observer};
@@ -52,6 +53,7 @@ impl Observer for Observe {
             }
             Notice::LeaseMargin(margin) => self.metrics.lease_margin(margin),
             Notice::LeaseSlowPath => self.metrics.lease_slow_path(&self.lease),
+            Notice::RateLimited { method, waited } => self.metrics.rate_limited(method, waited),
             Notice::Request { method, status, took } => self.metrics.request(method, status, took),
         }
     }
@@ -70,6 +72,10 @@ impl Observer for Observe {
     }
 }
 
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn log(observation: &Observation) {
     match observation {
         Observation::Bound {
@@ -77,18 +83,36 @@ fn log(observation: &Observation) {
             node,
             attempts,
             waited,
+            with_group,
             ..
         } => {
-            let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(%pod, %node, attempts, waited_ms, "bound");
+            let waited_ms = milliseconds(*waited);
+            if *with_group {
+                tracing::debug!(%pod, %node, attempts, waited_ms, "bound");
+            } else {
+                tracing::info!(%pod, %node, attempts, waited_ms, "bound");
+            }
         }
-        Observation::Waiting { pod, reason, message } => tracing::info!(%pod, %reason, why = %message, "waits"),
+        Observation::Waiting {
+            pod,
+            reason,
+            message,
+            with_group: true,
+        } => tracing::debug!(%pod, %reason, why = %message, "waits"),
+        Observation::Waiting {
+            pod, reason, message, ..
+        } => tracing::info!(%pod, %reason, why = %message, "waits"),
         Observation::GroupWaiting { group, reason, message } => {
             tracing::info!(%group, reason = reason.name(), why = %message, "the pod group waits");
         }
-        Observation::GroupCommitted { group, members, waited } => {
-            let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(%group, members, waited_ms, "the pod group goes");
+        Observation::GroupCommitted {
+            group,
+            members,
+            without_place,
+            waited,
+        } => {
+            let waited_ms = milliseconds(*waited);
+            tracing::info!(%group, members, without_place, waited_ms, "the pod group goes");
         }
         Observation::TurnedAway { pod, node, reason } => {
             tracing::warn!(%pod, %node, %reason, "a kubelet turned away a pod that was bound");

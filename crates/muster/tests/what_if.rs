@@ -1,29 +1,41 @@
-//! `muster simulate` with snapshots and traces, and `muster snapshot`, as people and scripts meet them.
+//! `muster simulate` with snapshots and traces, `muster snapshot`, and explanations from one, as people and scripts meet them.
 
 use muster_api::decode;
 use muster_api::snapshot::{Header, Source, write};
+use muster_engine::{Object, PodRef, QueuedEntity, Reservation, Section};
 use muster_framework::record::Kind;
 use muster_framework::rules::KubeMinor;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 const PODS: &str = "name,cpu_milli,memory_mib,num_gpu,gpu_milli,creation_time,deletion_time\n\
     a,1000,1024,0,0,0,60\nb,many,1024,0,0,0,60\nc,9000,1,0,0,5,60\n";
 const NODES: &str = "sn,cpu_milli,memory_mib,gpu,model\nn,4000,8192,0,\n";
 const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, resources: {requests: {cpu: 500m}}}]}\n";
 
+fn object(kind: Kind, object: Value) -> Object {
+    decode(kind, object.to_string().as_bytes()).expect("it can be read")
+}
+
+fn pod(name: &str, cpu: &str, node: &str) -> Object {
+    object(
+        Kind::Pod,
+        json!({"metadata": {"name": name, "namespace": "shop", "uid": name, "resourceVersion": "1"},
+            "spec": {"schedulerName": "muster", "nodeName": node, "containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}}),
+    )
+}
+
 /// A node with two cores, one of which is taken; and a pod that needs three.
-fn snapshot(configuration: Option<Value>) -> Vec<u8> {
-    let read = |kind, object: Value| decode(kind, object.to_string().as_bytes()).expect("it can be read");
-    let pod = |name: &str, cpu: &str, node: &str| {
-        read(
-            Kind::Pod,
-            json!({"metadata": {"name": name, "namespace": "shop", "uid": name, "resourceVersion": "1"},
-                "spec": {"schedulerName": "muster", "nodeName": node, "containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}}),
-        )
-    };
+fn objects() -> Vec<Object> {
+    let node = json!({"metadata": {"name": "n1", "uid": "n1", "resourceVersion": "1"},
+        "status": {"allocatable": {"cpu": "2", "memory": "8Gi", "pods": "10"}}});
+    vec![object(Kind::Node, node), pod("runs", "1", "n1"), pod("waits", "3", "")]
+}
+
+fn snapshot(configuration: Option<Value>, known: &muster_engine::Snapshot) -> Vec<u8> {
     let header = Header {
         taken_at: "2026-11-21T18:00:00Z".parse().expect("a time"),
         version: "0.1.0".to_owned(),
@@ -32,31 +44,28 @@ fn snapshot(configuration: Option<Value>) -> Vec<u8> {
         configuration,
         not_served: Vec::new(),
     };
-    let known = muster_engine::Snapshot {
-        objects: vec![
-            read(
-                Kind::Node,
-                json!({"metadata": {"name": "n1", "uid": "n1", "resourceVersion": "1"},
-                    "status": {"allocatable": {"cpu": "2", "memory": "8Gi", "pods": "10"}}}),
-            ),
-            pod("runs", "1", "n1"),
-            pod("waits", "3", ""),
-        ],
-        ..muster_engine::Snapshot::default()
-    };
-    write(Vec::new(), &header, &known).expect("writing to memory")
+    write(Vec::new(), &header, known).expect("writing to memory")
 }
 
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).expect("a file of the test");
-    let whole = snapshot(None);
+    let known = muster_engine::Snapshot {
+        objects: objects(),
+        ..muster_engine::Snapshot::default()
+    };
+    let whole = snapshot(None, &known);
     file("snapshot.gz", &whole);
     file("short.gz", &whole[..whole.len() / 2]);
     file(
         "configured.gz",
-        &snapshot(Some(json!({"componentconfig": {
-        "apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration", "profiles": [{"schedulerName": "other"}]}}))),
+        &snapshot(
+            Some(
+                json!({"componentconfig": {"apiVersion": "kubescheduler.config.k8s.io/v1",
+                "kind": "KubeSchedulerConfiguration", "profiles": [{"schedulerName": "other"}]}}),
+            ),
+            &known,
+        ),
     );
     file("pod.yaml", POD.as_bytes());
     file("pods.csv", PODS.as_bytes());
@@ -127,6 +136,119 @@ fn what_if() {
     );
 }
 
+/// A pod that waits for itself.
+fn queued(name: &str, section: Section, attempts: u32, message: &str) -> QueuedEntity {
+    QueuedEntity {
+        is_group: false,
+        name: format!("shop/{name}").into(),
+        section,
+        priority: 0,
+        pods: 1,
+        attempts,
+        waited: Duration::from_secs(90),
+        backoff: Duration::from_millis(3_500),
+        reason: "SchedulerError".into(),
+        message: message.into(),
+    }
+}
+
+/// A snapshot with a queue and a place that is held.
+fn with_queue() -> Vec<u8> {
+    let more = [pod("small", "500m", ""), pod("first", "4", ""), pod("held", "250m", "")];
+    let known = muster_engine::Snapshot {
+        objects: objects().into_iter().chain(more).collect(),
+        queue: vec![
+            queued("other", Section::Active, 0, ""),
+            queued("first", Section::Active, 0, ""),
+            queued("small", Section::Backoff, 1, "a bind was refused"),
+            queued("waits", Section::Unschedulable, 3, "of another day"),
+        ],
+        reservations: vec![Reservation {
+            pod: PodRef {
+                namespace: "shop".into(),
+                name: "held".into(),
+                uid: "held".into(),
+            },
+            node: "n1".into(),
+            stage: "Preparing".into(),
+            deadline: Some(Duration::from_secs(60)),
+        }],
+        ..muster_engine::Snapshot::default()
+    };
+    snapshot(None, &known)
+}
+
+/// Where something stood is what the snapshot says, and why is found out anew.
+#[test]
+fn explanations_from_a_snapshot() {
+    let folder = folder();
+    std::fs::write(folder.path().join("queue.gz"), with_queue()).expect("a file of the test");
+    let explain = |pod: &str, format: &[&str]| {
+        let words = ["kubectl", "explain", pod, "-n", "shop", "--from-snapshot", "queue.gz"];
+        let output = muster(folder.path(), &[&words[..], format].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*said), (Some(0), ""), "{pod}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let document = |pod: &str| -> Value {
+        let document: Value = serde_json::from_str(&explain(pod, &["-o", "json"])).expect("JSON");
+        assert_eq!(document["attempts"], json!([]), "what was tried is not in a snapshot");
+        document
+    };
+    let note = |document: &Value, words: &str| {
+        let notes = document["notes"].as_array().expect("notes");
+        let found = notes
+            .iter()
+            .any(|note| note.as_str().is_some_and(|note| note.contains(words)));
+        assert!(found, "no note has {words:?}: {document:#}");
+    };
+
+    let waits = document("pod/waits");
+    assert_eq!(waits["stage"], json!({"name": "WaitingForRoom"}));
+    assert_eq!(
+        (&waits["waitingSeconds"], &waits["reason"]),
+        (&json!(90), &json!("Unschedulable"))
+    );
+    let cause = waits["cause"].as_str().expect("a cause");
+    assert!(
+        cause.starts_with("0/1 nodes are available: 1 Insufficient cpu."),
+        "{cause}"
+    );
+    assert_eq!(waits["remedies"][0]["proved"], true);
+    note(&waits, "2026-11-21T18:00:00Z: it had been tried 3 times");
+
+    let first = document("pod/first");
+    assert_eq!(first["stage"], json!({"name": "Queued", "ahead": 1, "ready": 2}));
+    note(&first, "it had not been tried");
+
+    // There is room for it, but it had no place, and what kept it from one is not to be found out anew.
+    let small = document("pod/small");
+    assert_eq!(small["stage"], json!({"name": "BackingOff", "endsInSeconds": 4}));
+    assert_eq!(
+        (&small["cause"], &small["reason"]),
+        (&json!("a bind was refused"), &json!("SchedulerError"))
+    );
+    note(&small, "it finds a place");
+
+    let held = document("pod/held");
+    assert_eq!(
+        held["stage"],
+        json!({"name": "HoldingPlaces", "endsInSeconds": 60, "nodes": ["n1"]})
+    );
+    let runs = document("pod/runs");
+    assert_eq!(
+        (&runs["stage"]["name"], &runs["cause"]),
+        (&json!("Bound"), &json!("pod shop/runs is on node n1"))
+    );
+
+    let text = explain("pod/waits", &[]);
+    assert!(
+        text.contains("Stage:     WaitingForRoom\n") && text.contains("Waiting:   90s\n"),
+        "{text}"
+    );
+    assert!(explain("pod/waits", &["-o", "yaml"]).contains("kind: Explanation\n"));
+}
+
 #[test]
 fn traces() {
     let trace: &[&str] = &["simulate", "--trace", "pods.csv", "--nodes", "nodes.csv"];
@@ -154,6 +276,7 @@ fn traces() {
 #[test]
 fn bad_input() {
     let from: &[&str] = &["simulate", "--from-snapshot"];
+    let explain: &[&str] = &["kubectl", "explain", "pod/nobody", "--from-snapshot"];
     check(
         "bad_input",
         &[
@@ -183,6 +306,10 @@ fn bad_input() {
             ],
             &["snapshot", "--server-url", "https://127.0.0.1:1", "/nowhere/file"],
             &["kubectl", "snapshot", "--from-api", "-"],
+            &[explain, &["short.gz"]].concat(),
+            &[explain, &["pod.yaml"]].concat(),
+            &[explain, &["nowhere.gz"]].concat(),
+            &[explain, &["snapshot.gz"]].concat(),
         ],
     );
     // Half a file is worse than none.

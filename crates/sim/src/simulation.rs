@@ -473,7 +473,9 @@ impl Simulation {
         for observation in self.engine.drain_observations() {
             match observation {
                 Observation::Bound { after_flush: true, .. } => self.counters.bound_after_flush += 1,
-                Observation::Waiting { pod, reason, message } => {
+                Observation::Waiting {
+                    pod, reason, message, ..
+                } => {
                     self.ledger.waits(self.now, &pod, &reason, &message, &self.cluster);
                 }
                 _ => {}

@@ -7,11 +7,13 @@
 mod capacity;
 mod comparison;
 mod edit;
+mod explained;
 mod play;
 mod world;
 
 pub use capacity::{Capacity, Unit};
 pub use comparison::{Comparison, Counted, PodChange, SnapshotNote, Standing};
 pub use edit::{Edit, NewNodes};
+pub use explained::explain;
 pub use play::Play;
 pub use world::World;

@@ -3,8 +3,8 @@
 //! | `-v` | what is said |
 //! |---|---|
 //! | 0, 1 | warnings, errors, and what must always be said: start, leadership, end |
-//! | 2, 3 | one line for each decision about a pod, and for each change of state (the default) |
-//! | 4, 5 | what helps to find a fault: requests to the server's own pages, what was tried again |
+//! | 2, 3 | one line for each decision about a pod or a gang, and for each change of state (the default) |
+//! | 4, 5 | what becomes of a gang's members; what helps to find a fault: requests to the server's own pages, what was tried again |
 //! | 6, 7 | each request to the API server, each attempt at a pod |
 //! | 8 and more | libraries, too |
 //!

@@ -464,6 +464,11 @@ impl Metrics {
         self.requests.count(method, status, took);
     }
 
+    /// Counts how long a request had to wait before it was sent, where requests are limited.
+    pub fn rate_limited(&self, method: &str, waited: Duration) {
+        self.requests.rate_limited(method, waited);
+    }
+
     /// What the server counts of its own callers.
     pub(crate) fn serving(&self) -> Serving {
         self.serving.clone()
@@ -564,6 +569,8 @@ mod tests {
             metrics.request("POST", status, Duration::from_millis(30));
         }
         metrics.request("PROPFIND", Some(200), Duration::ZERO);
+        assert!(!metrics.render().unwrap().contains("rate_limiter"), "there is no limit");
+        metrics.rate_limited("PATCH", Duration::from_millis(300));
         let text = metrics.render().unwrap();
         for expected in [
             r#"rest_client_requests_total{code="201",host="10.96.0.1:443",method="POST"} 2"#,
@@ -571,6 +578,8 @@ mod tests {
             r#"rest_client_requests_total{code="<error>",host="10.96.0.1:443",method="POST"} 1"#,
             r#"rest_client_requests_total{code="200",host="10.96.0.1:443",method="OTHER"} 1"#,
             r#"rest_client_request_duration_seconds_bucket{host="10.96.0.1:443",verb="POST",le="0.1"} 4"#,
+            r#"rest_client_rate_limiter_duration_seconds_bucket{host="10.96.0.1:443",verb="PATCH",le="0.25"} 0"#,
+            r#"rest_client_rate_limiter_duration_seconds_bucket{host="10.96.0.1:443",verb="PATCH",le="0.5"} 1"#,
         ] {
             assert_eq!(line(&text, expected), expected);
         }
@@ -592,6 +601,7 @@ mod tests {
                 attempts,
                 waited,
                 after_flush: true,
+                with_group: false,
             };
             metrics.observation(&bound, Duration::ZERO);
         }

@@ -94,7 +94,9 @@ impl Traces {
                 profile,
                 refused,
             } => self.tried(pods, group.as_ref(), profile, refused.as_ref(), took),
-            Observation::GroupCommitted { group, members, waited } => {
+            Observation::GroupCommitted {
+                group, members, waited, ..
+            } => {
                 self.members().committed(group, *members, ago(*waited));
             }
             Observation::Bound {

@@ -182,7 +182,7 @@ fn and_twins(twins: u32) -> String {
     }
 }
 
-fn listed(kind: &str, names: &[Text]) -> String {
+pub(super) fn listed(kind: &str, names: &[Text]) -> String {
     let plural = if names.len() == 1 { "" } else { "s" };
     let shown: Vec<&str> = names.iter().take(5).map(|name| &**name).collect();
     let more = if names.len() > shown.len() { ", …" } else { "" };

@@ -1,5 +1,6 @@
 //! Pods whose end would make room: the least urgent and the fewest, gangs as a whole.
 
+use super::Crowd;
 use super::change::Change;
 use super::nodes::Miss;
 use super::remedies::{Candidate, NODES, Situation};
@@ -150,10 +151,12 @@ impl WhatIf<'_> {
         }
         let priority = ending().map(|unit| unit.priority).max().unwrap_or(0);
         let cost = (priority, pods.len());
-        candidate.changes.push(Change::End {
-            pods,
-            gangs: ending().filter_map(|unit| unit.gang.clone()).collect(),
+        let gangs: Vec<Text> = ending().filter_map(|unit| unit.gang.clone()).collect();
+        candidate.crowd = (!gangs.is_empty()).then(|| Crowd {
+            gangs: gangs.clone(),
+            others: ending().filter(|unit| unit.gang.is_none()).count() as u32,
         });
+        candidate.changes.push(Change::End { pods, gangs });
         Some((cost, candidate))
     }
 }

@@ -188,6 +188,8 @@ impl Engine {
             explanation.notes.push(note.to_owned());
         }
         let tells_of_now = matches!(explanation.stage, Stage::WaitingForRoom { .. });
+        let group = pods.first().and_then(|pod| self.cluster.pods.get(*pod)?.group);
+        let is_broken = group.is_some_and(|(group, _)| self.is_broken(group));
         let mut what_if = WhatIf::about(self, pods);
         let mut wanted = what_if.wanted(pods);
         if let Some((like, more)) = prelude.more {
@@ -236,6 +238,10 @@ impl Engine {
             Vec::new()
         };
         what_if.note_what_was_not_tried(explanation);
+        // What has to be done first is the cause, and so is a lost node of a gang that is broken.
+        if prelude.changes.is_empty() && !is_broken {
+            explanation.crowd = found.iter().find_map(|candidate| candidate.crowd.clone());
+        }
         for mut candidate in found {
             candidate.changes.splice(0..0, prelude.changes.iter().cloned());
             explanation.remedies.push(Remedy {

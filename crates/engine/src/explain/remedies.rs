@@ -4,6 +4,7 @@
 //! as it needs, counting the places of the others. What only people can bring about (a policy object, a lifted gate, more
 //! members) is asked for first, and what else it takes is tried on top of that.
 
+use super::Crowd;
 use super::change::Change;
 use super::nodes::{Miss, Objection};
 use super::what_if::{Edit, Wanted, WhatIf};
@@ -39,6 +40,8 @@ pub(super) struct Candidate {
     pub(super) end: Vec<PodId>,
     /// How much of what it asked for a pod gives up, in hundredths: what is lost by a lower request.
     pub(super) given_up: u64,
+    /// Who ends, if whole gangs are among them.
+    pub(super) crowd: Option<Crowd>,
 }
 
 impl Candidate {

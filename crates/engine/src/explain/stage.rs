@@ -49,8 +49,8 @@ pub enum Stage {
     },
     /// It was tried, and waits for an event that could help.
     WaitingForRoom {
-        /// When it is tried again even without one, from now.
-        tried_again_in: Duration,
+        /// When it is tried again even without one, from now. None: nobody has said when it was tried.
+        tried_again_in: Option<Duration>,
     },
     /// Its gang is being planned now.
     Planning,
@@ -124,7 +124,7 @@ impl Stage {
     }
 
     /// What is said of `it` where nothing is in its way that conditions speak of.
-    pub(super) fn sentence(&self, it: &str) -> String {
+    pub fn sentence(&self, it: &str) -> String {
         let seconds = |time: &Duration| time.as_millis().div_ceil(1000);
         match self {
             Stage::OtherScheduler => format!("{it} names a scheduler that this Muster does not answer to"),
@@ -286,7 +286,7 @@ impl Engine {
                 ends_in: self.queue.backoff_until(entity)?.since(now),
             }),
             Some(Section::Unschedulable) => Some(Stage::WaitingForRoom {
-                tried_again_in: self.queue.flushed_at(entity)?.since(now),
+                tried_again_in: Some(self.queue.flushed_at(entity)?.since(now)),
             }),
             // In a turn, or on its way out of the queue: it is about to be tried.
             Some(Section::Gated) | None => Some(Stage::Queued { ahead: 0, of: 1 }),

@@ -181,7 +181,7 @@ impl From<&Explanation> for Document {
             stage: stage(&explanation.stage),
             waiting_seconds: explanation.waiting.map(|waiting| waiting.as_secs()),
             reason: explanation.reason.to_string(),
-            cause: explanation.cause.clone(),
+            cause: explanation.cause_in_full(),
             group: explanation.quorum.as_ref().map(group),
             nodes: explanation.nodes.as_ref().map(nodes),
             nearest: nearest.collect(),
@@ -210,7 +210,7 @@ fn stage(stage: &Stage) -> StageOf {
         Stage::Held { by } => of.by = Some(by.name().to_owned()),
         Stage::Queued { ahead, of: ready } => (of.ahead, of.ready) = (Some(*ahead), Some(*ready)),
         Stage::BackingOff { ends_in } => of.ends_in_seconds = Some(rounded_up(*ends_in)),
-        Stage::WaitingForRoom { tried_again_in } => of.ends_in_seconds = Some(rounded_up(*tried_again_in)),
+        Stage::WaitingForRoom { tried_again_in } => of.ends_in_seconds = tried_again_in.map(rounded_up),
         Stage::HoldingPlaces { nodes, ends_in } => {
             of.nodes = texts(nodes);
             of.ends_in_seconds = ends_in.map(rounded_up);
@@ -304,11 +304,12 @@ pub(crate) fn hide_other_namespaces(explanation: &mut Explanation) {
     let (Subject::Pod { namespace, .. } | Subject::Group { namespace, .. }) = &explanation.subject;
     let own = format!("{namespace}/");
     let changes = explanation.remedies.iter_mut().flat_map(|remedy| &mut remedy.changes);
-    for change in changes {
-        if let Change::End { pods, gangs } = change {
-            for name in pods.iter_mut().chain(gangs).filter(|name| !name.starts_with(&own)) {
-                *name = "(in another namespace)".into();
-            }
-        }
+    let ends = changes.filter_map(|change| match change {
+        Change::End { pods, gangs } => Some(pods.iter_mut().chain(gangs)),
+        _ => None,
+    });
+    let crowd = explanation.crowd.iter_mut().flat_map(|crowd| &mut crowd.gangs);
+    for name in ends.flatten().chain(crowd).filter(|name| !name.starts_with(&own)) {
+        *name = "(in another namespace)".into();
     }
 }

@@ -1,15 +1,19 @@
 //! Explanations without a cluster: the engine is told what a file holds, and does as it would.
 
 use super::document::Document;
-use crate::WrongUsage;
 use crate::evaluate::Judge;
-use anyhow::anyhow;
+use crate::{WrongUsage, snapshot_file};
+use anyhow::{Context as _, anyhow};
 use muster_engine::{Engine, Input, Object, Settings, Subject, Time};
 use muster_framework::Text;
 use muster_framework::record::Kind;
 use muster_plugins::ProfileSpec;
 use std::collections::BTreeSet;
 use std::path::Path;
+
+/// What is noted where neither a configuration nor the file says whose pods are whose.
+const EVERYBODY: &str =
+    "nobody said which pods are whose: all count as Muster's, by the default profile (--config says otherwise)";
 
 /// So many turns of the engine are made at most for one object: each pod is tried once or twice.
 const TURNS_PER_OBJECT: usize = 64;
@@ -58,8 +62,44 @@ pub(crate) fn explain(judge: &Judge, file: &Path, subject: &Subject) -> anyhow::
     let explanation = engine.explain(Time::ZERO, subject);
     let mut explanation = explanation.ok_or_else(|| WrongUsage(anyhow!("{name}: there is no {subject}")))?;
     if !judge.is_configured() {
-        let note =
-            "nobody said which pods are whose: all count as Muster's, by the default profile (--config says otherwise)";
+        explanation.notes.push(EVERYBODY.to_owned());
+    }
+    Ok(Document::from(&explanation))
+}
+
+/// Explains a pod or a group of a snapshot file as of when it was taken: by this configuration, else the one in the file.
+///
+/// # Errors
+/// What is wrong with the files, or that the snapshot holds no such thing.
+pub(crate) fn explain_snapshot(config: Option<&Path>, file: &Path, subject: &Subject) -> anyhow::Result<Document> {
+    of_snapshot(config, file, subject).map_err(|error| WrongUsage(error).into())
+}
+
+fn of_snapshot(config: Option<&Path>, file: &Path, subject: &Subject) -> anyhow::Result<Document> {
+    let snapshot = snapshot_file::read(file)?;
+    let header = &snapshot.header;
+    let configuration = match config {
+        Some(config) => {
+            let (name, text) = crate::text::read(config)?;
+            Some(muster_config::load(&text).context(name)?)
+        }
+        None => snapshot_file::configuration(file, header)?,
+    };
+    let is_configured = configuration.is_some();
+    let configuration = configuration.unwrap_or_default();
+    let asks_extenders =
+        !configuration.extenders.is_empty() || config.is_none() && snapshot_file::names_extenders(header);
+    let mut settings = configuration.engine_settings(header.kubernetes);
+    if !is_configured {
+        settings.profiles = for_everybody(&settings.profiles, &snapshot.objects);
+    }
+    let explanation = muster_sim::what_if::explain(snapshot, &settings, subject);
+    let mut explanation = explanation.ok_or_else(|| anyhow!("{}: there is no {subject}", file.display()))?;
+    if !is_configured {
+        explanation.notes.push(EVERYBODY.to_owned());
+    }
+    if asks_extenders {
+        let note = "extenders have a say in pods here and were not asked";
         explanation.notes.push(note.to_owned());
     }
     Ok(Document::from(&explanation))
@@ -85,6 +125,7 @@ fn for_everybody(profiles: &[ProfileSpec], objects: &[Object]) -> Vec<ProfileSpe
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explain::document::hide_other_namespaces;
     use crate::explain::text::text;
     use muster_framework::rules::KubeMinor;
 
@@ -111,6 +152,28 @@ metadata: {name: w0, labels: {muster.dev/pod-group: train}, annotations: {muster
 spec: {containers: [{name: main, image: train, resources: {requests: {cpu: "1"}}}]}
 "#;
 
+    const CROWDED: &str = r#"
+apiVersion: v1
+kind: Node
+metadata: {name: n1, labels: {kubernetes.io/hostname: n1}}
+status: {allocatable: {cpu: "2", memory: 8Gi, pods: "110"}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: w0, namespace: ml, labels: {muster.dev/pod-group: train}, annotations: {muster.dev/min-count: "2"}}
+spec: {nodeName: n1, containers: [{name: main, image: train, resources: {requests: {cpu: "1"}}}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: w1, namespace: ml, labels: {muster.dev/pod-group: train}, annotations: {muster.dev/min-count: "2"}}
+spec: {nodeName: n1, containers: [{name: main, image: train, resources: {requests: {cpu: "1"}}}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec: {containers: [{name: main, image: web, resources: {requests: {cpu: "1"}}}]}
+"#;
+
     fn ask(subject: &str) -> anyhow::Result<Document> {
         let judge = crate::evaluate::judge_of_file(KubeMinor::V1_37, None, None)?;
         let directory = tempfile::tempdir()?;
@@ -132,6 +195,34 @@ spec: {containers: [{name: main, image: train, resources: {requests: {cpu: "1"}}
     #[test]
     fn a_group_for_people() {
         insta::assert_snapshot!("group", text(&ask("podgroup/train").unwrap(), false));
+    }
+
+    #[test]
+    fn whose_places_take_the_room_is_for_those_who_may_see_them() {
+        let judge = crate::evaluate::judge_of_file(KubeMinor::V1_37, None, None).unwrap();
+        let source = muster_sim::Source {
+            name: "cluster.yaml".to_owned(),
+            text: CROWDED.to_owned(),
+        };
+        let mut engine = engine_of(
+            &judge.engine_settings(),
+            crate::evaluate::objects(&judge, source).unwrap(),
+        );
+        let subject = crate::explain::subject("pod/web", "default").unwrap();
+        let mut explanation = engine.explain(Time::ZERO, &subject).unwrap();
+        let cause = Document::from(&explanation).cause;
+        let crowded = "there would be room without the places of pod group";
+        assert!(
+            cause.starts_with(&format!("{crowded} ml/train: 0/1 nodes are available")),
+            "{cause}"
+        );
+        hide_other_namespaces(&mut explanation);
+        let told = serde_json::to_string(&Document::from(&explanation)).unwrap();
+        assert!(
+            told.contains(&format!("{crowded} (in another namespace): 0/1")),
+            "{told}"
+        );
+        assert!(!told.contains("ml/"), "{told}");
     }
 
     #[test]

@@ -16,7 +16,8 @@ use std::path::PathBuf;
 /// Explain where a pod or a pod group stands, why it waits, and what would help
 ///
 /// The running Muster is asked through the API server, where the chart's APIService is installed. Without it, open a way
-/// with kubectl port-forward and name it with --server-url. With --filename nobody is asked: the file holds the cluster.
+/// with kubectl port-forward and name it with --server-url. With --filename or --from-snapshot nobody is asked: the file
+/// holds the cluster.
 ///
 /// Every remedy was tried on a copy of the state, with the filters that decide, unless it says otherwise.
 #[derive(clap::Args, Debug)]
@@ -30,11 +31,15 @@ pub(crate) struct Args {
     output: Option<Output>,
 
     /// Explain from Kubernetes objects in YAML or JSON, as kubectl get -o yaml prints them; - is the standard input
-    #[arg(short, long, value_name = "FILE", conflicts_with = "server_url")]
+    #[arg(short, long, value_name = "FILE", group = "offline", conflicts_with = "server_url")]
     filename: Option<PathBuf>,
 
-    /// With --filename: the configuration of the scheduler
-    #[arg(long, value_name = "FILE", requires = "filename")]
+    /// Explain from a file of muster snapshot, as things stood when it was taken; - is the standard input
+    #[arg(long, value_name = "FILE", group = "offline", conflicts_with = "server_url")]
+    from_snapshot: Option<PathBuf>,
+
+    /// With --filename or --from-snapshot: the configuration of the scheduler, in place of the one in the snapshot
+    #[arg(long, value_name = "FILE", requires = "offline")]
     config: Option<PathBuf>,
 
     /// With --filename: whose rules and words count
@@ -60,18 +65,26 @@ enum Output {
 /// # Errors
 /// What kept the answer from coming.
 pub(crate) async fn run(args: &Args, connect: &ConnectArgs) -> Result<(), Failure> {
-    let document = match &args.filename {
-        Some(_) => from_file(args, connect.namespace("default")).map_err(Failure::Other)?,
+    let document = match from_file(args, connect.namespace("default")).map_err(Failure::Other)? {
+        Some(document) => document,
         None => ask(args, connect).await?,
     };
     print(args, &document).map_err(Failure::Other)
 }
 
-fn from_file(args: &Args, namespace: &str) -> anyhow::Result<Document> {
-    let subject = explain::subject(&args.subject, namespace).map_err(|problem| WrongUsage(anyhow!(problem)))?;
-    let judge = judge_of_file(args.kube, None, args.config.as_deref())?;
-    let file = args.filename.as_deref().unwrap_or(std::path::Path::new("-"));
-    offline::explain(&judge, file, &subject)
+/// What a file says. None: no file is named.
+fn from_file(args: &Args, namespace: &str) -> anyhow::Result<Option<Document>> {
+    let subject = || explain::subject(&args.subject, namespace).map_err(|problem| WrongUsage(anyhow!(problem)));
+    let config = args.config.as_deref();
+    Ok(match (&args.filename, &args.from_snapshot) {
+        (Some(file), _) => {
+            let subject = subject()?;
+            let judge = judge_of_file(args.kube, None, config)?;
+            Some(offline::explain(&judge, file, &subject)?)
+        }
+        (None, Some(file)) => Some(offline::explain_snapshot(config, file, &subject()?)?),
+        (None, None) => None,
+    })
 }
 
 async fn ask(args: &Args, connect: &ConnectArgs) -> Result<Document, Failure> {

@@ -20,7 +20,8 @@ pub(crate) const PATH: &str = "/debug/snapshot";
 /// Write what the scheduler knows into one compressed file: objects, queue, places that are held, configuration
 ///
 /// Secrets, environments, commands and annotations of objects are not in it: it holds what scheduling reads. The file is for
-/// muster simulate --from-snapshot, and for reports of defects; names, labels and images are in it.
+/// muster simulate and kubectl muster explain with --from-snapshot, and for reports of defects; names, labels and images are
+/// in it.
 ///
 /// From the scheduler that leads (--server-url) it takes the right to list pods in all namespaces. From the API server alone
 /// (--from-api) it takes the right to list everything that Muster lists, and there is no queue in it.

@@ -1,13 +1,11 @@
 //! `muster simulate --from-snapshot`: a snapshot, what if something were different, and how many more fit.
 
 use super::{Args, Output, WRONG_INPUT, configuration, source};
-use crate::text;
-use anyhow::{Context as _, anyhow};
-use muster_api::snapshot::{self, Header, Snapshot};
-use muster_config::Configuration;
+use crate::{snapshot_file, text};
+use anyhow::anyhow;
+use muster_api::snapshot::Header;
 use muster_engine::Settings;
 use muster_sim::what_if::{Capacity, Comparison, Edit, NewNodes, Play, SnapshotNote, Unit, World};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -104,7 +102,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn compare(args: &Args) -> anyhow::Result<Comparison> {
     let flags = &args.what_if;
     let path = flags.from_snapshot.as_deref().unwrap_or(Path::new("-"));
-    let snapshot = read(path)?;
+    let snapshot = snapshot_file::read(path)?;
     let (note, header) = (SnapshotNote::of(&snapshot.header), snapshot.header.clone());
     let settings = settings(args, path, &header)?;
     let schedulers: Vec<_> = settings.scheduler_names().cloned().collect();
@@ -138,29 +136,10 @@ fn settled(world: &World, settings: &Settings) -> Play {
     play
 }
 
-/// Reads a snapshot file.
-///
-/// # Errors
-/// It cannot be read, or is none; with the file and the line.
-pub(crate) fn read(path: &Path) -> anyhow::Result<Snapshot> {
-    let name = path.display();
-    let read = if path == Path::new("-") {
-        snapshot::read(std::io::stdin().lock())
-    } else {
-        snapshot::read(File::open(path).with_context(|| format!("{name} cannot be read"))?)
-    };
-    read.map_err(|error| anyhow!("{name}: {error}"))
-}
-
 fn settings(args: &Args, path: &Path, header: &Header) -> anyhow::Result<Settings> {
-    let own = match (&args.config, &header.configuration) {
-        (None, Some(shown)) => Some(own_configuration(shown).with_context(|| {
-            format!(
-                "{}: its configuration cannot be used here, give --config",
-                path.display()
-            )
-        })?),
-        _ => None,
+    let own = match &args.config {
+        Some(_) => None,
+        None => snapshot_file::configuration(path, header)?,
     };
     let configuration = configuration(args, own)?;
     for warning in configuration.warnings.iter().filter(|_| !args.quiet) {
@@ -172,19 +151,4 @@ fn settings(args: &Args, path: &Path, header: &Header) -> anyhow::Result<Setting
     let mut settings = configuration.engine_settings(header.kubernetes);
     settings.seed = args.seed.unwrap_or(settings.seed);
     Ok(settings)
-}
-
-/// The configuration in a snapshot. What it says of extenders is left out: they are not asked, and their keys are not in it.
-fn own_configuration(shown: &serde_json::Value) -> anyhow::Result<Configuration> {
-    let documents = ["componentconfig", "muster.dev"]
-        .iter()
-        .filter_map(|group| shown.get(group));
-    let documents = documents.map(|document| {
-        let mut document = document.clone();
-        if let Some(fields) = document.as_object_mut() {
-            fields.remove("extenders");
-        }
-        document.to_string()
-    });
-    Ok(muster_config::load(&documents.collect::<Vec<_>>().join("\n---\n"))?)
 }

@@ -3,7 +3,8 @@
 use super::world::World;
 use crate::journal::next_effect;
 use muster_engine::{
-    BindOutcome, Effect, EffectKind, Engine, Input, Object, ObjectKey, Outcome, PodRead, PodState, Settings, Time,
+    BindOutcome, Effect, EffectKind, Engine, Explanation, Input, Object, ObjectKey, Outcome, PodRead, PodState,
+    Settings, Subject, Time,
 };
 use muster_framework::Text;
 use muster_framework::record::{Kind, PodRecord, ResourceVersion};
@@ -142,6 +143,11 @@ impl Play {
     pub(super) fn state_of(&self, uid: &Text) -> Option<PodState> {
         let mut all = self.engine.pods().into_iter();
         Some(all.find(|status| status.pod.uid == *uid)?.state)
+    }
+
+    /// Explains where a pod or a group stands now. None: there is no such thing.
+    pub(super) fn explain(&mut self, subject: &Subject) -> Option<Explanation> {
+        self.engine.explain(self.now, subject)
     }
 
     /// How many pods wait in the queue.

@@ -203,7 +203,7 @@ fn path(pod: &PodRecord) -> String {
 }
 
 /// The pod's group as messages name it.
-fn group_path(pod: &PodRecord) -> Option<String> {
+pub(super) fn group_path(pod: &PodRecord) -> Option<String> {
     let key = GroupKey {
         namespace: pod.namespace.clone(),
         link: pod.group.clone()?,

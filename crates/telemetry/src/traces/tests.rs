@@ -70,6 +70,7 @@ fn bound(name: &str, attempts: u32, waited: Duration) -> Observation {
         attempts,
         waited,
         after_flush: false,
+        with_group: false,
     }
 }
 
@@ -146,6 +147,7 @@ async fn a_gang_is_one_trace_that_ends_with_its_last_bind() {
     tell(Observation::GroupCommitted {
         group: "shop/train".into(),
         members: 2,
+        without_place: 0,
         waited: Duration::from_secs(7),
     });
     for name in ["a", "b"] {

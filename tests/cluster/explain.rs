@@ -114,7 +114,13 @@ fn a_member_is_gated() {
     let mut members = cluster.members("train", 2, "1");
     members[1]["spec"]["schedulingGates"] = json!([{ "name": "example.com/quota" }]);
     cluster.create_pods(&members).unwrap();
-    let explanation = explained(&cluster, &muster, &group(&cluster, "train"), "gated");
+    let explanation = explained(
+        &cluster,
+        &muster,
+        &group(&cluster, "train"),
+        "gated by example.com/quota",
+    );
+    assert!(explanation["cause"].as_str().unwrap().contains("w1"), "{explanation:#}");
     let change = remedy(&explanation, "Ungate");
     assert_eq!(
         (&change["pods"], &change["gates"]),
@@ -251,10 +257,7 @@ fn the_places_of_another_gang() {
     cluster
         .create_pods(&cluster.members_called("b", "second", 2, "800m"))
         .unwrap();
-    let first = match cluster.kube() {
-        KubeMinor::V1_35 => format!("{}/first/workers", cluster.name()),
-        KubeMinor::V1_36 | KubeMinor::V1_37 => format!("{}/first", cluster.name()),
-    };
+    let first = cluster.kube().group_name(cluster.name(), "first");
     let cause = format!(
         "there would be room without the places of pod group {first}: 0/2 nodes are available: 2 Insufficient cpu"
     );

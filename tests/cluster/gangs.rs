@@ -227,15 +227,16 @@ fn each_decision_is_one_line_of_the_log_whatever_the_size_of_the_gang() {
             .wait_condition(member, |m| m.contains("Insufficient cpu"))
             .unwrap();
     }
+    // Whatever is said of the others is said by then.
+    cluster.create_pods(&single("last")).unwrap();
+    cluster.wait_condition("last", |_| true).unwrap();
     let name = cluster.name();
-    let group = |group: &str| match cluster.kube() {
-        KubeMinor::V1_35 => format!("{name}/{group}/workers"),
-        KubeMinor::V1_36 | KubeMinor::V1_37 => format!("{name}/{group}"),
-    };
+    let group = |group: &str| cluster.kube().group_name(name, group);
     let expected = [
         format!("bound: {name}/single"),
         format!("the pod group goes: {}", group("train")),
         format!("the pod group waits: {}", group("wait")),
+        format!("waits: {name}/last"),
         format!("waits: {name}/late"),
     ];
     // What the API server shows may be said a little later.

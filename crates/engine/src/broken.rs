@@ -25,6 +25,19 @@ const LONGEST_REST: Duration = Duration::from_secs(60);
 /// So many nodes are remembered of a gang that lost members: the last ones.
 const REMEMBERED: usize = 16;
 
+/// How long after a member its node may be heard to be lost.
+const OUT_OF_STEP: Duration = Duration::from_secs(10);
+
+/// Where a member of a gang was that is lost.
+#[derive(Debug)]
+pub(crate) struct LostOn {
+    node: Text,
+    /// When the last such member was lost.
+    at: Time,
+    /// The node was lost at that time, too.
+    with_node: bool,
+}
+
 /// A gang that is broken.
 #[derive(Debug)]
 struct Broken {
@@ -67,33 +80,51 @@ impl Engine {
         }
     }
 
-    /// A member that was on a node is lost. If the node is lost as well, now or later, that is why.
-    pub(crate) fn member_is_lost(&mut self, id: PodId) {
+    /// A member that was on a node is lost, perhaps because the node is.
+    pub(crate) fn member_is_lost(&mut self, now: Time, id: PodId) {
         let Some(pod) = self.cluster.pods.get(id) else { return };
         let (Some((group, _)), Some(node)) = (pod.group, pod.record.node_name.clone()) else {
             return;
         };
+        let with_node = self.cluster.what_befell(&node).is_some();
         // Who had ended before did not need the node any more.
-        if pod.record.phase != PodPhase::Active && self.cluster.what_befell(&node).is_none() {
+        if pod.record.phase != PodPhase::Active && !with_node {
             return;
         }
         let Some(group) = self.groups.get_mut(group) else {
             return;
         };
-        if group.lost_on.contains(&node) {
-            return;
-        }
+        group.lost_on.retain(|lost| lost.node != node);
         if group.lost_on.len() == REMEMBERED {
             group.lost_on.remove(0);
         }
-        group.lost_on.push(node);
+        group.lost_on.push(LostOn {
+            node,
+            at: now,
+            with_node,
+        });
+    }
+
+    /// A node is another one, or gone. Watches of nodes and of pods are not in step: members that were lost just now were lost
+    /// with it, those before for another reason.
+    pub(crate) fn look_at_lost_node(&mut self, now: Time, node: &Text) {
+        if self.broken.0.is_empty() || self.cluster.what_befell(node).is_none() {
+            return;
+        }
+        for id in self.broken.0.keys() {
+            let Some(group) = self.groups.get_mut(*id) else {
+                continue;
+            };
+            let lost = group.lost_on.iter_mut().filter(|lost| lost.node == *node);
+            lost.for_each(|lost| lost.with_node |= now.since(lost.at) <= OUT_OF_STEP);
+        }
     }
 
     /// The nodes that members of a gang were lost with since it was whole, each with what befell it, in words.
     pub(crate) fn lost_nodes(&self, group: &Group) -> Vec<(Text, &'static str)> {
-        let nodes = group.lost_on.iter();
+        let nodes = group.lost_on.iter().filter(|lost| lost.with_node);
         nodes
-            .filter_map(|node| Some((node.clone(), self.cluster.what_befell(node)?)))
+            .filter_map(|lost| Some((lost.node.clone(), self.cluster.what_befell(&lost.node)?)))
             .collect()
     }
 

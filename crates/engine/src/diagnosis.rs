@@ -207,7 +207,8 @@ pub(crate) fn held(key: &GroupKey, hold: &Hold) -> String {
         } => {
             let mut text = format!("{FEW_MEMBERS}: pod group {key} has {have} of {min_count} members");
             if *gated > 0 {
-                text += &format!(", {gated} more are gated");
+                let are = if *gated == 1 { "is" } else { "are" };
+                text += &format!(", {gated} more {are} gated");
             }
             if *unsupported > 0 {
                 text += &format!(", {unsupported} more cannot be honoured");
@@ -254,18 +255,20 @@ pub(crate) fn members_disagree(one: i32, other: i32) -> Text {
     format!("annotation muster.dev/min-count: all members must state the same, got {one} and {other}").into()
 }
 
+/// Why a group lacks members, some of which are gated: names the first of these.
+pub(crate) fn of_whom_one_is_gated(held: String, first: &str, gates: &[Text]) -> String {
+    format!("{held} ({first} is gated by {})", gates.join(", "))
+}
+
 /// Why a group waits that a gated member holds.
 pub(crate) fn gated(key: &GroupKey, first: &str, gates: &[Text], gated: u32) -> String {
-    let gates: Vec<&str> = gates.iter().map(|gate| &**gate).collect();
     let others = match gated {
         0 | 1 => String::new(),
         2 => " and for 1 more gated member".to_owned(),
         n => format!(" and for {} more gated members", n - 1),
     };
-    format!(
-        "pod group {key} waits for {first}, gated by {}{others}",
-        gates.join(", ")
-    )
+    let gates = gates.join(", ");
+    format!("pod group {key} waits for {first}, gated by {gates}{others}")
 }
 
 /// Why a group waits whose members have places.

@@ -428,15 +428,24 @@ impl Engine {
         ))
     }
 
+    fn gates_of(&self, id: PodId) -> &[Text] {
+        let pod = self.cluster.pods.get(id);
+        pod.map_or(&[], |pod| pod.record.scheduling_gates())
+    }
+
     fn group_text(&self, now: Time, id: GroupId, group: &Group, cause: &Cause) -> String {
         let quorum = self.groups.quorum(group).unwrap_or(1);
         let text = match cause {
             Cause::Held(Hold::MemberGated { first, gated }) => {
-                let pod = self.cluster.pods.get(*first);
-                let gates = pod.map_or(&[][..], |pod| pod.record.scheduling_gates());
-                diagnosis::gated(&group.key, &self.name_of(*first), gates, *gated)
+                diagnosis::gated(&group.key, &self.name_of(*first), self.gates_of(*first), *gated)
             }
-            Cause::Held(hold) => diagnosis::held(&group.key, hold),
+            Cause::Held(hold) => match group.first_gated().filter(|_| matches!(hold, Hold::Quorum { .. })) {
+                Some(first) => {
+                    let held = diagnosis::held(&group.key, hold);
+                    diagnosis::of_whom_one_is_gated(held, &self.name_of(first), self.gates_of(first))
+                }
+                None => diagnosis::held(&group.key, hold),
+            },
             Cause::NoRoom(no_room) => {
                 let culprit = self.name_of(no_room.culprit);
                 diagnosis::gang_waits(

@@ -4,6 +4,7 @@
 //! in the dialect of labels, the members state themselves. What is asked of a group is counted as members come, change and
 //! go, so that no question costs more for a large group than for a small one.
 
+use crate::broken::LostOn;
 use crate::cluster::is_stale;
 use crate::diagnosis;
 use crate::effect::GroupRef;
@@ -238,8 +239,8 @@ pub(crate) struct Group {
     pub(crate) recovering: bool,
     /// Its `minCount` was raised above what it has while it was whole: no member was lost, so it is not broken.
     outgrown: bool,
-    /// Nodes on which members were that have been lost since it was whole, whatever has become of the nodes.
-    pub(crate) lost_on: Vec<Text>,
+    /// Where members were that have been lost since it was whole, each node once.
+    pub(crate) lost_on: Vec<LostOn>,
     pub(crate) report: GroupReport,
 }
 
@@ -274,6 +275,11 @@ impl Group {
         } else {
             0
         }
+    }
+
+    /// The first member that is gated.
+    pub(crate) fn first_gated(&self) -> Option<PodId> {
+        self.gated.first().copied()
     }
 
     /// Whether some members have a place but too few of them, because a member was lost. A group whose `minCount` was

@@ -249,6 +249,7 @@ impl Engine {
             .map(|node| self.cluster.table.labels(node).clone())
             .unwrap_or_default();
         let applied = self.cluster.apply_node(record);
+        self.look_at_lost_node(now, &record.name);
         self.look_at_places_on(now, &record.name);
         self.look_at_preparations(now);
         if applied.added {
@@ -271,6 +272,7 @@ impl Engine {
         let labels = self.cluster.table.labels(node).clone();
         self.planning_loses_node(node);
         self.cluster.delete_node(name);
+        self.look_at_lost_node(now, name);
         self.node_is_gone(now, name);
         self.look_at_preparations(now);
         let event = ClusterEvent::NodeDelete {
@@ -535,7 +537,7 @@ impl Engine {
         };
         self.set_role(id, role);
         if role == Role::Lost {
-            self.member_is_lost(id);
+            self.member_is_lost(now, id);
         }
         if self.cluster.pods.get(id).is_some_and(Pod::is_bound) {
             self.member_is_bound(now, id);
@@ -703,7 +705,7 @@ impl Engine {
         self.retries.forget(id);
         self.queue.remove(Entity::Pod(id));
         self.unreported.remove(&id);
-        self.member_is_lost(id);
+        self.member_is_lost(now, id);
         let group = self.cluster.pods.get(id).and_then(|pod| pod.group);
         self.cluster.forget(id);
         if let Some((group, _)) = group {

@@ -416,6 +416,31 @@ fn a_node_is_unreachable() {
 }
 
 #[test]
+fn a_node_that_goes_long_after_a_member_is_not_to_blame() {
+    for (between, is_to_blame) in [(1, true), (60, false)] {
+        let mut world = World::new(&[node("n1", 1000), node("n2", 1000)]);
+        world.workload(workload("train", &[("workers", gang(2))]));
+        for name in ["a", "b"] {
+            world.pod(member(name, 800, "train", "workers", ""));
+        }
+        world.run();
+        let left = world.bound()["a"].clone();
+        // Somebody deletes it; then the node has nothing to do, or was on its way out already.
+        world.delete(Kind::Pod, "a");
+        world.advance(Duration::from_secs(between));
+        world.delete(Kind::Node, &left);
+        world.pod(member("again", 800, "train", "workers", ""));
+        world.advance(Duration::from_secs(2));
+        let cause = explain(&mut world, &group("train")).cause;
+        assert_eq!(
+            cause.contains(&format!("since node {left} is gone")),
+            is_to_blame,
+            "{cause}"
+        );
+    }
+}
+
+#[test]
 fn a_gang_lacks_room_for_one_and_the_others_are_counted() {
     let mut world = World::new(&[node("n1", 1000), node("n2", 1000)]);
     world.workload(workload("train", &[("workers", gang(3))]));

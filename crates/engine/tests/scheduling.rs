@@ -217,7 +217,7 @@ fn an_absurd_minimum_waits_with_the_numbers() {
     });
     world.advance(Duration::from_secs(6));
     insta::assert_snapshot!(world.condition("w0").unwrap().1, @"waiting for minCount pods from a gang to appear in scheduling queue: see pod group default/train/workers");
-    insta::assert_snapshot!(world.group_events().join("\n"), @"MembersMissing of Workload default/train: waiting for minCount pods from a gang to appear in scheduling queue: pod group default/train/workers has 1 of 2147483647 members, 1 more are gated");
+    insta::assert_snapshot!(world.group_events().join("\n"), @"MembersMissing of Workload default/train: waiting for minCount pods from a gang to appear in scheduling queue: pod group default/train/workers has 1 of 2147483647 members, 1 more is gated (w1 is gated by g)");
     assert_eq!(world.condition("w1"), None, "the API server speaks of gates itself");
 }
 

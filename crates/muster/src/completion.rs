@@ -58,17 +58,20 @@ mod tests {
         }
     }
 
-    /// Shells themselves say whether they understand it, where they are there.
     #[test]
-    fn bash_understands_its_script() {
+    fn bash_completes_by_its_script() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("muster.bash");
         std::fs::write(&path, script(Shell::Bash)).unwrap();
-        let Ok(checked) = std::process::Command::new("bash").arg("-n").arg(&path).output() else {
-            eprintln!("there is no bash here: nothing is checked");
-            return;
-        };
-        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+        // As bash does when the tabulator is hit behind `muster simu`.
+        let hit = r#"source "$1"; COMP_WORDS=(muster simu); COMP_CWORD=1; _muster muster simu muster; echo "${COMPREPLY[@]}""#;
+        let completed = std::process::Command::new("bash")
+            .args(["--norc", "-c", hit, "bash"])
+            .arg(&path)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&completed.stderr);
+        assert_eq!(String::from_utf8_lossy(&completed.stdout), "simulate\n", "{said}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `muster run` as a process: exit codes, and one sentence instead of a backtrace.
 
+use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
@@ -103,25 +104,57 @@ fn what_fails_around_it_exits_with_1() {
     );
 }
 
-#[test]
-fn it_ends_in_order_while_nobody_answers() {
-    let directory = tempfile::tempdir().unwrap();
+/// Runs it where nobody answers until it has logged a line with this, and then asks it to end; gives all lines until then.
+fn log_until(flags: &[&str], said: &str) -> Vec<String> {
+    let directory = tempfile::tempdir().expect("a folder");
     let kubeconfig = directory.path().join("kubeconfig");
-    std::fs::write(&kubeconfig, USABLE_KUBECONFIG).unwrap();
+    std::fs::write(&kubeconfig, USABLE_KUBECONFIG).expect("a file");
     let mut child = Command::new(env!("CARGO_BIN_EXE_muster"))
-        .args(["run", "--secure-port=0", "--kubeconfig", kubeconfig.to_str().unwrap()])
+        .args([
+            "run",
+            "--secure-port=0",
+            "--kubeconfig",
+            kubeconfig.to_str().expect("UTF-8"),
+        ])
+        .args(flags)
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary runs");
-    let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let asks = |line: &String| line.contains("cannot ask the API server for its version; trying again");
-    let line = log.find(asks).expect("it says what it waits for");
+    let mut log = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+    let mut lines = Vec::new();
+    while !lines.last().is_some_and(|line: &String| line.contains(said)) {
+        lines.push(log.next().expect("it says it before it ends").expect("UTF-8"));
+    }
+    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    assert!(killed.expect("kill runs").success());
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    lines
+}
+
+const NOBODY_ANSWERS: &str = "cannot ask the API server for its version; trying again";
+
+#[test]
+fn it_ends_in_order_while_nobody_answers() {
+    let lines = log_until(&[], NOBODY_ANSWERS);
+    let line = lines.last().unwrap();
     let is_clear = line.starts_with('W') && line.contains("server=\"127.0.0.1:1\"") && line.contains("refused");
     assert!(is_clear, "{line}");
-    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
-    assert!(killed.unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn lines_for_machines_have_the_keys_of_kubernetes() {
+    for line in log_until(&["--logging-format=json"], NOBODY_ANSWERS) {
+        let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        assert!(
+            said["ts"].is_f64() && said["caller"].is_string() && said["msg"].is_string(),
+            "{line}"
+        );
+        assert!(
+            said["v"].is_u64() != said["level"].is_string(),
+            "a level or a verbosity: {line}"
+        );
+    }
 }
 
 #[test]

@@ -30,6 +30,11 @@ const KNOWN: [&str; 15] = [
     "WORKDIR",
 ];
 
+/// The argument that names the base of the image.
+const RUNTIME: &str = "RUNTIME";
+/// What the image is for, in the words of its builder.
+const PLATFORMS: [&str; 2] = ["amd64", "arm64"];
+
 /// One instruction, and what it is about in one line.
 #[derive(Debug, PartialEq, Eq)]
 struct Instruction {
@@ -72,7 +77,15 @@ fn broken_promises(text: &str, user: &str) -> Vec<String> {
         .collect();
     let first = instructions.iter().position(|found| found.name == "FROM");
     let (global, stages) = instructions.split_at(first.unwrap_or(instructions.len()));
-    broken.extend(broken_by_bases(&defaults(global), stages));
+    let defaults = defaults(global);
+    broken.extend(broken_by_bases(&defaults, stages));
+    if let Some(runtime) = defaults
+        .get(RUNTIME)
+        .filter(|runtime| !runtime.contains("/distroless/"))
+    {
+        broken.push(format!("the base {runtime:?} is none of distroless"));
+    }
+    broken.extend(missing_platforms(stages));
     let last = stages
         .iter()
         .rposition(|found| found.name == "FROM")
@@ -153,7 +166,19 @@ fn problem_of_base(image: &str, defaults: &BTreeMap<&str, &str>, stages: &[&str]
     (!is_chosen).then(|| format!("the base {image:?} has neither a tag nor a digest"))
 }
 
-/// The image runs as whom its pods do, and needs no shell.
+/// A compiler is chosen for each platform that the image is for.
+fn missing_platforms(stages: &[Instruction]) -> impl Iterator<Item = String> {
+    let is_built = |platform: &str| {
+        let case = format!(" {platform}) ");
+        stages
+            .iter()
+            .any(|found| found.name == "RUN" && found.rest.contains(&case))
+    };
+    let missing = PLATFORMS.into_iter().filter(move |platform| !is_built(platform));
+    missing.map(|platform| format!("nothing is built for {platform}"))
+}
+
+/// The image runs as whom its pods do, needs no shell, and says which version it is.
 fn broken_by_image(stage: &[Instruction], user: &str) -> Vec<String> {
     let last = |name: &str| stage.iter().rfind(|found| found.name == name).map(|found| &*found.rest);
     let mut broken = Vec::new();
@@ -170,6 +195,10 @@ fn broken_by_image(stage: &[Instruction], user: &str) -> Vec<String> {
     }
     if last("RUN").is_some() {
         broken.push("the last stage runs something: its base has no shell".to_owned());
+    }
+    let version = format!("org.opencontainers.image.version=\"{}\"", env!("CARGO_PKG_VERSION"));
+    if !last("LABEL").is_some_and(|labels| labels.contains(&version)) {
+        broken.push(format!("no label says {version}"));
     }
     broken
 }
@@ -206,6 +235,13 @@ mod tests {
             ("COPY . .", "ADD https://example.com/x .", "ADD is no instruction"),
             ("EXPOSE", "EXPOSES", "EXPOSES is no instruction"),
             ("EXPOSE 10259", "RUN true", "has no shell"),
+            (
+                "RUNTIME=gcr.io/distroless/cc-debian12:nonroot\n",
+                "RUNTIME=debian:12\n",
+                "none of distroless",
+            ),
+            ("arm64) cpu", "riscv64) cpu", "nothing is built for arm64"),
+            ("version=\"", "version=\"9.", "no label says"),
             ("ENTRYPOINT [\"/usr/local/bin/muster\"]", "ENTRYPOINT muster", "no list"),
         ] {
             assert!(whole.contains(kept), "{kept}");

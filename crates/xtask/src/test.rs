@@ -28,29 +28,26 @@ const BINARY_VARIABLE: &str = "MUSTER_TEST_BINARY";
 /// The oldest and the newest: what changed in between differs in one of them.
 const ORACLE_MINORS: [KubeMinor; 2] = [KubeMinor::V1_35, KubeMinor::V1_37];
 
-/// The other minors, against which a part of the cluster tests runs as well; the rest asks the same of every minor, and costs
-/// minutes. The newest: what speaks of pod groups, of faults and of changes of the leader, the rights to what 1.35 does not
-/// serve, and pages about a minor. The one in between: what its own form of a pod group is for.
-const ALSO: [(KubeMinor, &[&str]); 2] = [
-    (KubeMinor::V1_36, &["book::", "dialects::", "gangs::"]),
-    (
-        KubeMinor::V1_37,
-        &[
-            "book::",
-            "broken::",
-            "cli::",
-            "dialects::",
-            "explain::",
-            "gangs::",
-            "leader::",
-            "permissions::",
-            "proxy::",
-            "restarts::",
-            "top::",
-            "traces::",
-        ],
-    ),
-];
+/// Other minors, against which a part of the cluster tests runs as well: what speaks of pod groups, of faults and of changes of
+/// the leader, the rights to what 1.35 does not serve, and pages about a minor. The rest asks the same of every minor, and
+/// costs minutes; so does building a control plane of 1.36, which is left to be done by hand (docs/testing.md).
+const ALSO: [(KubeMinor, &[&str]); 1] = [(
+    KubeMinor::V1_37,
+    &[
+        "book::",
+        "broken::",
+        "cli::",
+        "dialects::",
+        "explain::",
+        "gangs::",
+        "leader::",
+        "permissions::",
+        "proxy::",
+        "restarts::",
+        "top::",
+        "traces::",
+    ],
+)];
 
 /// Where property tests begin to draw lots, unless whoever runs this says otherwise. A change is judged by the same cases as the
 /// one before; `cargo test` draws others each time.

@@ -238,9 +238,11 @@ impl Engine {
             Vec::new()
         };
         what_if.note_what_was_not_tried(explanation);
-        // What has to be done first is the cause, and so is a lost node of a gang that is broken.
+        // What has to be done first is the cause, and so is a lost node of a gang that is broken; and so is a taint or a label, if
+        // seeing to that is less than the end of a gang.
         if prelude.changes.is_empty() && !is_broken {
-            explanation.crowd = found.iter().find_map(|candidate| candidate.crowd.clone());
+            let mut other_ways = found.iter().filter(|candidate| !candidate.only_asks_for_less());
+            explanation.crowd = other_ways.next().and_then(|candidate| candidate.crowd.clone());
         }
         for mut candidate in found {
             candidate.changes.splice(0..0, prelude.changes.iter().cloned());

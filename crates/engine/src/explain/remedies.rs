@@ -59,6 +59,12 @@ impl Candidate {
             && resources(self).is_some_and(|own| Some(own) == resources(other))
     }
 
+    /// Whether all that it takes is smaller requests: that helps whatever the cause.
+    pub(super) fn only_asks_for_less(&self) -> bool {
+        let mut changes = self.changes.iter();
+        changes.all(|change| matches!(change, Change::LowerRequest { .. }))
+    }
+
     pub(super) fn size(&self) -> u64 {
         self.given_up + self.changes.iter().map(Change::size).sum::<u64>()
     }

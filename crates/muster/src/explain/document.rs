@@ -312,4 +312,8 @@ pub(crate) fn hide_other_namespaces(explanation: &mut Explanation) {
     for name in ends.flatten().chain(crowd).filter(|name| !name.starts_with(&own)) {
         *name = "(in another namespace)".into();
     }
+    if let Some(crowd) = &mut explanation.crowd {
+        // Once is enough in a sentence.
+        crowd.gangs.dedup();
+    }
 }

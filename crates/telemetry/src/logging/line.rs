@@ -2,6 +2,7 @@
 
 use super::redact::redacted;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::fmt;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata};
@@ -17,7 +18,7 @@ pub(super) struct Line {
     /// What went wrong, if something did.
     pub(super) error: Option<String>,
     /// The rest, in the order of the call.
-    pub(super) fields: Vec<(&'static str, Value)>,
+    pub(super) fields: Vec<(Cow<'static, str>, Value)>,
 }
 
 impl Line {
@@ -28,7 +29,7 @@ impl Line {
     }
 
     fn put(&mut self, field: &Field, value: Value) {
-        self.fields.push((field.name(), value));
+        self.fields.push((key(field.name()), value));
     }
 
     fn put_text(&mut self, field: &Field, text: &str) {
@@ -67,6 +68,22 @@ impl Visit for Line {
     }
 }
 
+/// The key of a field, spelt as Kubernetes' components spell theirs: `waited_ms` is `waitedMs`.
+fn key(field: &'static str) -> Cow<'static, str> {
+    let mut words = field.split('_');
+    let first = words.next().unwrap_or_default();
+    if first.len() == field.len() {
+        return field.into();
+    }
+    let mut key = first.to_owned();
+    for word in words {
+        let mut letters = word.chars();
+        key.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
+        key.push_str(letters.as_str());
+    }
+    key.into()
+}
+
 /// Where in the code an event is: `file.rs:17`.
 pub(super) fn caller(metadata: &Metadata<'_>) -> String {
     let file = metadata.file().unwrap_or("unknown");
@@ -78,4 +95,15 @@ pub(super) fn caller(metadata: &Metadata<'_>) -> String {
 pub(super) fn object<'a>(key: &str, value: &'a Value) -> Option<(&'a str, &'a str)> {
     let text = value.as_str().filter(|_| OBJECTS.contains(&key))?;
     Some(text.split_once('/').unwrap_or(("", text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_spelt_as_upstream_does() {
+        let keys = ["pod", "waited_ms", "path_and_query", "_"].map(key);
+        assert_eq!(keys, ["pod", "waitedMs", "pathAndQuery", ""]);
+    }
 }

@@ -14,6 +14,9 @@ const ALWAYS: &str = "muster::always";
 /// loudly.
 const LIBRARIES_FROM: u8 = 8;
 
+/// Whoever may change it at run time may not make the log slow by it: each place that logs is held against all patterns.
+const MODULES_LENGTH: usize = 4096;
+
 /// The verbosity. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Verbosity(Arc<Shared>);
@@ -140,6 +143,9 @@ impl FromStr for Modules {
 
     fn from_str(text: &str) -> Result<Modules, String> {
         let mut modules = Vec::new();
+        if text.len() > MODULES_LENGTH {
+            return Err(format!("this is longer than {MODULES_LENGTH} characters"));
+        }
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let Some((name, level)) = part.split_once('=').filter(|(name, _)| !name.is_empty()) else {
                 return Err(format!("{part:?} is not of the form FILE=NUMBER"));
@@ -160,15 +166,28 @@ impl Modules {
     }
 }
 
-/// Whether a name is like a pattern.
+/// Whether a name is like a pattern. Takes at most as many steps as the product of both lengths.
 fn is_like(name: &[u8], pattern: &[u8]) -> bool {
-    match pattern.split_first() {
-        None => name.is_empty(),
-        Some((b'*', rest)) => (0..=name.len()).any(|skipped| is_like(&name[skipped..], rest)),
-        Some((wanted, rest)) => name
-            .split_first()
-            .is_some_and(|(first, others)| (*wanted == b'?' || wanted == first) && is_like(others, rest)),
+    let (mut at, mut next) = (0, 0);
+    // Behind the last `*`, and how far what it stands for reaches: only the last one has to be thought over.
+    let mut star = None;
+    while at < name.len() {
+        match pattern.get(next) {
+            Some(b'*') => {
+                next += 1;
+                star = Some((next, at));
+            }
+            Some(wanted) if *wanted == b'?' || *wanted == name[at] => (at, next) = (at + 1, next + 1),
+            _ => match star {
+                Some((behind, reaches)) => {
+                    star = Some((behind, reaches + 1));
+                    (at, next) = (reaches + 1, behind);
+                }
+                None => return false,
+            },
+        }
     }
+    pattern[next..].iter().all(|left| *left == b'*')
 }
 
 #[cfg(test)]
@@ -176,6 +195,7 @@ mod tests {
     use super::super::testing::logged;
     use super::super::text::Text;
     use super::*;
+    use proptest::prelude::*;
 
     /// The messages that are heard.
     fn heard(verbosity: &Verbosity) -> Vec<String> {
@@ -240,6 +260,8 @@ mod tests {
         assert_eq!(heard(&verbosity).len(), 3);
         assert!(verbosity.set_modules("driver").unwrap_err().contains("FILE=NUMBER"));
         assert!(verbosity.set_modules("driver=x").is_err());
+        let endless = format!("{}=4", "x".repeat(MODULES_LENGTH));
+        assert!(verbosity.set_modules(&endless).unwrap_err().contains("longer than"));
     }
 
     #[test]
@@ -248,5 +270,26 @@ mod tests {
         assert!(is_like("lease", "lease") && is_like("lease", "l*e") && is_like("lease", "*") && is_like("", "*"));
         assert!(is_like("lease", "??ase") && !is_like("lease", "leas") && !is_like("leas", "lease"));
         assert!(!is_like("release", "lease") && is_like("release", "*lease"));
+        assert!(
+            is_like("", "")
+                && !is_like("", "?")
+                && is_like("aab", "*ab")
+                && is_like("abcbd", "a*b?")
+                && !is_like("ab", "*a")
+        );
+        // Whatever is asked, it ends soon.
+        let stars = "*".repeat(2000);
+        assert!(!is_like(&"a".repeat(2000), &format!("{stars}z")) && is_like("lease", &stars));
+    }
+
+    proptest! {
+        #[test]
+        fn patterns_are_like_what_they_are_made_of(parts in prop::collection::vec(("[a-c]{0,3}", "[a-c]{0,3}"), 0..5)) {
+            let name: String = parts.iter().flat_map(|(own, more)| [own.as_str(), more]).collect();
+            let pattern: String = parts.iter().flat_map(|(own, _)| [own.as_str(), "*"]).collect();
+            prop_assert!(is_like(name.as_bytes(), pattern.as_bytes()));
+            let longer = name.clone() + "d";
+            prop_assert_eq!(is_like(longer.as_bytes(), pattern.as_bytes()), !parts.is_empty());
+        }
     }
 }

@@ -114,7 +114,9 @@ pub(super) fn run(cell: &Cell, programs: &Programs, contestant: Contestant, pati
     let mut writes = Writes::open(&plane.audit_log())?;
     // Machines that take memory back from what was idle would have the disk measured: it delayed starts by seconds.
     let api_server = binaries::ensure(Program::KubeApiserver, setting.kube)?;
-    [&launch.program, &api_server].into_iter().try_for_each(|program| read_through(program))?;
+    [&launch.program, &api_server]
+        .into_iter()
+        .try_for_each(|program| read_through(program))?;
     sleep(REST);
 
     let started = Timestamp::now();

@@ -114,9 +114,9 @@ pub(super) fn run(cell: &Cell, programs: &Programs, contestant: Contestant, pati
     let mut writes = Writes::open(&plane.audit_log())?;
     // Machines that take memory back from what was idle would have the disk measured: it delayed starts by seconds.
     let api_server = binaries::ensure(Program::KubeApiserver, setting.kube)?;
-    [&launch.program, &api_server]
-        .into_iter()
-        .try_for_each(|program| read_through(program))?;
+    for program in [&launch.program, &api_server] {
+        read_through(program)?;
+    }
     sleep(REST);
 
     let started = Timestamp::now();
@@ -146,8 +146,8 @@ pub(super) fn run(cell: &Cell, programs: &Programs, contestant: Contestant, pati
 
 /// Brings a file into the memory of the machine.
 fn read_through(path: &Path) -> Result<()> {
-    let read = || io::copy(&mut File::open(path)?, &mut io::sink());
-    read().with_context(|| format!("reading {}", path.display()))?;
+    let copied = File::open(path).and_then(|mut file| io::copy(&mut file, &mut io::sink()));
+    copied.with_context(|| format!("reading {}", path.display()))?;
     Ok(())
 }
 

@@ -3,3 +3,4 @@
 
 pub(crate) mod document;
 pub(crate) mod page;
+pub(crate) mod paths;

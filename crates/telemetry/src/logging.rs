@@ -13,6 +13,7 @@
 
 mod json;
 mod line;
+mod modules;
 mod redact;
 mod text;
 mod verbosity;

@@ -2,7 +2,7 @@
 
 use super::Failure;
 use super::flags::DirectArgs;
-use crate::explain::page::GROUP;
+use crate::explain::paths::GROUP;
 use anyhow::anyhow;
 use muster_kube::{ConnectOptions, ReadError, Reader};
 use std::time::Duration;

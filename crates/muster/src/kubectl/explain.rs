@@ -5,7 +5,7 @@ use super::{Failure, ask};
 use crate::WrongUsage;
 use crate::evaluate::{judge_of_file, kube_minor};
 use crate::explain::document::Document;
-use crate::explain::{self, offline, page};
+use crate::explain::{self, offline, paths};
 use crate::text;
 use anyhow::anyhow;
 use muster_engine::Subject;
@@ -108,8 +108,8 @@ pub(super) async fn explanation(reader: &Reader, subject: &Subject) -> Result<Do
 
 /// With the names of pods in other namespaces, if one may see these.
 async fn ask_once(reader: &Reader, subject: &Subject) -> Result<bytes::Bytes, ReadError> {
-    match reader.get(&page::path_of(subject, true)).await {
-        Err(ReadError::Server { code: 403, .. }) => reader.get(&page::path_of(subject, false)).await,
+    match reader.get(&paths::path_of(subject, true)).await {
+        Err(ReadError::Server { code: 403, .. }) => reader.get(&paths::path_of(subject, false)).await,
         answer => answer,
     }
 }

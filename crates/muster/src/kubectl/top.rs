@@ -18,7 +18,7 @@ use super::table::colours_are_wanted;
 use super::{Failure, ask};
 use crate::explain::document::Document as Explanation;
 use crate::overview::document::Document;
-use crate::overview::page::path_of;
+use crate::overview::paths::path_of;
 use muster_engine::Subject;
 use muster_kube::{ConnectOptions, ReadError, Reader};
 use std::io::IsTerminal as _;

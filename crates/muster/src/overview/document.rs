@@ -1,5 +1,6 @@
 //! An overview as JSON. Fields may be added to a version; none goes or means something else.
 
+use super::paths::NAME;
 use crate::kubectl::API_VERSION;
 use muster_engine::{GroupAtAGlance, HeldPlace, Listed, Overview, PodAtAGlance, Section, WaitReason};
 use muster_telemetry::{Counted, Distribution};
@@ -9,8 +10,6 @@ use std::time::Duration;
 
 /// The kind of the JSON.
 pub(crate) const KIND: &str = "Overview";
-/// What every overview is called: there is one, that of now.
-pub(crate) const NAME: &str = "current";
 
 /// Everything that is told.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -8,8 +8,9 @@
 //! An overview names pods and groups, so it takes `list pods`: everywhere, or in the namespace. That of a namespace tells of
 //! nothing else: neither how large the cluster is nor how busy the scheduler. A standby passes the question on (`forward`).
 
-use super::document::{Document, KIND, Leader, Lease, NAME};
-use crate::explain::page::{FROM_LEADER, GROUP, PLAIN, VERSION, is_name, json_of, not_found, within_patience};
+use super::document::{Document, KIND, Leader, Lease};
+use super::paths::{OF_ALL, OF_NAMESPACE, wanted};
+use crate::explain::page::{FROM_LEADER, json_of, not_found, within_patience};
 use crate::forward::forward;
 use crate::kubectl::API_VERSION;
 use crate::unanswered::unanswered;
@@ -20,16 +21,11 @@ use muster_framework::Text;
 use muster_kube::{Asker, NoAnswer};
 use muster_telemetry::Metrics;
 use muster_telemetry::serving::{Answer, Question, Routes};
-use percent_encoding::{percent_decode_str, utf8_percent_encode};
 use serde_json::{Value, json};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
-
-/// The resource of a namespace, and that of all.
-const OF_NAMESPACE: &str = "overviews";
-const OF_ALL: &str = "clusteroverviews";
 
 /// The pages.
 pub(crate) struct Overviews {
@@ -44,15 +40,6 @@ pub(crate) struct Overviews {
     pub(crate) began: Instant,
 }
 
-/// The path of the overview of a namespace, or of all.
-pub(crate) fn path_of(namespace: Option<&str>) -> String {
-    let of = match namespace {
-        None => OF_ALL.to_owned(),
-        Some(namespace) => format!("namespaces/{}/{OF_NAMESPACE}", utf8_percent_encode(namespace, PLAIN)),
-    };
-    format!("/apis/{GROUP}/{VERSION}/{of}/{NAME}")
-}
-
 /// What discovery says of them.
 pub(crate) fn resources() -> [Value; 2] {
     let (group, version) = API_VERSION.split_once('/').unwrap_or(("", API_VERSION));
@@ -60,19 +47,6 @@ pub(crate) fn resources() -> [Value; 2] {
         json!({"name": name, "singularName": "", "namespaced": namespaced, "group": group, "version": version,
                "kind": KIND, "verbs": ["get"]})
     })
-}
-
-/// The namespace that a path asks about, if any; None: the path is of something else.
-fn wanted(path: &str) -> Option<Option<Text>> {
-    let below = path.trim_end_matches('/').strip_prefix("/apis/")?;
-    match below.split('/').collect::<Vec<_>>()[..] {
-        [GROUP, VERSION, OF_ALL, NAME] => Some(None),
-        [GROUP, VERSION, "namespaces", namespace, OF_NAMESPACE, NAME] => {
-            let decoded = percent_decode_str(namespace).decode_utf8().ok()?.into_owned();
-            is_name(&decoded).then(|| Some(decoded.into()))
-        }
-        _ => None,
-    }
 }
 
 impl Routes for Overviews {
@@ -127,34 +101,7 @@ impl Overviews {
 mod tests {
     use super::*;
     use crate::forward::tests::asking;
-    use proptest::prelude::*;
-
-    #[test]
-    fn paths_come_back_as_what_they_were_made_of() {
-        for namespace in [None, Some("shop"), Some("a/b%")] {
-            let path = path_of(namespace);
-            assert_eq!(wanted(&path), Some(namespace.map(Into::into)), "{path}");
-        }
-        assert_eq!(
-            path_of(Some("shop")),
-            "/apis/explain.muster.dev/v1alpha1/namespaces/shop/overviews/current"
-        );
-    }
-
-    #[test]
-    fn other_paths_are_not_ours() {
-        for path in [
-            "/apis/explain.muster.dev/v1alpha1/clusteroverviews",
-            "/apis/explain.muster.dev/v1alpha1/clusteroverviews/former",
-            "/apis/explain.muster.dev/v1alpha1/overviews/current",
-            "/apis/explain.muster.dev/v1alpha1/namespaces//overviews/current",
-            "/apis/explain.muster.dev/v1alpha1/namespaces/shop/clusteroverviews/current",
-            "/apis/explain.muster.dev/v1alpha1/namespaces/shop/overviews/current/status",
-            "/apis/muster.dev/v1alpha1/clusteroverviews/current",
-        ] {
-            assert_eq!(wanted(path), None, "{path}");
-        }
-    }
+    use crate::overview::paths::path_of;
 
     #[tokio::test]
     async fn who_may_list_the_pods_may_look_at_what_waits() {
@@ -173,12 +120,5 @@ mod tests {
         assert_eq!(of(None), r#"list pods "" """#);
         assert_eq!(of(Some("shop")), r#"list pods "shop" """#);
         assert_eq!(pages.access(&Method::POST, &path_of(None)), None);
-    }
-
-    proptest! {
-        #[test]
-        fn no_path_makes_it_panic(path in "(/apis)?(/explain.muster.dev)?(/v1alpha1)?(/namespaces)?[/%a-z:]{0,40}(/current)?") {
-            let _ = wanted(&path);
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! How much is logged, which can be changed while the process runs: `--v`, `--vmodule`, `PUT /debug/flags/v`.
 
-use std::str::FromStr;
+use super::modules::{Modules, parse_level};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use tracing::level_filters::LevelFilter;
@@ -13,9 +13,6 @@ const ALWAYS: &str = "muster::always";
 /// From here on libraries are heard. What they say is about their own insides: not for an operator, unless asked for very
 /// loudly.
 const LIBRARIES_FROM: u8 = 8;
-
-/// Whoever may change it at run time may not make the log slow by it: each place that logs is held against all patterns.
-const MODULES_LENGTH: usize = 4096;
 
 /// The verbosity. Clones share it.
 #[derive(Debug, Clone)]
@@ -44,12 +41,7 @@ impl Verbosity {
     /// The files of which more is logged, as `--vmodule` has them.
     pub fn modules(&self) -> String {
         let modules = self.0.modules.read().unwrap_or_else(PoisonError::into_inner);
-        let modules: Vec<_> = modules
-            .0
-            .iter()
-            .map(|(name, level)| format!("{name}={level}"))
-            .collect();
-        modules.join(",")
+        modules.to_string()
     }
 
     /// Changes how much is logged.
@@ -109,8 +101,7 @@ impl<S> Filter<S> for Verbosity {
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
         let modules = self.0.modules.read().unwrap_or_else(PoisonError::into_inner);
-        let most = modules.0.iter().map(|(_, level)| *level).chain([self.level()]).max();
-        Some(match most.unwrap_or(0) {
+        Some(match modules.most().max(self.level()) {
             // What is always said is at this level, too.
             0..=3 => LevelFilter::INFO,
             4 | 5 => LevelFilter::DEBUG,
@@ -130,72 +121,11 @@ pub(super) fn level_of(metadata: &Metadata<'_>) -> u8 {
     }
 }
 
-fn parse_level(text: &str) -> Result<u8, String> {
-    text.parse().map_err(|_| format!("{text:?} is no number from 0 to 255"))
-}
-
-/// Files of which more is logged, by name without `.rs`; `*` stands for anything, `?` for one character.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Modules(Vec<(String, u8)>);
-
-impl FromStr for Modules {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Modules, String> {
-        let mut modules = Vec::new();
-        if text.len() > MODULES_LENGTH {
-            return Err(format!("this is longer than {MODULES_LENGTH} characters"));
-        }
-        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-            let Some((name, level)) = part.split_once('=').filter(|(name, _)| !name.is_empty()) else {
-                return Err(format!("{part:?} is not of the form FILE=NUMBER"));
-            };
-            modules.push((name.to_owned(), parse_level(level)?));
-        }
-        Ok(Modules(modules))
-    }
-}
-
-impl Modules {
-    /// The level of the first name that fits.
-    fn level_of(&self, file: Option<&str>) -> Option<u8> {
-        let file = file?.rsplit(['/', '\\']).next()?;
-        let stem = file.strip_suffix(".rs").unwrap_or(file);
-        let fits = |(name, _): &&(String, u8)| is_like(stem.as_bytes(), name.as_bytes());
-        self.0.iter().find(fits).map(|(_, level)| *level)
-    }
-}
-
-/// Whether a name is like a pattern. Takes at most as many steps as the product of both lengths.
-fn is_like(name: &[u8], pattern: &[u8]) -> bool {
-    let (mut at, mut next) = (0, 0);
-    // Behind the last `*`, and how far what it stands for reaches: only the last one has to be thought over.
-    let mut star = None;
-    while at < name.len() {
-        match pattern.get(next) {
-            Some(b'*') => {
-                next += 1;
-                star = Some((next, at));
-            }
-            Some(wanted) if *wanted == b'?' || *wanted == name[at] => (at, next) = (at + 1, next + 1),
-            _ => match star {
-                Some((behind, reaches)) => {
-                    star = Some((behind, reaches + 1));
-                    (at, next) = (reaches + 1, behind);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[next..].iter().all(|left| *left == b'*')
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::logged;
     use super::super::text::Text;
     use super::*;
-    use proptest::prelude::*;
 
     /// The messages that are heard.
     fn heard(verbosity: &Verbosity) -> Vec<String> {
@@ -259,37 +189,5 @@ mod tests {
         verbosity.set_modules("").unwrap();
         assert_eq!(heard(&verbosity).len(), 3);
         assert!(verbosity.set_modules("driver").unwrap_err().contains("FILE=NUMBER"));
-        assert!(verbosity.set_modules("driver=x").is_err());
-        let endless = format!("{}=4", "x".repeat(MODULES_LENGTH));
-        assert!(verbosity.set_modules(&endless).unwrap_err().contains("longer than"));
-    }
-
-    #[test]
-    fn patterns() {
-        let is_like = |name: &str, pattern: &str| is_like(name.as_bytes(), pattern.as_bytes());
-        assert!(is_like("lease", "lease") && is_like("lease", "l*e") && is_like("lease", "*") && is_like("", "*"));
-        assert!(is_like("lease", "??ase") && !is_like("lease", "leas") && !is_like("leas", "lease"));
-        assert!(!is_like("release", "lease") && is_like("release", "*lease"));
-        assert!(
-            is_like("", "")
-                && !is_like("", "?")
-                && is_like("aab", "*ab")
-                && is_like("abcbd", "a*b?")
-                && !is_like("ab", "*a")
-        );
-        // Whatever is asked, it ends soon.
-        let stars = "*".repeat(2000);
-        assert!(!is_like(&"a".repeat(2000), &format!("{stars}z")) && is_like("lease", &stars));
-    }
-
-    proptest! {
-        #[test]
-        fn patterns_are_like_what_they_are_made_of(parts in prop::collection::vec(("[a-c]{0,3}", "[a-c]{0,3}"), 0..5)) {
-            let name: String = parts.iter().flat_map(|(own, more)| [own.as_str(), more]).collect();
-            let pattern: String = parts.iter().flat_map(|(own, _)| [own.as_str(), "*"]).collect();
-            prop_assert!(is_like(name.as_bytes(), pattern.as_bytes()));
-            let longer = name.clone() + "d";
-            prop_assert_eq!(is_like(longer.as_bytes(), pattern.as_bytes()), !parts.is_empty());
-        }
     }
 }

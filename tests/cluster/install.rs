@@ -1,14 +1,16 @@
 //! Muster as users install it, on fresh control planes: what Helm and kustomize render is applied by kubectl, the pods that
 //! come of it are run under their own service account, schedule a gang, survive the loss of their leader, and are seen by
-//! Prometheus.
+//! Prometheus. The API server serves them as it serves kube-scheduler.
 
 use std::fs;
 use std::sync::MutexGuard;
 
+use http::Method;
 use muster_tests::deployed::{kubectl, pods_of_deployment, priority_level, run_pod, token};
 use muster_tests::endpoints::Caller;
 use muster_tests::objects::pod;
 use muster_tests::prometheus::Prometheus;
+use muster_tests::proxy::{Proxy, Seen};
 use muster_tests::{Cluster, Muster, PATIENCE, gang, turn};
 use muster_xtask::deploy::{self, NAMESPACE};
 use muster_xtask::{ControlPlane, KubeMinor, Options, SimulatedNode};
@@ -16,6 +18,7 @@ use serde_json::{Value, json};
 
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/muster-system/leases/muster";
 const SERVICE_MONITOR: &str = "/apis/monitoring.coreos.com/v1/namespaces/muster-system/servicemonitors/muster";
+const FLOW_SCHEMAS: &str = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas";
 const N_MEMBERS: usize = 4;
 
 /// A control plane of the test's own, and the right to be the only test that runs.
@@ -218,25 +221,118 @@ fn every_kustomization_is_accepted_and_the_base_alone_schedules() {
     }
 }
 
+/// The levels at which the API server serves kube-scheduler: when it renews its lease, and when it binds a pod.
+fn levels_of_kube_scheduler(cluster: &Cluster) -> [String; 2] {
+    let kubeconfig = cluster.plane().dir().join("kube-scheduler.kubeconfig");
+    let leases = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
+    let lease = json!({ "metadata": { "name": "kube-scheduler" } });
+    let lease = cluster.api().post(leases, &lease).unwrap();
+    let renewal = priority_level(&kubeconfig, "PUT", &format!("{leases}/kube-scheduler"), Some(&lease));
+    cluster.create_pods(&[pod("theirs", "kube-scheduler", "1")]).unwrap();
+    let binding = json!({
+        "apiVersion": "v1", "kind": "Binding", "metadata": { "name": "theirs" },
+        "target": { "apiVersion": "v1", "kind": "Node", "name": format!("{}-0", cluster.name()) },
+    });
+    let path = cluster.path("pods/theirs/binding");
+    let bind = priority_level(&kubeconfig, "POST", &path, Some(&binding));
+    [renewal.unwrap(), bind.unwrap()]
+}
+
 #[test]
 fn requests_have_the_priority_that_kube_schedulers_have() {
     let cluster = Cluster::new("priority");
-    let kube_scheduler = cluster.plane().dir().join("kube-scheduler.kubeconfig");
-    let its_lease = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-scheduler";
-    let leases = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
-    let lease = json!({ "metadata": { "name": "kube-scheduler" } });
-    cluster.api().post(leases, &lease).unwrap();
-    let nodes = "/api/v1/nodes?limit=1";
-    for (ours, theirs) in [(nodes, nodes), (LEASE, its_lease)] {
-        let wanted = priority_level(&kube_scheduler, theirs).unwrap();
-        // The API server takes a moment to follow its own flow schemas.
+    cluster.create_nodes(0, 2, "1").unwrap();
+    let [of_lease, usual] = levels_of_kube_scheduler(&cluster);
+    assert_ne!(of_lease, usual);
+    // The API server takes a moment to follow its own flow schemas.
+    for (path, wanted) in [("/api/v1/nodes?limit=1", &usual), (LEASE, &of_lease)] {
         let waited = cluster
             .api()
-            .wait_until(&format!("{ours} has its priority"), PATIENCE, |_| {
-                Ok((priority_level(cluster.kubeconfig(), ours)? == wanted).then_some(()))
+            .wait_until(&format!("{path} has its priority"), PATIENCE, |_| {
+                Ok((priority_level(cluster.kubeconfig(), "GET", path, None)? == *wanted).then_some(()))
             });
         waited.unwrap();
     }
-    let usual = priority_level(&kube_scheduler, nodes).unwrap();
-    assert_ne!(usual, priority_level(cluster.kubeconfig(), LEASE).unwrap());
+
+    // From then on each request of Muster's is served as kube-scheduler's are, whatever it sends to the same end.
+    let nobody = json!({ "spec": { "holderIdentity": null } });
+    cluster.api().merge_patch(LEASE, &nobody).unwrap();
+    let proxy = Proxy::start(cluster.plane()).unwrap();
+    let flags = [
+        "--leader-elect",
+        "--leader-elect-resource-namespace=muster-system",
+        "--leader-elect-retry-period=500ms",
+    ];
+    let _muster = cluster.start_muster_behind(&proxy, &flags).unwrap();
+    cluster
+        .create_pods(&[pod("ours", &cluster.scheduler_name(), "1")])
+        .unwrap();
+    cluster.wait_bound(2).unwrap();
+    let well = |seen: &Seen| seen.status.is_some_and(|status| status.is_success());
+    let is_lease_written = |seen: &Seen| seen.path() == LEASE && seen.method != Method::GET && well(seen);
+    let is_bind = |seen: &Seen| seen.path() == cluster.path("pods/ours/binding") && well(seen);
+    let sent = cluster
+        .api()
+        .wait_until("the lease is taken and renewed, and a pod bound", PATIENCE, |_| {
+            Ok((proxy.seen(is_lease_written).len() > 1 && !proxy.seen(is_bind).is_empty()).then_some(()))
+        });
+    sent.unwrap();
+    for seen in proxy.seen(|seen| seen.status.is_some()) {
+        let wanted = if seen.path() == LEASE { &of_lease } else { &usual };
+        let level = seen.priority_level.as_ref();
+        assert_eq!(level, Some(wanted), "{} {}", seen.method, seen.target);
+    }
+}
+
+/// What a FlowSchema of the control plane says.
+fn flow_schema(cluster: &Cluster, name: &str) -> Value {
+    cluster.api().get(&format!("{FLOW_SCHEMAS}/{name}")).unwrap()["spec"].take()
+}
+
+/// The same without the fields at these places, each of which has to be there.
+fn without(mut spec: Value, places: &[&str]) -> Value {
+    for place in places {
+        let (place, field) = place.rsplit_once('/').unwrap();
+        let fields = spec.pointer_mut(place).and_then(Value::as_object_mut).unwrap();
+        assert!(fields.remove(field).is_some(), "no {field} in {fields:?}");
+    }
+    spec
+}
+
+#[test]
+fn flow_schemas_say_of_muster_what_the_api_servers_own_say_of_kube_scheduler() {
+    let cluster = Cluster::new("flow-schemas");
+    let whose = ["/matchingPrecedence", "/rules/0/subjects"];
+    // Theirs is for every lease of the system, and for what kube-scheduler does with its own.
+    let which = ["/rules/0/resourceRules/0/verbs", "/rules/0/resourceRules/0/namespaces"];
+    for (ours, theirs, differs) in [
+        ("muster", "kube-scheduler", whose.to_vec()),
+        (
+            "muster-leader-election",
+            "system-leader-election",
+            [whose, which].concat(),
+        ),
+    ] {
+        let said = |name: &str| without(flow_schema(&cluster, name), &differs);
+        assert_eq!(said(ours), said(theirs), "{ours} and {theirs}");
+        // There is such a level.
+        let path = format!("{FLOW_SCHEMAS}/{ours}");
+        let waited = cluster.api().wait_until("it is said of it", PATIENCE, |api| {
+            let schema = api.get(&path)?;
+            let conditions = schema["status"]["conditions"].as_array().cloned().unwrap_or_default();
+            let stands = |said: &Value| said["type"] == "Dangling" && said["status"] == "False";
+            Ok(conditions.iter().any(stands).then_some(()))
+        });
+        waited.unwrap();
+    }
+    // The first that matches counts: the lease's before that of everything else, and ours before that of everybody.
+    let in_order = [
+        "system-leader-election",
+        "muster-leader-election",
+        "kube-scheduler",
+        "muster",
+        "service-accounts",
+    ];
+    let precedences = in_order.map(|name| flow_schema(&cluster, name)["matchingPrecedence"].as_i64().unwrap());
+    assert!(precedences.is_sorted_by(|a, b| a < b), "{precedences:?}");
 }

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, bail};
+use http::header::CONTENT_TYPE;
+use http::{Request, Response};
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use muster_xtask::binaries::{self, Program};
@@ -42,9 +44,8 @@ pub fn token(plane: &ControlPlane, namespace: &str, account: &str) -> Result<Str
         .to_owned())
 }
 
-/// The priority level that the API server gives to a request, by its uid.
-pub fn priority_level(kubeconfig: &Path, path: &str) -> Result<String> {
-    const LEVEL: &str = "x-kubernetes-pf-prioritylevel-uid";
+/// The priority level at which the API server serves a request that is made here, by its uid.
+pub fn priority_level(kubeconfig: &Path, method: &str, path: &str, body: Option<&Value>) -> Result<String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -53,18 +54,26 @@ pub fn priority_level(kubeconfig: &Path, path: &str) -> Result<String> {
         let config = Kubeconfig::read_from(kubeconfig).context("reading the kubeconfig")?;
         let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await;
         let client = kube::Client::try_from(config.context("using the kubeconfig")?).context("a client")?;
-        let request = http::Request::get(path).body(Body::empty()).context("a request")?;
-        let response = client.send(request).await.with_context(|| format!("GET {path}"))?;
+        let body = body.map_or_else(Vec::new, |body| body.to_string().into_bytes());
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(CONTENT_TYPE, "application/json");
+        let request = request.body(Body::from(body)).context("a request")?;
+        let asked = || format!("{method} {path}");
+        let response = client.send(request).await.with_context(asked)?;
         let status = response.status();
         if !status.is_success() {
-            bail!("GET {path}: {status}");
+            bail!("{}: {status}", asked());
         }
-        let level = response
-            .headers()
-            .get(LEVEL)
-            .context("an answer without a priority level")?;
-        Ok(level.to_str().context("a priority level")?.to_owned())
+        level_of(&response).with_context(|| format!("{}: an answer without a priority level", asked()))
     })
+}
+
+/// The priority level at which the API server has served a request, by its uid, as its answer says it.
+pub(crate) fn level_of<B>(answer: &Response<B>) -> Option<String> {
+    let level = answer.headers().get("x-kubernetes-pf-prioritylevel-uid")?;
+    Some(level.to_str().ok()?.to_owned())
 }
 
 /// Waits until controllers have made as many pods as the Deployment wants; gives them.

@@ -28,6 +28,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
+use crate::deployed::level_of;
+
 /// What is done to a request, or to its answer.
 #[derive(Debug, Clone)]
 pub enum Fault {
@@ -120,6 +122,8 @@ pub struct Seen {
     pub target: String,
     /// What the API server answered, or the proxy in its place; none yet, or a cut connection.
     pub status: Option<StatusCode>,
+    /// The priority level at which the API server served it, by its uid; none where it has not.
+    pub priority_level: Option<String>,
 }
 
 impl Seen {
@@ -295,17 +299,18 @@ async fn answer(desk: Arc<Desk>, request: Request<Incoming>) -> Result<Response<
         Some(Fault::DelayRequest(delay)) => tokio::time::sleep(delay).await,
         Some(Fault::Refuse { code, retry_after }) => {
             let response = refusal(code, retry_after);
-            desk.answered(number, response.status());
+            desk.answered(number, &response);
             return Ok(response);
         }
         Some(Fault::ExpireWatch) => {
-            desk.answered(number, StatusCode::OK);
-            return Ok(expired());
+            let response = expired();
+            desk.answered(number, &response);
+            return Ok(response);
         }
         _ => {}
     }
     let response = desk.forward(request).await?;
-    desk.answered(number, response.status());
+    desk.answered(number, &response);
     match fault {
         Some(Fault::CutAfter) => Err(Cut),
         Some(Fault::DelayAnswer(delay)) => {
@@ -333,13 +338,15 @@ impl Desk {
             method,
             target,
             status: None,
+            priority_level: None,
         });
         seen.len() - 1
     }
 
-    fn answered(&self, number: usize, status: StatusCode) {
+    fn answered(&self, number: usize, response: &Response<ProxyBody>) {
         if let Some(seen) = lock(&self.seen).get_mut(number) {
-            seen.status = Some(status);
+            seen.status = Some(response.status());
+            seen.priority_level = level_of(response);
         }
     }
 

@@ -177,6 +177,7 @@ mod tests {
             method: method.parse().unwrap(),
             target: target.to_owned(),
             status: None,
+            priority_level: None,
         };
         Asked::by(&request).map(|asked| (asked.group, asked.resource, asked.verb))
     }

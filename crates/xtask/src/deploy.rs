@@ -2,7 +2,9 @@
 //!
 //! Both are written by hand, since people read them. Here Helm and kubectl render them, and they are compared object by
 //! object; the chart's own tests run; and `deploy/muster.yaml` and the chart's README, which are made from them, must be
-//! what would be made now.
+//! what would be made now. Each selector in them finds Muster's pods.
+
+mod selection;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -102,6 +104,7 @@ pub(crate) fn check(kube: KubeMinor) -> Result<()> {
     step("rules, runbooks and dashboards", monitoring::check)?;
     step("the Dockerfile", dockerfile::check)?;
     step("the chart against the kustomizations", || compare_twins(kube))?;
+    step("what selects Muster's pods", || check_selection(kube))?;
     step("freshness of what is made", || {
         made(kube)?.iter().try_for_each(|(file, content)| {
             let path = workspace_root().join(file);
@@ -128,6 +131,26 @@ fn compare_twins(kube: KubeMinor) -> Result<()> {
                 "deploy/kustomize/{folder} and the chart with the values {values:?} differ:\n{}",
                 differences.join("\n")
             );
+        }
+    }
+    Ok(())
+}
+
+/// Whatever is to select Muster's pods does, under other names too.
+fn check_selection(kube: KubeMinor) -> Result<()> {
+    const WITH_POLICY: &str = "networkPolicy.enabled=true";
+    let renamed = [WITH_POLICY, "nameOverride=other", "fullnameOverride=another"];
+    for (what, objects) in [
+        ("the chart", chart(kube, &[WITH_POLICY])?),
+        ("the chart under other names", chart(kube, &renamed)?),
+        (
+            "deploy/kustomize/overlays/monitored",
+            kustomization(kube, "overlays/monitored")?,
+        ),
+    ] {
+        let problems = selection::problems(&objects)?;
+        if !problems.is_empty() {
+            bail!("{what}:\n{}", problems.join("\n"));
         }
     }
     Ok(())

@@ -1,33 +1,8 @@
-//! Objects of the API server, of every kind, and the lines of recordings.
+//! `tests/fuzzing/src/targets/objects.rs` says what it does.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use muster_api::{codec, decode_for, object_key};
-use muster_engine::{Input, Time};
-use muster_framework::record::Kind;
-use muster_framework::rules::KubeMinor;
+use muster_fuzzing::targets::objects::run;
 
-fuzz_target!(|bytes: &[u8]| {
-    for kind in Kind::ALL {
-        let _ = object_key(kind, bytes);
-        for minor in [KubeMinor::V1_35, KubeMinor::V1_37] {
-            if let Ok(object) = decode_for(minor, kind, bytes) {
-                check_codec(Time::ZERO, Input::Applied(object));
-            }
-        }
-    }
-    if let Ok(text) = std::str::from_utf8(bytes)
-        && let Ok((now, input)) = codec::decode(text)
-    {
-        check_codec(now, input);
-    }
-});
-
-/// What a recording writes is read as the same.
-fn check_codec(now: Time, input: Input) {
-    assert_eq!(
-        codec::decode(&codec::encode(now, &input)).expect("what was written can be read"),
-        (now, input)
-    );
-}
+fuzz_target!(|bytes: &[u8]| run(bytes));

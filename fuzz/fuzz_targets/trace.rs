@@ -1,37 +1,8 @@
-//! The CSV files of `muster simulate --trace`, nodes and pods with a line of dashes between them. What was read can be played.
+//! `tests/fuzzing/src/targets/trace.rs` says what it does.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use muster_config::Configuration;
-use muster_framework::rules::KubeMinor;
-use muster_sim::{BadLines, Source, Trace, TraceRun, page};
+use muster_fuzzing::targets::trace::run;
 
-/// A run takes some milliseconds: longer traces than this are only read.
-const PODS_MAX: usize = 20;
-
-fuzz_target!(|text: &str| {
-    let (nodes, pods) = text.split_once("\n---\n").unwrap_or((text, ""));
-    let source = |text: &str| Source {
-        name: "fuzz".to_owned(),
-        text: text.to_owned(),
-    };
-    let (nodes, pods) = (source(nodes), source(pods));
-    let skipping = Trace::load(&nodes, &pods, BadLines::Skip);
-    match Trace::load(&nodes, &pods, BadLines::Refuse) {
-        Ok(trace) => assert_eq!(
-            skipping.as_ref(),
-            Ok(&trace),
-            "nothing is wrong, and something was skipped"
-        ),
-        Err(_) => assert!(skipping.as_ref().map_or(true, |trace| !trace.skipped.is_empty())),
-    }
-    if let Ok(trace) = skipping
-        && trace.pods() <= PODS_MAX
-    {
-        let settings = Configuration::default().engine_settings(KubeMinor::default());
-        let report = TraceRun::new(&trace, settings, Some(1)).run(|_| {});
-        serde_json::to_string(&report).expect("a report can be written");
-        page(&report, "fuzz");
-    }
-});
+fuzz_target!(|bytes: &[u8]| run(bytes));

@@ -1,4 +1,5 @@
-//! `cargo xtask fuzz`: builds the targets of `fuzz/` with libFuzzer and lets each invent inputs for a while.
+//! `cargo xtask fuzz`: builds the programs of `fuzz/` with libFuzzer and lets each invent inputs for its target
+//! (`tests/fuzzing`) for a while.
 //!
 //! libFuzzer goes by what code an input reaches. The compiler puts the counters in, by flags that need no nightly compiler;
 //! no sanitizer is used, since next to nothing here is unsafe: what counts is panics, hangs, memory, and what the targets
@@ -6,6 +7,7 @@
 
 mod seeds;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -77,20 +79,29 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// The names of all targets, in order.
+pub fn names() -> Vec<&'static str> {
+    TARGETS.iter().map(|target| target.name).collect()
+}
+
+/// The inputs that a target begins with.
+///
+/// # Errors
+/// There is no such target, or a file that they are made of cannot be read.
+pub fn seeds(name: &str) -> Result<BTreeSet<String>> {
+    known(name)?.seeds()
+}
+
+fn known(name: &str) -> Result<&'static Target> {
+    let known = TARGETS.iter().find(|target| target.name == name);
+    known.with_context(|| format!("there is no target {name:?}; there are {}", names().join(", ")))
+}
+
 fn chosen(names: &[String]) -> Result<Vec<&'static Target>> {
-    let named = |name: &String| {
-        let known = TARGETS.iter().find(|target| target.name == name);
-        known.with_context(|| {
-            format!(
-                "there is no target {name:?}; there are {}",
-                TARGETS.map(|target| target.name).join(", ")
-            )
-        })
-    };
     if names.is_empty() {
         return Ok(TARGETS.iter().collect());
     }
-    names.iter().map(named).collect()
+    names.iter().map(|name| known(name)).collect()
 }
 
 /// Where everything is kept.
@@ -240,6 +251,6 @@ mod tests {
             .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
             .collect();
         files.sort();
-        assert_eq!(files, TARGETS.map(|target| target.name));
+        assert_eq!(files, names());
     }
 }

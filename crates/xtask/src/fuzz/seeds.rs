@@ -30,7 +30,7 @@ pub(super) struct Target {
 }
 
 /// All of them, by name.
-pub(super) const TARGETS: [Target; 9] = [
+pub(super) const TARGETS: [Target; 12] = [
     Target {
         name: "answers",
         length_max: 4096,
@@ -75,6 +75,20 @@ pub(super) const TARGETS: [Target; 9] = [
         input_of_string: manifest,
     },
     Target {
+        name: "explain",
+        length_max: 256,
+        documents: &[],
+        inputs: whole,
+        sources: &[
+            "crates/muster/src/explain/page.rs",
+            "crates/muster/src/explain/paths.rs",
+            "crates/muster/src/explain/subject.rs",
+            "crates/muster/src/kubectl/explain.rs",
+            "crates/muster/src/overview/paths.rs",
+        ],
+        input_of_string: line,
+    },
+    Target {
         name: "objects",
         length_max: 8192,
         documents: &[
@@ -109,11 +123,30 @@ pub(super) const TARGETS: [Target; 9] = [
     },
     Target {
         name: "trace",
-        length_max: 2048,
-        documents: &[],
-        inputs: whole,
+        length_max: 4096,
+        documents: &["docs/examples/trace-pods.csv"],
+        inputs: traces,
         sources: &["crates/sim/src/trace/read.rs"],
         input_of_string: no_input,
+    },
+    Target {
+        name: "unit",
+        length_max: 4096,
+        documents: &["docs/examples"],
+        inputs: manifests,
+        sources: &["crates/muster/tests/what_if.rs", "crates/sim/tests/what_if.rs"],
+        input_of_string: manifest,
+    },
+    Target {
+        name: "vmodule",
+        length_max: 256,
+        documents: &[],
+        inputs: whole,
+        sources: &[
+            "crates/telemetry/src/logging/modules.rs",
+            "crates/telemetry/src/logging/verbosity.rs",
+        ],
+        input_of_string: line,
     },
     Target {
         name: "wire",
@@ -133,6 +166,7 @@ pub(super) const TARGETS: [Target; 9] = [
         documents: &["crates/config/src/feature_gates.txt"],
         inputs: feature_gates,
         sources: &[
+            "crates/api/src/lease.rs",
             "crates/config/src/duration.rs",
             "crates/config/src/feature_gates.rs",
             "crates/config/src/names.rs",
@@ -141,7 +175,7 @@ pub(super) const TARGETS: [Target; 9] = [
             "crates/sim/src/span.rs",
             "crates/sim/src/what_if/edit.rs",
         ],
-        input_of_string: short,
+        input_of_string: line,
     },
 ];
 
@@ -239,6 +273,16 @@ fn manifests(text: &str) -> Vec<String> {
         .into_iter()
         .chain(text.split("\n---\n").map(str::to_owned))
         .collect()
+}
+
+/// The nodes that the pods of the example are for.
+const NODES: &str = include_str!("../../../../docs/examples/trace-nodes.csv");
+
+/// The pods of a file on these nodes: all, and the first few.
+fn traces(pods: &str) -> Vec<String> {
+    const FEW: usize = 10;
+    let few = pods.split_inclusive('\n').take(FEW).collect::<String>();
+    [pods, few.as_str()].map(|pods| format!("{NODES}---\n{pods}")).to_vec()
 }
 
 /// The JSON values of a file that is one, or has one a line.
@@ -359,8 +403,8 @@ fn configuration(text: &str) -> Option<String> {
     is_yaml.then(whole)
 }
 
-fn short(text: &str) -> Option<String> {
-    (text.len() <= 64 && !text.contains('\n')).then(|| text.to_owned())
+fn line(text: &str) -> Option<String> {
+    (!text.contains('\n')).then(|| text.to_owned())
 }
 
 // ---- strings in Rust ----------------------------------------------------------------------------------------------
@@ -452,6 +496,15 @@ mod tests {
                 target.name
             );
         }
+    }
+
+    #[test]
+    fn a_trace_is_nodes_and_pods() {
+        let trace = TARGETS.iter().find(|target| target.name == "trace").unwrap();
+        let seeds = trace.seeds().unwrap();
+        let whole = fs::read_to_string(workspace_root().join("docs/examples/trace-pods.csv")).unwrap();
+        let is_whole = |seed: &String| seed.split_once("\n---\n").is_some_and(|(_, pods)| pods == whole);
+        assert_eq!(seeds.iter().filter(|seed| is_whole(seed)).count(), 1);
     }
 
     #[test]

@@ -1,0 +1,8 @@
+//! `tests/fuzzing/src/targets/explain.rs` says what it does.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use muster_fuzzing::targets::explain::run;
+
+fuzz_target!(|bytes: &[u8]| run(bytes));

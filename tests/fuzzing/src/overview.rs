@@ -1,0 +1,4 @@
+//! What `crates/muster` reads of a question for an overview.
+
+#[path = "../../../crates/muster/src/overview/paths.rs"]
+pub(crate) mod paths;

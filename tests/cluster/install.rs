@@ -5,6 +5,7 @@
 use std::fs;
 use std::sync::MutexGuard;
 
+use anyhow::Result;
 use http::Method;
 use muster_tests::deployed::{kubectl, pods_of_deployment, priority_level, run_pod, token};
 use muster_tests::endpoints::Caller;
@@ -12,12 +13,14 @@ use muster_tests::objects::pod;
 use muster_tests::prometheus::Prometheus;
 use muster_tests::proxy::{Proxy, Seen};
 use muster_tests::{Cluster, Muster, PATIENCE, gang, turn};
+use muster_xtask::api::status_code;
 use muster_xtask::deploy::{self, NAMESPACE};
 use muster_xtask::{ControlPlane, KubeMinor, Options, SimulatedNode};
 use serde_json::{Value, json};
 
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/muster-system/leases/muster";
 const SERVICE_MONITOR: &str = "/apis/monitoring.coreos.com/v1/namespaces/muster-system/servicemonitors/muster";
+const BUDGET: &str = "/apis/policy/v1/namespaces/muster-system/poddisruptionbudgets/muster";
 const FLOW_SCHEMAS: &str = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas";
 const N_MEMBERS: usize = 4;
 
@@ -123,9 +126,16 @@ fn apply_kustomization(plane: &ControlPlane, folder: &str) -> String {
 
 /// The first line of kubectl's about an object that was there before and is another now.
 fn changed(said: &str) -> Option<&str> {
-    // kubectl replaces the selector of a budget every time.
-    let mut lines = said.lines().filter(|line| !line.starts_with("poddisruptionbudget"));
+    // kubectl puts the selector of a budget in the place of the one that is there, every time, also where it is the same.
+    let replaced = "poddisruptionbudget.policy/muster configured";
+    let mut lines = said.lines().filter(|line| *line != replaced);
     lines.find(|line| line.ends_with(" configured"))
+}
+
+/// Which one of its specs the disruption budget has: it counts them.
+fn generation_of_budget(plane: &ControlPlane) -> i64 {
+    let budget = plane.api().get(BUDGET).unwrap();
+    budget["metadata"]["generation"].as_i64().unwrap()
 }
 
 /// A replica says where a pod is, whether it leads or asks the leader: its rights suffice for that.
@@ -189,7 +199,7 @@ fn what_the_kustomization_comes_to_is_accepted_and_works() {
     apply_kustomization(&plane, "overlays/default");
     let leader = works(&plane);
     // The file with everything in it says the same, and applying it takes the lease from nobody.
-    let before = holder(&plane);
+    let before = (holder(&plane), generation_of_budget(&plane));
     let said = kubectl(&plane, &["apply", "-f", "deploy/muster.yaml"]).unwrap();
     assert!(said.lines().count() > 20, "{said}");
     assert_eq!(changed(&said), None);
@@ -197,7 +207,7 @@ fn what_the_kustomization_comes_to_is_accepted_and_works() {
     // Nor does what comes on top of it.
     install_operator_kinds(&plane);
     assert_eq!(changed(&apply_kustomization(&plane, "overlays/monitored")), None);
-    assert_eq!(holder(&plane), before);
+    assert_eq!((holder(&plane), generation_of_budget(&plane)), before);
     is_seen_by_prometheus(&plane, &leader);
 }
 
@@ -221,6 +231,69 @@ fn every_kustomization_is_accepted_and_the_base_alone_schedules() {
     }
 }
 
+/// What a scheduler sends to put a pod on a node.
+fn binding(pod: &str, node: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Binding", "metadata": { "name": pod },
+        "target": { "apiVersion": "v1", "kind": "Node", "name": node },
+    })
+}
+
+/// Puts one of Muster's pods on a node; kwok says that it runs there, and is ready.
+fn start_on(plane: &ControlPlane, pod: &Value, node: &str) {
+    let pod = name_of(pod);
+    let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}/binding");
+    plane.api().post(&path, &binding(pod, node)).unwrap();
+}
+
+fn name_of(pod: &Value) -> &str {
+    pod["metadata"]["name"].as_str().unwrap()
+}
+
+/// Asks for the eviction of one of Muster's pods, as a drain does.
+fn evict(plane: &ControlPlane, pod: &Value) -> Result<Value> {
+    let pod = name_of(pod);
+    let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}/eviction");
+    let eviction = json!({ "apiVersion": "policy/v1", "kind": "Eviction", "metadata": { "name": pod } });
+    plane.api().post(&path, &eviction)
+}
+
+/// Waits until the controller of disruption budgets has counted Muster's pods, and lets one go.
+fn wait_until_one_may_go(plane: &ControlPlane) {
+    let waited = plane.api().wait_until("one pod may go", PATIENCE, |api| {
+        Ok((api.get(BUDGET)?["status"]["disruptionsAllowed"] == 1).then_some(()))
+    });
+    waited.unwrap();
+}
+
+#[test]
+fn of_two_replicas_one_may_go_at_a_time() {
+    let (plane, _turn) = fresh_plane();
+    apply_kustomization(&plane, "overlays/default");
+    plane.create_nodes(&[SimulatedNode::new("here")]).unwrap();
+    let pods = pods_of_deployment(&plane).unwrap();
+    let [first, second] = &pods[..] else {
+        panic!("{} pods", pods.len())
+    };
+    pods.iter().for_each(|pod| start_on(&plane, pod, "here"));
+    wait_until_one_may_go(&plane);
+    evict(&plane, first).unwrap();
+    let refused = evict(&plane, second).unwrap_err();
+    let said = format!("{refused:#}");
+    assert_eq!(status_code(&refused), Some(429), "{said}");
+    assert!(said.contains("would violate the pod's disruption budget"), "{said}");
+
+    // As soon as another has come for the first, the second may go.
+    let pods = format!("/api/v1/namespaces/{NAMESPACE}/pods");
+    let another = plane.api().wait_until("another is made", PATIENCE, |api| {
+        let pods = api.get(&pods)?["items"].as_array().cloned().unwrap_or_default();
+        Ok(pods.into_iter().find(|pod| pod["spec"]["nodeName"].is_null()))
+    });
+    start_on(&plane, &another.unwrap(), "here");
+    wait_until_one_may_go(&plane);
+    evict(&plane, second).unwrap();
+}
+
 /// The levels at which the API server serves kube-scheduler: when it renews its lease, and when it binds a pod.
 fn levels_of_kube_scheduler(cluster: &Cluster) -> [String; 2] {
     let kubeconfig = cluster.plane().dir().join("kube-scheduler.kubeconfig");
@@ -229,10 +302,7 @@ fn levels_of_kube_scheduler(cluster: &Cluster) -> [String; 2] {
     let lease = cluster.api().post(leases, &lease).unwrap();
     let renewal = priority_level(&kubeconfig, "PUT", &format!("{leases}/kube-scheduler"), Some(&lease));
     cluster.create_pods(&[pod("theirs", "kube-scheduler", "1")]).unwrap();
-    let binding = json!({
-        "apiVersion": "v1", "kind": "Binding", "metadata": { "name": "theirs" },
-        "target": { "apiVersion": "v1", "kind": "Node", "name": format!("{}-0", cluster.name()) },
-    });
+    let binding = binding("theirs", &format!("{}-0", cluster.name()));
     let path = cluster.path("pods/theirs/binding");
     let bind = priority_level(&kubeconfig, "POST", &path, Some(&binding));
     [renewal.unwrap(), bind.unwrap()]

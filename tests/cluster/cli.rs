@@ -323,6 +323,50 @@ fn a_scheduler_whose_token_is_refused_says_so_and_follows_nobodys_rules() {
     assert_eq!(muster.terminate().unwrap(), Some(0));
 }
 
+#[test]
+fn kubectl_completes_what_follows_the_name_of_the_plugin() {
+    let folder = tempfile::tempdir().unwrap();
+    let muster = muster_tests::binary().unwrap();
+    // By a shell, as docs/cli.md says: this process never has the executable open, and so it is never busy.
+    let install = "ln -s \"$1\" kubectl-muster
+        \"$1\" completion --kubectl > kubectl_complete-muster
+        chmod +x kubectl_complete-muster";
+    let mut installing = Command::new("sh");
+    installing.args(["-e", "-c", install, "sh"]).arg(&muster);
+    let installed = installing.current_dir(folder.path()).output().unwrap();
+    assert!(installed.status.success(), "{}", text(&installed.stderr));
+
+    let kubectl = binaries::ensure(Program::Kubectl, KubeMinor::from_environment().unwrap()).unwrap();
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let offered = |program: &Path, before: &[&str], words: &[&str]| {
+        let mut command = Command::new(program);
+        command.args(before).args(words);
+        let output = command
+            .env("PATH", &path)
+            .env("HOME", folder.path())
+            .env_remove("KUBECONFIG")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{words:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    // The last line tells the shell whether names of files will do: 0, or 4 if not.
+    for (words, first, last) in [
+        (&["ge"][..], "get\t", ":4"),
+        (&["get", ""][..], "gangs\t", ":4"),
+        (&["get", "gangs", "-o", "j"][..], "json\t", ":4"),
+        (&["get", "gangs", "--output=j"][..], "--output=json\t", ":4"),
+        (&["get", "gangs", "--kubeconfig", ""][..], ":0", ":0"),
+    ] {
+        let by_kubectl = offered(&kubectl, &["__complete", "muster"], words);
+        assert_eq!(by_kubectl, offered(&muster, &["kubectl", "__complete"], words), "{words:?}");
+        assert!(
+            by_kubectl.starts_with(first) && by_kubectl.lines().last() == Some(last),
+            "{words:?}: {by_kubectl}"
+        );
+    }
+}
+
 /// The flags that a program of Kubernetes lists when it is asked for help: a line for each, indented.
 fn flags_of_help(help: &str) -> BTreeSet<&str> {
     let lines = help.lines().filter_map(|line| {

@@ -48,28 +48,60 @@ fn pages_without_a_cluster_do_what_they_say() {
 }
 
 #[test]
-fn every_example_is_named_by_a_command() {
+fn every_example_is_used_by_a_page() {
     let mut examples = Vec::new();
     for extension in ["yaml", "csv"] {
         add_files(&workspace_root().join("docs/examples"), extension, &mut examples).unwrap();
     }
-    let mut commands = String::new();
+    let mut used = String::new();
     for page in pages().unwrap() {
-        let stories = Plan::of(&page)
-            .ok()
-            .flatten()
-            .map(|plan| plan.stories)
-            .unwrap_or_default();
-        for step in stories.values().flatten() {
+        let Ok(Some(plan)) = Plan::of(&page) else {
+            continue;
+        };
+        if let Setting::Cluster(setting) = &plan.setting {
+            used.extend(setting.given.as_deref());
+        }
+        for step in plan.stories.values().flatten() {
             match &step.task {
-                Task::Script { text, .. } => commands.push_str(text),
-                Task::Transcript(exchanges) => commands.extend(exchanges.iter().map(|e| e.command.as_str())),
+                Task::Script { text, .. } => used.push_str(text),
+                Task::Transcript(exchanges) => used.extend(exchanges.iter().map(|e| e.command.as_str())),
                 Task::Background(_) | Task::Manifest { .. } => {}
             }
         }
     }
-    examples.retain(|example| !commands.contains(example.as_str()));
+    examples.retain(|example| !used.contains(example.as_str()));
     none(&examples);
+}
+
+/// Simulated nodes have no kubelet that logs could be read from. What pages look for in them is at least what Muster says.
+#[test]
+fn what_pages_look_for_in_logs_is_in_the_sources() {
+    let mut paths = Vec::new();
+    add_files(&workspace_root().join("crates"), "rs", &mut paths).unwrap();
+    paths.retain(|path| path.contains("/src/"));
+    let read = |path: &String| fs::read_to_string(workspace_root().join(path)).unwrap();
+    let sources: String = paths.iter().map(read).collect();
+    let mut n_looks = 0;
+    let mut complaints = Vec::new();
+    for page in pages().unwrap() {
+        for block in &page.blocks {
+            for words in block.text.lines().filter_map(looked_for_in_logs) {
+                n_looks += 1;
+                if !sources.contains(words) {
+                    complaints.push(format!("{}: nobody logs {words:?}", page.place(block.line)));
+                }
+            }
+        }
+    }
+    none(&complaints);
+    assert!(0 < n_looks, "the runbooks look for words in logs");
+}
+
+/// The words that a command looks for in what `kubectl logs` prints.
+fn looked_for_in_logs(command: &str) -> Option<&str> {
+    let (_, after) = command.split_once(" logs ")?;
+    let (_, quoted) = after.split_once("| grep '")?;
+    quoted.split_once('\'').map(|(words, _)| words)
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::steps::{output, run};
 ///
 /// # Errors
 /// The program is not there, and its package cannot be installed.
-pub(crate) fn ensure_installed(program: &str, package: &str) -> Result<()> {
+pub fn ensure_installed(program: &str, package: &str) -> Result<()> {
     let there = || output(Command::new(program).arg("--version")).is_ok();
     if there() {
         return Ok(());

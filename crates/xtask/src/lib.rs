@@ -21,7 +21,7 @@ pub mod bench;
 pub mod binaries;
 pub mod book;
 pub mod control_plane;
-mod debian;
+pub mod debian;
 pub mod demo;
 pub mod deploy;
 mod dockerfile;

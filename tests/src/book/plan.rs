@@ -45,6 +45,9 @@ pub struct ClusterSetting {
     pub kubelet: bool,
     /// Whether the CRD of scheduler-plugins is installed.
     pub coscheduling_crd: bool,
+    /// A manifest of more that is there, as a path from the root of the workspace: what commands name that stands for a
+    /// reader's own.
+    pub given: Option<String>,
     /// The minors that the page is about; empty: all.
     pub kube: Vec<KubeMinor>,
 }
@@ -266,6 +269,7 @@ fn read_setting(text: &str) -> Result<Setting> {
             ("coscheduling-crd", true) => setting.coscheduling_crd = true,
             ("nodes", false) => setting.nodes = value.parse().context("the number of nodes")?,
             ("kube", false) => setting.kube = minors(&value)?,
+            ("given", false) => setting.given = Some(value),
             (_, false) if key == "cpu" || key.contains('/') => {
                 setting.resources.insert(key, value);
             }
@@ -334,6 +338,7 @@ mod tests {
             (PLAIN, "sh background", "muster run", "needs a cluster"),
             ("<!-- test: cloud -->", "sh", "x", "plain"),
             ("<!-- test: cluster gpus=3 -->", "sh", "x", "a cluster has no gpus"),
+            ("<!-- test: cluster given -->", "sh", "x", "a cluster has no given"),
             ("<!-- test: cluster kube=1.20 -->", "sh", "x", "1.20"),
         ] {
             let complaints = plan(setting, &[(info, text)]).unwrap_err();
@@ -350,7 +355,7 @@ mod tests {
     fn a_file_is_read_by_a_later_command_of_its_story() {
         let file = ("yaml file=values.yaml story=a", "replicas: 2");
         let command = ("sh story=a", "helm template -f values.yaml");
-        let cluster = "<!-- test: cluster nodes=2 cpu=8 example.com/gpu=1 muster kube=1.35 -->";
+        let cluster = "<!-- test: cluster nodes=2 cpu=8 example.com/gpu=1 muster kube=1.35 given=docs/a.yaml -->";
         let plan_of = plan(cluster, &[file, command]).unwrap().unwrap();
         assert_eq!(plan_of.stories["a"].len(), 2);
         let Setting::Cluster(setting) = &plan_of.setting else {
@@ -358,6 +363,7 @@ mod tests {
         };
         assert_eq!((setting.nodes, setting.kube.as_slice()), (2, &[KubeMinor::V1_35][..]));
         assert_eq!(setting.resources["example.com/gpu"], "1");
+        assert_eq!(setting.given.as_deref(), Some("docs/a.yaml"));
         assert!(plan_of.tells_minors_apart());
         assert!(plan(cluster, &[command, file]).is_err());
         assert!(plan(cluster, &[file, ("sh", "helm template -f values.yaml")]).is_err());

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use muster_xtask::binaries::{self, Program};
 use muster_xtask::deploy::NAMESPACE;
 use muster_xtask::nest::{Launch, Process};
-use muster_xtask::{ControlPlane, KubeMinor, Options, SimulatedNode, workspace_root};
+use muster_xtask::{ControlPlane, KubeMinor, Options, SimulatedNode, debian, workspace_root};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -28,6 +28,8 @@ use crate::{Muster, PATIENCE, aggregation, binary};
 const LONGEST_COMMAND: &str = "120";
 /// How long to wait before one looks again.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+/// What commands of pages about clusters take besides: each is a package of Debian's.
+const OF_DEBIAN: [&str; 2] = ["curl", "jq"];
 /// What a clone of the repository has that pages name.
 const OF_THE_REPOSITORY: [&str; 3] = ["config", "deploy", "docs"];
 
@@ -111,6 +113,9 @@ impl Desk {
         fs::write(desk.memory().join("environment"), "").context("what commands begin with")?;
         desk.add_tool("muster", &binary()?)?;
         if let Setting::Cluster(setting) = setting {
+            for program in OF_DEBIAN {
+                debian::ensure_installed(program, program)?;
+            }
             desk.add_tool("kubectl-muster", &binary()?)?;
             desk.add_tool("kubectl", &binaries::ensure(Program::Kubectl, kube)?)?;
             desk.add_tool("helm", &binaries::ensure(Program::Helm, kube)?)?;
@@ -171,6 +176,11 @@ impl Desk {
                 .wait_until(&format!("{COSCHEDULING_CRD} is served"), PATIENCE, |api| {
                     api.get_if_found(groups)
                 })?;
+        }
+        if let Some(given) = &setting.given {
+            let path = workspace_root().join(given);
+            let manifest = fs::read_to_string(path).with_context(|| format!("reading {given}"))?;
+            plane.apply(&manifest)?;
         }
         fs::copy(plane.kubeconfig(), self.home().join(".kube/config")).context("copying the kubeconfig")?;
         if setting.muster {
@@ -264,14 +274,16 @@ impl Desk {
 
     fn environment(&self) -> Result<Vec<(String, String)>> {
         let path = std::env::var("PATH").context("the environment has a PATH")?;
-        Ok([
+        let always = [
             ("PATH", format!("{}:{path}", self.tools().display())),
             ("HOME", self.home().display().to_string()),
             ("LANG", "C.UTF-8".to_owned()),
             ("TERM", "dumb".to_owned()),
-        ]
-        .map(|(key, value)| (key.to_owned(), value))
-        .into())
+        ];
+        // Where a port-forward would make Muster be had, which takes a kubelet.
+        let url = |muster: &Muster| ("MUSTER", format!("https://127.0.0.1:{}", muster.port()));
+        let all = always.into_iter().chain(self.muster.as_ref().map(url));
+        Ok(all.map(|(key, value)| (key.to_owned(), value)).collect())
     }
 
     /// Saves a file, and has its documents judged.

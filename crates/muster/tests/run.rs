@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
 /// A kubeconfig without mistakes; nobody answers at the address.
@@ -91,7 +92,7 @@ fn what_the_user_has_to_put_right_exits_with_2() {
 
 #[test]
 fn what_fails_around_it_exits_with_1() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = format!("--secure-port={}", taken.local_addr().unwrap().port());
     let directory = tempfile::tempdir().unwrap();
     let kubeconfig = directory.path().join("kubeconfig");
@@ -106,6 +107,11 @@ fn what_fails_around_it_exits_with_1() {
 
 /// Runs it where nobody answers until it has logged a line with this, and then asks it to end; gives all lines until then.
 fn log_until(flags: &[&str], said: &str) -> Vec<String> {
+    look_after(flags, said, || ()).0
+}
+
+/// Likewise, and looks at something before it is asked to end.
+fn look_after<T>(flags: &[&str], said: &str, look: impl FnOnce() -> T) -> (Vec<String>, T) {
     let directory = tempfile::tempdir().expect("a folder");
     let kubeconfig = directory.path().join("kubeconfig");
     std::fs::write(&kubeconfig, USABLE_KUBECONFIG).expect("a file");
@@ -126,10 +132,11 @@ fn log_until(flags: &[&str], said: &str) -> Vec<String> {
     while !lines.last().is_some_and(|line: &String| line.contains(said)) {
         lines.push(log.next().expect("it says it before it ends").expect("UTF-8"));
     }
+    let seen = look();
     let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
     assert!(killed.expect("kill runs").success());
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
-    lines
+    (lines, seen)
 }
 
 const NOBODY_ANSWERS: &str = "cannot ask the API server for its version; trying again";
@@ -140,6 +147,28 @@ fn it_ends_in_order_while_nobody_answers() {
     let line = lines.last().unwrap();
     let is_clear = line.starts_with('W') && line.contains("server=\"127.0.0.1:1\"") && line.contains("refused");
     assert!(is_clear, "{line}");
+}
+
+#[test]
+fn without_tls_it_serves_this_machine_alone_unless_it_is_told_otherwise() {
+    let everywhere = "--insecure-bind-address=0.0.0.0";
+    for (flag, to_whom, is_elsewhere) in [(None, "to this machine", false), (Some(everywhere), "to anybody", true)] {
+        let port = free_port();
+        let with_port = format!("--insecure-port={port}");
+        let flags: Vec<&str> = flag.into_iter().chain([&*with_port]).collect();
+        // Whoever listens on the loopback address is not at its neighbour, which is this machine's, too.
+        let reach = || ["127.0.0.1", "127.0.0.2"].map(|address| TcpStream::connect((address, port)).is_ok());
+        let (lines, reached) = look_after(&flags, NOBODY_ANSWERS, reach);
+        assert_eq!(reached, [true, is_elsewhere], "{flag:?}: {lines:?}");
+        let said = format!("serving without TLS, {to_whom}");
+        assert!(lines.iter().any(|line| line.contains(&said)), "{said}: {lines:?}");
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("its address").port()
 }
 
 #[test]

@@ -60,7 +60,12 @@ impl muster_telemetry::serving::Health for Probes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use muster_telemetry::serving::Health as _;
+    use crate::serving::about;
+    use muster_config::Configuration;
+    use muster_telemetry::serving::{Health as _, Limits, Pages, Routes, Server};
+    use muster_telemetry::{Metrics, Verbosity};
+    use std::io::{Read as _, Write as _};
+    use std::net::{SocketAddr, TcpStream};
     use tokio::time::advance;
 
     const MOMENT: Duration = Duration::from_millis(1);
@@ -104,6 +109,73 @@ mod tests {
         assert_eq!(failing(probes.live()), [over]);
         health.set_lease_expiry(lasts);
         assert_eq!(failing(probes.live()), [""; 0]);
+    }
+
+    /// Serves what the probes say to anybody, at this address.
+    async fn serve(health: &Arc<Health>) -> SocketAddr {
+        let pages = Pages::new(
+            Arc::new(Metrics::new(&[]).unwrap()),
+            Arc::new(Probes(Arc::clone(health))),
+            Arc::new(about(&Configuration::default()).unwrap()),
+            Verbosity::new(0),
+            Arc::<[Arc<dyn Routes>; 0]>::new([]),
+        );
+        let at = ([127, 0, 0, 1], 0).into();
+        let server = Server::listen_insecurely(at, &pages, Limits::default()).await.unwrap();
+        let address = server.address().unwrap();
+        tokio::spawn(server.run());
+        address
+    }
+
+    /// Status and body of an answer. Time stands still meanwhile: a thread is waited for.
+    async fn get(address: SocketAddr, path: &'static str) -> (u16, String) {
+        let asked = tokio::task::spawn_blocking(move || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        });
+        let answer = asked.await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, body.to_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_asks_over_a_connection_hears_500_while_it_does_not_live() {
+        let health = Arc::new(Health::default());
+        let address = serve(&health).await;
+        let well = (200, "ok".to_owned());
+        health.tick();
+        assert_eq!(get(address, "/livez").await, well);
+
+        // Nothing ticks.
+        advance(ENGINE_PATIENCE).await;
+        let checks = "[+]ping ok\n[-]engine-turns failed: reason withheld\n[+]leaderElection ok\n";
+        for (path, name) in [("/livez", "livez"), ("/healthz", "healthz")] {
+            let failed = (500, format!("{checks}{name} check failed\n"));
+            assert_eq!(get(address, path).await, failed);
+        }
+        let (status, why) = get(address, "/livez/engine-turns").await;
+        let silent = "internal server error: the engine has not turned for ";
+        assert!(status == 500 && why.starts_with(silent), "{status}: {why}");
+        health.tick();
+        assert_eq!(get(address, "/livez").await, well);
+
+        // Nobody renews the lease, and the process lives on.
+        let lasts = Duration::from_secs(15);
+        health.set_lease_expiry(lasts);
+        advance(lasts + LEASE_PATIENCE + MOMENT).await;
+        health.tick();
+        let checks = "[+]ping ok\n[+]engine-turns ok\n[-]leaderElection failed: reason withheld\n";
+        let failed = (500, format!("{checks}livez check failed\n"));
+        assert_eq!(get(address, "/livez").await, failed);
+        let (status, why) = get(address, "/livez/leaderElection").await;
+        let over = "internal server error: the lease has been over for ";
+        assert!(status == 500 && why.starts_with(over), "{status}: {why}");
+        health.set_lease_expiry(lasts);
+        assert_eq!(get(address, "/livez").await, well);
     }
 
     #[test]

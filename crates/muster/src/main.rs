@@ -3,6 +3,7 @@
 //! One file for each subcommand. Exit codes: 0 well, 1 failed while running, 2 wrong usage or configuration. Under the name
 //! `kubectl-muster` it is a plugin of kubectl.
 
+mod command_line;
 mod completion;
 mod config;
 mod evaluate;
@@ -84,7 +85,11 @@ fn main() -> ExitCode {
     if kubectl::is_meant(std::env::args_os().next().as_ref()) {
         return kubectl::run(std::env::args_os());
     }
-    let ended = match Cli::parse().command {
+    let cli: Cli = match command_line::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    let ended = match cli.command {
         Command::Run(args) => run::run(*args),
         Command::Config(command) => config::run(&command),
         Command::Simulate(args) => simulate::run(args),

@@ -17,7 +17,7 @@ pub(crate) mod table;
 mod top;
 mod version;
 
-use crate::text;
+use crate::{command_line, text};
 use clap::{CommandFactory as _, Parser};
 use flags::ConnectArgs;
 use muster_kube::ReadError;
@@ -109,8 +109,10 @@ pub(crate) fn is_meant(program: Option<&OsString>) -> bool {
 
 /// Runs with the arguments of the process; the first is the program's name.
 pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let Cli { connect, command } = Cli::parse_from(arguments);
-    ended(carry_out(&connect, command))
+    match command_line::read(arguments) {
+        Ok(Cli { connect, command }) => ended(carry_out(&connect, command)),
+        Err(code) => code,
+    }
 }
 
 /// Runs `muster snapshot`.
@@ -197,7 +199,7 @@ mod tests {
         let said = |flags: &[&str]| {
             let error = Cli::try_parse_from([&[PROGRAM], flags].concat()).expect_err("wrong flags");
             assert_eq!(error.exit_code(), i32::from(crate::WRONG_USAGE));
-            error.to_string()
+            command_line::sentence(&error).expect("no help was asked for")
         };
         let cases: [&[&str]; 7] = [
             &["get", "gangs", "--colour"],
@@ -208,7 +210,7 @@ mod tests {
             &["-v", "many", "version"],
             &["get", "gangs", "-n"],
         ];
-        insta::assert_snapshot!(cases.map(said).join("\n---\n"));
+        insta::assert_snapshot!(cases.map(said).join("\n"));
     }
 
     #[test]

@@ -272,7 +272,7 @@ pub(crate) fn gated(key: &GroupKey, first: &str, gates: &[Text], gated: u32) -> 
 }
 
 /// Why a group waits whose members have places.
-pub(crate) fn prepares(key: &GroupKey, members: usize) -> String {
+pub(crate) fn prepares(key: &str, members: usize) -> String {
     format!(
         "pod group {key} has places for its members, and waits for volumes before any is bound: {members} are not bound yet"
     )

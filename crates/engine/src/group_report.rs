@@ -456,7 +456,7 @@ impl Engine {
                     no_room.shortfall,
                 )
             }
-            Cause::Preparing => diagnosis::prepares(&group.key, self.members_that_prepare(group)),
+            Cause::Preparing => diagnosis::prepares(&group.key.to_string(), self.members_that_prepare(group)),
             Cause::Failed { message, .. } => diagnosis::failed(&group.key, message),
         };
         let text = match self.queue.backoff_until(Entity::Group(id)) {

@@ -1,5 +1,7 @@
 //! Where a pod or a group stands, and how far a group is.
 
+use super::Subject;
+use crate::diagnosis;
 use crate::engine::Engine;
 use crate::groups::{Group, GroupId, Hold};
 use crate::observation::{Section, WaitReason};
@@ -142,6 +144,18 @@ impl Stage {
             Stage::OneByOne => format!("{it} is no gang: its members are placed one by one"),
             Stage::Finished => format!("{it} has finished"),
             Stage::Ending => format!("{it} is being deleted"),
+        }
+    }
+
+    /// Reason and cause of a pod or a group that stands here by the places that are held for it.
+    pub fn said_of_places(&self, subject: &Subject) -> (Text, String) {
+        match (self, subject) {
+            (Stage::HoldingPlaces { nodes, .. }, Subject::Group { namespace, name }) => {
+                let key = format!("{namespace}/{name}");
+                let reason = WaitReason::Preparing.name();
+                (reason.into(), diagnosis::prepares(&key, nodes.len()))
+            }
+            _ => ("".into(), self.sentence(&subject.to_string())),
         }
     }
 }

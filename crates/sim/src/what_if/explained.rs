@@ -165,7 +165,7 @@ impl Recorded {
             Subject::Group { namespace, name } => of_group(&format!("{namespace}/{name}")),
         };
         if let Some(stage) = stage_of_held(&held) {
-            explanation.cause = stage.sentence(&explanation.subject.to_string());
+            (explanation.reason, explanation.cause) = stage.said_of_places(&explanation.subject);
             explanation.stage = stage;
         }
     }

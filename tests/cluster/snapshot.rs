@@ -4,9 +4,11 @@
 use muster_tests::deployed::token;
 use muster_tests::endpoints::Caller;
 use muster_tests::objects::pod;
+use muster_tests::storage::{claim, waiting_class, with_claim};
 use muster_tests::{Cluster, PATIENCE, gang};
+use muster_xtask::api::Api;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -53,8 +55,36 @@ fn explained(cluster: &Cluster, subject: &str, way: &[&str]) -> Value {
     for passing in ["waitingSeconds", "attempts", "notes"] {
         document.as_object_mut().unwrap().remove(passing);
     }
-    document["stage"].as_object_mut().unwrap().remove("endsInSeconds");
+    let stage = document["stage"].as_object_mut().unwrap();
+    stage.remove("endsInSeconds");
+    // One names them as members came, the other by the names of members.
+    if let Some(nodes) = stage.get_mut("nodes").and_then(Value::as_array_mut) {
+        nodes.sort_by_key(Value::to_string);
+    }
     document
+}
+
+/// A file of the test.
+fn file(cluster: &Cluster, name: &str) -> PathBuf {
+    let name = format!("{}-{name}.gz", cluster.name());
+    cluster.kubeconfig().with_file_name(name)
+}
+
+/// A snapshot that is taken in this way.
+fn taken(cluster: &Cluster, live: &[&str]) -> PathBuf {
+    let file = file(cluster, "live");
+    let words = ["snapshot", file.to_str().unwrap()];
+    well(cluster, &[&words[..], live].concat());
+    file
+}
+
+/// What is said of these from the file is what the live one says.
+fn compare(cluster: &Cluster, live: &[&str], file: &Path, subjects: &[&str]) {
+    let recorded = ["--from-snapshot", file.to_str().unwrap()];
+    for subject in subjects {
+        let said = explained(cluster, subject, live);
+        assert_eq!(explained(cluster, subject, &recorded), said, "{subject}");
+    }
 }
 
 /// Everything in a snapshot, as text.
@@ -92,37 +122,16 @@ fn a_simulation_and_an_explanation_say_what_the_live_one_says() {
         let (reason, message) = cluster.wait_condition(name, |message| !message.is_empty()).unwrap();
         (name.to_owned(), reason, message)
     });
-    let file = |name: &str| {
-        cluster
-            .kubeconfig()
-            .with_file_name(format!("{}-{name}.gz", cluster.name()))
-    };
-    let (from_live, from_api) = (file("live"), file("api"));
     let url = format!("https://127.0.0.1:{}", live.port());
-    well(
-        &cluster,
-        &[
-            "snapshot",
-            from_live.to_str().unwrap(),
-            "--server-url",
-            &url,
-            "--insecure-skip-tls-verify",
-        ],
-    );
+    let live_one = ["--server-url", url.as_str(), "--insecure-skip-tls-verify"];
+    let (from_live, from_api) = (taken(&cluster, &live_one), file(&cluster, "api"));
     well(
         &cluster,
         &["kubectl", "snapshot", from_api.to_str().unwrap(), "--from-api"],
     );
-    let live_one = ["--server-url", url.as_str(), "--insecure-skip-tls-verify"];
-    let recorded = ["--from-snapshot", from_live.to_str().unwrap()];
-    let groups = ["podgroup/train", "podgroup/half"];
-    for subject in ["pod/small", "pod/big", "pod/picky", "pod/w3", "pod/h0"]
-        .iter()
-        .chain(&groups)
-    {
-        let said = explained(&cluster, subject, &live_one);
-        assert_eq!(explained(&cluster, subject, &recorded), said, "{subject}");
-    }
+    let pods = ["pod/small", "pod/big", "pod/picky", "pod/w3", "pod/h0"];
+    compare(&cluster, &live_one, &from_live, &pods);
+    compare(&cluster, &live_one, &from_live, &["podgroup/train", "podgroup/half"]);
     // Without a queue the cause is found out all the same.
     let of_api = explained(&cluster, "pod/big", &["--from-snapshot", from_api.to_str().unwrap()]);
     let said = explained(&cluster, "pod/big", &live_one);
@@ -158,6 +167,83 @@ fn a_simulation_and_an_explanation_say_what_the_live_one_says() {
     );
     let left: Vec<&str> = left.iter().map(|(name, ..)| name.as_str()).collect();
     assert_eq!(left, ["big", "h0", "h1"]);
+}
+
+/// A gang of two has places, and waits for a volume that nobody makes.
+fn hold_places(cluster: &Cluster) {
+    let api = cluster.api();
+    let classes = "/apis/storage.k8s.io/v1/storageclasses";
+    let class = cluster.name();
+    api.post(classes, &waiting_class(class, "example.com/disks")).unwrap();
+    let claims = cluster.path("persistentvolumeclaims");
+    api.post(&claims, &claim("data", class)).unwrap();
+    cluster.create_group("held", &gang(2)).unwrap();
+    let mut members = cluster.members_called("v", "held", 2, "800m");
+    members[0] = with_claim(members[0].take(), "data");
+    cluster.create_pods(&members).unwrap();
+    let waited = api.wait_until("the volume is asked for", PATIENCE, |api| {
+        let claim = api.get(&format!("{claims}/data"))?;
+        let node = &claim["metadata"]["annotations"]["volume.kubernetes.io/selected-node"];
+        Ok(node.is_string().then_some(()))
+    });
+    waited.unwrap();
+}
+
+/// A gang of two loses a member, for whose successor there is no room: somebody else has taken the place.
+fn break_a_gang(cluster: &Cluster) {
+    cluster.create_group("torn", &gang(2)).unwrap();
+    let members = cluster.members_called("t", "torn", 2, "800m");
+    cluster.create_pods(&members).unwrap();
+    cluster.wait_bound(2).unwrap();
+    let lost = cluster.path("pods/t0");
+    let api = cluster.api();
+    api.delete(&lost).unwrap();
+    let gone = |api: &Api| Ok(api.get_if_found(&lost)?.is_none().then_some(()));
+    api.wait_until("the member is gone", PATIENCE, gone).unwrap();
+    cluster
+        .create_pods(&[pod("taker", &cluster.scheduler_name(), "800m")])
+        .unwrap();
+    cluster.wait_bound(2).unwrap();
+    cluster.create_pods(&members[..1]).unwrap();
+}
+
+#[test]
+fn a_broken_gang_and_places_that_are_held_are_in_a_snapshot_as_the_live_one_has_them() {
+    let cluster = Cluster::new("snapshot-gangs");
+    cluster.create_nodes(0, 4, "1").unwrap();
+    let live = cluster.start_muster(&[]).unwrap();
+    hold_places(&cluster);
+    break_a_gang(&cluster);
+    let (reason, message) = cluster
+        .wait_condition("t0", |message| message.contains("Insufficient cpu"))
+        .unwrap();
+    let url = format!("https://127.0.0.1:{}", live.port());
+    let live_one = ["--server-url", url.as_str(), "--insecure-skip-tls-verify"];
+    let rests = |_: &_| {
+        let torn = explained(&cluster, "podgroup/torn", &live_one);
+        Ok((torn["stage"]["name"] == "WaitingForRoom").then_some(()))
+    };
+    let waited = cluster.api().wait_until("it waits for room", PATIENCE, rests);
+    waited.unwrap();
+    let snapshot = taken(&cluster, &live_one);
+    assert_eq!(unfolded(&snapshot).matches("{\"reservation\":").count(), 2);
+    let of_held = ["pod/v0", "pod/v1", "podgroup/held"];
+    let of_torn = ["pod/t0", "pod/t1", "podgroup/torn"];
+    compare(&cluster, &live_one, &snapshot, &[of_held, of_torn].concat());
+    // And these are the situations that the test is about.
+    let recorded = ["--from-snapshot", snapshot.to_str().unwrap()];
+    let held = explained(&cluster, "podgroup/held", &recorded);
+    assert_eq!(held["stage"]["name"], "HoldingPlaces", "{held:#}");
+    let group = &held["group"];
+    assert_eq!((&group["withPlaces"], &group["bound"]), (&json!(2), &json!(0)));
+    let torn = explained(&cluster, "podgroup/torn", &recorded);
+    let cause = torn["cause"].as_str().unwrap();
+    assert!(cause.contains("is broken: 1 of 2 members have a node"), "{cause}");
+
+    // A simulation takes nobody's place, and counts the member that is bound.
+    assert_eq!(waiting(&cluster, &snapshot, &[]), [("t0".to_owned(), reason, message)]);
+    let with_node = waiting(&cluster, &snapshot, &["--add-node", "like=snapshot-gangs-0,count=1"]);
+    assert_eq!(with_node, Vec::<Waiting>::new());
 }
 
 /// Waits until a caller who asks for a snapshot is answered with this status.

@@ -1,8 +1,9 @@
 //! Snapshot files: what a scheduler knows at one moment, for `muster simulate` and for bug reports.
 //!
 //! A gzip stream of JSON lines. The first says what it is: `{"apiVersion":"muster.dev/v1alpha1","kind":"Snapshot",…}`. Then
-//! come lines `{"object":{…}}`, `{"queued":{…}}` and `{"reservation":{…}}`, and last `{"end":{…}}` with how many there were,
-//! so that a file that was cut off is not taken for a whole one. Reader and writer hold one line at a time.
+//! come lines `{"object":{…}}`, `{"queued":{…}}`, `{"reservation":{…}}` and `{"broken":{…}}`, and last `{"end":{…}}` with how
+//! many there were, so that a file that was cut off is not taken for a whole one. Reader and writer hold one line at a time.
+//! What came to the form later may be absent, and is none then: attempts, broken gangs.
 //!
 //! **What is not in it.** An object is written as the engine's record of it, in the form that recordings have, and records
 //! hold what scheduling reads and nothing else: there is no field for an environment, a command, an annotation, or a Secret.
@@ -13,7 +14,7 @@ use flate2::Compression;
 use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
-use muster_engine::{Object, PodRef, QueuedEntity, Reservation, Section};
+use muster_engine::{Attempt, AttemptResult, BrokenGang, Object, PodRef, QueuedEntity, Reservation, Section};
 use muster_framework::Text;
 use muster_framework::record::Kind;
 use muster_framework::rules::KubeMinor;
@@ -69,6 +70,8 @@ pub struct Snapshot {
     pub queue: Vec<QueuedEntity>,
     /// Places that were held.
     pub reservations: Vec<Reservation>,
+    /// Gangs that were broken since nodes were lost.
+    pub broken: Vec<BrokenGang>,
 }
 
 /// Why a file cannot be read.
@@ -109,6 +112,12 @@ struct Counts {
     objects: u64,
     queued: u64,
     reservations: u64,
+    #[serde(default, skip_serializing_if = "is_none")]
+    broken: u64,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 #[derive(Deserialize)]
@@ -117,6 +126,7 @@ enum Line {
     Object(#[serde(deserialize_with = "codec::read_object")] Object),
     Queued(QueuedLine),
     Reservation(ReservationLine),
+    Broken(BrokenLine),
     End(Counts),
 }
 
@@ -133,6 +143,24 @@ struct QueuedLine {
     backoff_ms: u64,
     reason: Text,
     message: Text,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tried: Vec<Tried>,
+}
+
+/// One try, in a line of what waits.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Tried {
+    ago_ms: u64,
+    result: String,
+    message: Text,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct BrokenLine {
+    group: Text,
+    lost_nodes: Vec<Text>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -202,6 +230,7 @@ impl QueuedLine {
             backoff_ms: milliseconds(entity.backoff),
             reason: entity.reason.clone(),
             message: entity.message.clone(),
+            tried: entity.tried.iter().map(Tried::of).collect(),
         }
     }
 
@@ -218,7 +247,44 @@ impl QueuedLine {
             backoff: Duration::from_millis(self.backoff_ms),
             reason: self.reason,
             message: self.message,
+            tried: self.tried.into_iter().map(Tried::read).collect::<Result<_, _>>()?,
         })
+    }
+}
+
+impl Tried {
+    fn of(attempt: &Attempt) -> Tried {
+        Tried {
+            ago_ms: milliseconds(attempt.ago),
+            result: attempt.result.name().to_owned(),
+            message: attempt.message.clone(),
+        }
+    }
+
+    fn read(self) -> Result<Attempt, String> {
+        let mut results = AttemptResult::ALL.into_iter();
+        let result = results.find(|result| result.name() == self.result);
+        Ok(Attempt {
+            ago: Duration::from_millis(self.ago_ms),
+            result: result.ok_or_else(|| format!("queued.tried.result: {:?} is no end of an attempt", self.result))?,
+            message: self.message,
+        })
+    }
+}
+
+impl BrokenLine {
+    fn of(gang: &BrokenGang) -> BrokenLine {
+        BrokenLine {
+            group: gang.group.clone(),
+            lost_nodes: gang.lost_nodes.clone(),
+        }
+    }
+
+    fn read(self) -> BrokenGang {
+        BrokenGang {
+            group: self.group,
+            lost_nodes: self.lost_nodes,
+        }
     }
 }
 
@@ -298,6 +364,15 @@ impl<W: Write> Writer<W> {
         self.tagged("reservation", &ReservationLine::of(reservation))
     }
 
+    /// Adds a gang that is broken.
+    ///
+    /// # Errors
+    /// As those of [`Writer::begin`].
+    pub fn broken(&mut self, gang: &BrokenGang) -> io::Result<()> {
+        self.counts.broken += 1;
+        self.tagged("broken", &BrokenLine::of(gang))
+    }
+
     /// Ends it, and gives back what it was written to.
     ///
     /// # Errors
@@ -330,6 +405,7 @@ pub fn write<W: Write>(out: W, header: &Header, known: &muster_engine::Snapshot)
         .reservations
         .iter()
         .try_for_each(|held| writer.reservation(held))?;
+    known.broken.iter().try_for_each(|gang| writer.broken(gang))?;
     writer.finish()
 }
 
@@ -355,6 +431,7 @@ pub fn read(source: impl Read) -> Result<Snapshot, SnapshotError> {
         objects: Vec::new(),
         queue: Vec::new(),
         reservations: Vec::new(),
+        broken: Vec::new(),
     };
     while lines.next()? {
         let Some(counts) = take_line(&mut snapshot, &lines.line).map_err(|problem| lines.wrong(problem))? else {
@@ -376,6 +453,7 @@ fn take_line(snapshot: &mut Snapshot, line: &[u8]) -> Result<Option<Counts>, Str
         Line::Object(object) => snapshot.objects.push(object),
         Line::Queued(queued) => snapshot.queue.push(queued.read()?),
         Line::Reservation(reservation) => snapshot.reservations.push(reservation.read()),
+        Line::Broken(gang) => snapshot.broken.push(gang.read()),
         Line::End(counts) => return Ok(Some(counts)),
     }
     Ok(None)
@@ -407,6 +485,7 @@ fn check_counts(snapshot: &Snapshot, counts: Counts) -> Result<(), String> {
         objects: snapshot.objects.len() as u64,
         queued: snapshot.queue.len() as u64,
         reservations: snapshot.reservations.len() as u64,
+        broken: snapshot.broken.len() as u64,
     };
     if found == counts {
         return Ok(());
@@ -503,6 +582,10 @@ mod tests {
 
     const HEADER: &str = r#"{"apiVersion":"muster.dev/v1alpha1","kind":"Snapshot","takenAt":"2026-11-21T18:00:00Z","version":"0.1.0","kubernetes":"1.37","source":"api"}"#;
 
+    const QUEUED: &str = r#"{"queued":{"group":false,"name":"shop/web","section":"unschedulable","priority":0,"pods":1,"attempts":3,"waitedMs":1500,"backoffMs":0,"reason":"Unschedulable","message":"0/1 nodes are available"}}"#;
+    /// The end of such a line, with a try that ended as none does.
+    const TIRED: &str = r#","tried":[{"agoMs":7,"result":"tired","message":""}]}}"#;
+
     fn header() -> Header {
         Header {
             taken_at: "2026-11-21T18:00:00Z".parse().unwrap(),
@@ -551,6 +634,13 @@ mod tests {
                 backoff: Duration::from_millis(300),
                 reason: "Unschedulable".into(),
                 message: "0/1 nodes are available".into(),
+                tried: [(300, AttemptResult::Unschedulable), (1_400, AttemptResult::Error)]
+                    .map(|(ago, result)| Attempt {
+                        ago: Duration::from_millis(ago),
+                        result,
+                        message: "0/1 nodes are available".into(),
+                    })
+                    .to_vec(),
             }],
             reservations: vec![Reservation {
                 pod: PodRef {
@@ -561,6 +651,10 @@ mod tests {
                 node: "n1".into(),
                 stage: "Sent".into(),
                 deadline: Some(Duration::from_secs(60)),
+            }],
+            broken: vec![BrokenGang {
+                group: "shop/gang".into(),
+                lost_nodes: vec!["n2".into(), "n3".into()],
             }],
         }
     }
@@ -587,9 +681,23 @@ mod tests {
         let known = known();
         assert_eq!(read.header, header());
         assert_eq!(
-            (read.objects, read.queue, read.reservations),
-            (known.objects, known.queue, known.reservations)
+            (read.objects, read.queue, read.reservations, read.broken),
+            (known.objects, known.queue, known.reservations, known.broken)
         );
+    }
+
+    /// A file of a Muster that wrote neither attempts nor broken gangs.
+    #[test]
+    fn what_came_to_the_form_later_may_be_absent() {
+        let text = format!("{HEADER}\n{QUEUED}\n{{\"end\":{{\"objects\":0,\"queued\":1,\"reservations\":0}}}}\n");
+        let old = read(&*compressed(&text)).unwrap();
+        let queued = &old.queue[0];
+        assert_eq!((queued.attempts, queued.tried.len(), old.broken.len()), (3, 0, 0));
+        let mut writer = Writer::begin(Vec::new(), &old.header).unwrap();
+        writer.queued(queued).unwrap();
+        let again = unfolded(&writer.finish().unwrap());
+        assert_eq!(again.lines().last(), text.lines().last(), "none are not written");
+        assert!(again.contains(&format!("\n{QUEUED}\n")), "{again}");
     }
 
     #[test]
@@ -633,6 +741,7 @@ mod tests {
             )),
             said(&format!("{HEADER}\n{{\"object\":{{\"pod\":{{\"uid\":7}}}}}}\n")),
             said(&format!("{HEADER}\n{{\"secret\":{{}}}}\n")),
+            said(&format!("{HEADER}\n{}\n", QUEUED.replace("}}", TIRED))),
             read(&b"kind: Snapshot"[..]).unwrap_err().to_string(),
             read(&[][..]).unwrap_err().to_string(),
         ];
@@ -647,7 +756,7 @@ mod tests {
 
         #[test]
         fn no_lines_make_it_panic(lines in prop::collection::vec(
-            "(\\{\"(object|queued|reservation|end)\":.{0,40}\\}|.{0,40})", 0..6)) {
+            "(\\{\"(object|queued|reservation|broken|end)\":.{0,40}\\}|.{0,40})", 0..6)) {
             let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
             let _ = read(&*compressed(&format!("{HEADER}\n{text}")));
         }

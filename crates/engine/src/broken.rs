@@ -11,6 +11,7 @@ use crate::engine::{Awaited, Engine, Timer};
 use crate::groups::{Group, GroupId};
 use crate::outbox::Lane;
 use crate::pods::{Pod, PodId, Role};
+use crate::snapshot::BrokenGang;
 use crate::time::Time;
 use muster_framework::Text;
 use muster_framework::group::WhenBroken;
@@ -126,6 +127,41 @@ impl Engine {
         nodes
             .filter_map(|lost| Some((lost.node.clone(), self.cluster.what_befell(&lost.node)?)))
             .collect()
+    }
+
+    /// The gangs that are broken since nodes were lost, by name.
+    pub(crate) fn broken_by_lost_nodes(&self) -> Vec<BrokenGang> {
+        let gangs = self.broken.0.keys().filter_map(|id| {
+            let group = self.groups.get(*id)?;
+            let lost_nodes: Vec<Text> = self.lost_nodes(group).into_iter().map(|(node, _)| node).collect();
+            (!lost_nodes.is_empty()).then(|| BrokenGang {
+                group: group.key.to_string().into(),
+                lost_nodes,
+            })
+        });
+        let mut gangs: Vec<BrokenGang> = gangs.collect();
+        gangs.sort_by(|a, b| a.group.cmp(&b.group));
+        gangs
+    }
+
+    /// Tells an engine that has been told the objects of a snapshot what no object says: with which nodes a gang lost members.
+    /// It is heard until that gang is whole.
+    pub fn remember_lost_nodes(&mut self, now: Time, gang: &BrokenGang) {
+        let found = self
+            .groups
+            .iter()
+            .find(|(_, group)| group.key.to_string() == *gang.group)
+            .map(|(id, _)| id);
+        let Some(group) = found.and_then(|id| self.groups.get_mut(id)) else {
+            return;
+        };
+        let first = gang.lost_nodes.len().saturating_sub(REMEMBERED);
+        let lost_on = |node: &Text| LostOn {
+            node: node.clone(),
+            at: now,
+            with_node: true,
+        };
+        group.lost_on = gang.lost_nodes[first..].iter().map(lost_on).collect();
     }
 
     /// Whether a gang has what it needs only if members are bound that have places.

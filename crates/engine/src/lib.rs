@@ -56,5 +56,5 @@ pub use observation::{AttemptResult, Observation, PlaceStage, Section, WaitReaso
 pub use overview::{GroupAtAGlance, HeldPlace, LISTED, Listed, Overview, PodAtAGlance};
 pub use scene::{Evaluation, NodeScore, PluginScore, Scene, Verdict};
 pub use settings::{BatchSettings, ExtenderSettings, GangSettings, Settings};
-pub use snapshot::{QueuedEntity, Reservation, Snapshot};
+pub use snapshot::{BrokenGang, QueuedEntity, Reservation, Snapshot};
 pub use time::Time;

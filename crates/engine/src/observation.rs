@@ -52,6 +52,13 @@ pub enum AttemptResult {
 }
 
 impl AttemptResult {
+    /// All of them.
+    pub const ALL: [AttemptResult; 3] = [
+        AttemptResult::Scheduled,
+        AttemptResult::Unschedulable,
+        AttemptResult::Error,
+    ];
+
     /// The label value of `scheduler_schedule_attempts_total{result}`.
     pub fn name(self) -> &'static str {
         match self {

@@ -5,6 +5,7 @@
 
 use crate::effect::PodRef;
 use crate::engine::Engine;
+use crate::explain::Attempt;
 use crate::groups::PolicyObject;
 use crate::input::Object;
 use crate::observation::Section;
@@ -27,6 +28,8 @@ pub struct Snapshot {
     pub queue: Vec<QueuedEntity>,
     /// Places that are held for pods whose bind no watch has confirmed, by namespace and name.
     pub reservations: Vec<Reservation>,
+    /// Gangs that are broken since nodes were lost, by name.
+    pub broken: Vec<BrokenGang>,
 }
 
 /// A single pod, or a pod group, that waits.
@@ -52,6 +55,8 @@ pub struct QueuedEntity {
     pub reason: Text,
     /// Why it waits, for a person; empty likewise.
     pub message: Text,
+    /// The last tries, the latest first, as far as they are remembered.
+    pub tried: Vec<Attempt>,
 }
 
 /// A place that is held for a pod.
@@ -65,6 +70,15 @@ pub struct Reservation {
     pub stage: Text,
     /// After how long something is done about it; None: it needs no end.
     pub deadline: Option<Duration>,
+}
+
+/// A gang that runs below its `minCount` since it lost members with nodes. What befell these shows in the objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenGang {
+    /// The gang, as messages name it.
+    pub group: Text,
+    /// The nodes, those lost last at the end.
+    pub lost_nodes: Vec<Text>,
 }
 
 impl Engine {
@@ -91,6 +105,7 @@ impl Engine {
                 .map(|standing| self.queued(now, standing))
                 .collect(),
             reservations: self.reservations(now),
+            broken: self.broken_by_lost_nodes(),
         }
     }
 
@@ -156,6 +171,7 @@ impl Engine {
             backoff: standing.backoff_until.since(now),
             reason,
             message,
+            tried: self.queue.history.of(now, standing.entity),
         }
     }
 

@@ -2,7 +2,7 @@
 
 mod world;
 
-use muster_engine::{Change, Explanation, Input, Object, Stage, Subject};
+use muster_engine::{BrokenGang, Change, Explanation, Input, Object, Stage, Subject};
 use muster_framework::Text;
 use muster_framework::group::{GroupLink, GroupPolicy, GroupTerms};
 use muster_framework::labels::Labels;
@@ -359,8 +359,8 @@ fn a_missing_workload() {
     insta::assert_snapshot!(lines(&explain(&mut world, &subject("a"))));
 }
 
-#[test]
-fn a_node_is_lost() {
+/// A gang that has lost a member with its node, and finds no place for the next one; and the node.
+fn gang_that_lost_a_node() -> (World, String) {
     let mut world = World::new(&[node("n1", 1000), node("n2", 1000)]);
     world.workload(workload("train", &[("workers", gang(2))]));
     for name in ["a", "b"] {
@@ -375,7 +375,54 @@ fn a_node_is_lost() {
         ..member("a", 800, "train", "workers", "")
     });
     world.advance(Duration::from_secs(2));
+    (world, lost)
+}
+
+#[test]
+fn a_node_is_lost() {
+    let (mut world, _) = gang_that_lost_a_node();
     insta::assert_snapshot!(lines(&explain(&mut world, &group("train"))));
+}
+
+/// What cannot be found out anew from objects is in a snapshot.
+#[test]
+fn attempts_and_lost_nodes_are_in_a_snapshot() {
+    let (mut world, lost) = gang_that_lost_a_node();
+    let known = world.engine.snapshot(world.now);
+    let broken = BrokenGang {
+        group: "default/train/workers".into(),
+        lost_nodes: vec![lost.into()],
+    };
+    assert_eq!(known.broken, [broken]);
+    let attempts = explain(&mut world, &group("train")).attempts;
+    assert!(!attempts.is_empty());
+    assert_eq!(known.queue[0].tried, attempts);
+
+    world.node(node("n3", 1000));
+    world.advance(Duration::from_secs(30));
+    assert!(world.bound().contains_key("a"));
+    let known = world.engine.snapshot(world.now);
+    assert_eq!((known.broken.len(), known.queue.len()), (0, 0));
+}
+
+#[test]
+fn who_is_told_of_lost_nodes_names_them() {
+    let (world, lost) = gang_that_lost_a_node();
+    let known = world.engine.snapshot(world.now);
+    let mut other = World::unsynced();
+    for object in known.objects {
+        other.apply(object);
+    }
+    other.sync();
+    other.run();
+    let broken = "pod group default/train/workers is broken: 1 of 2 members have a node";
+    let cause = explain(&mut other, &group("train")).cause;
+    assert!(cause.starts_with(&format!("{broken}; ")), "{cause}");
+    for gang in &known.broken {
+        other.engine.remember_lost_nodes(other.now, gang);
+    }
+    let cause = explain(&mut other, &group("train")).cause;
+    assert!(cause.starts_with(&format!("{broken}, since node {lost} is gone; ")), "{cause}");
 }
 
 #[test]

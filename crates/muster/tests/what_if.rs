@@ -2,7 +2,7 @@
 
 use muster_api::decode;
 use muster_api::snapshot::{Header, Source, write};
-use muster_engine::{Object, PodRef, QueuedEntity, Reservation, Section};
+use muster_engine::{Attempt, AttemptResult, BrokenGang, Object, PodRef, QueuedEntity, Reservation, Section};
 use muster_framework::record::Kind;
 use muster_framework::rules::KubeMinor;
 use serde_json::{Value, json};
@@ -149,7 +149,40 @@ fn queued(name: &str, section: Section, attempts: u32, message: &str) -> QueuedE
         backoff: Duration::from_millis(3_500),
         reason: "SchedulerError".into(),
         message: message.into(),
+        tried: Vec::new(),
     }
+}
+
+/// A gang of two: one member runs, and there is no room for the other since the node that it was on is gone.
+fn broken_gang() -> (Vec<Object>, QueuedEntity, BrokenGang) {
+    let member = |name: &str, cpu: &str, node: &str| {
+        object(
+            Kind::Pod,
+            json!({"metadata": {"name": name, "namespace": "shop", "uid": name, "resourceVersion": "1",
+                    "labels": {"muster.dev/pod-group": "train"}, "annotations": {"muster.dev/min-count": "2"}},
+                "spec": {"schedulerName": "muster", "nodeName": node, "containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}}),
+        )
+    };
+    let tried = |ago: u64, result: AttemptResult, message: &str| Attempt {
+        ago: Duration::from_secs(ago),
+        result,
+        message: message.into(),
+    };
+    let queued = QueuedEntity {
+        is_group: true,
+        name: "shop/train".into(),
+        pods: 1,
+        tried: vec![
+            tried(4, AttemptResult::Unschedulable, "no room"),
+            tried(9, AttemptResult::Error, "a bind was refused"),
+        ],
+        ..queued("train", Section::Unschedulable, 5, "no room")
+    };
+    let broken = BrokenGang {
+        group: "shop/train".into(),
+        lost_nodes: vec!["n2".into()],
+    };
+    (vec![member("w0", "100m", "n1"), member("w1", "9", "")], queued, broken)
 }
 
 /// A snapshot with a queue and a place that is held.
@@ -178,21 +211,55 @@ fn with_queue() -> Vec<u8> {
     snapshot(None, &known)
 }
 
+/// What an explanation from a file says.
+fn explained(folder: &Path, file: &str, subject: &str, format: &[&str]) -> String {
+    let words = ["kubectl", "explain", subject, "-n", "shop", "--from-snapshot", file];
+    let output = muster(folder, &[&words[..], format].concat());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &*said), (Some(0), ""), "{subject}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn attempts_and_lost_nodes_are_told_from_a_snapshot() {
+    let (members, queued, broken) = broken_gang();
+    let known = muster_engine::Snapshot {
+        objects: objects().into_iter().chain(members).collect(),
+        queue: vec![queued],
+        broken: vec![broken],
+        ..muster_engine::Snapshot::default()
+    };
+    let folder = folder();
+    std::fs::write(folder.path().join("broken.gz"), snapshot(None, &known)).expect("a file of the test");
+    for subject in ["podgroup/train", "pod/w1"] {
+        let json = explained(folder.path(), "broken.gz", subject, &["-o", "json"]);
+        let document: Value = serde_json::from_str(&json).expect("JSON");
+        let cause = document["cause"].as_str().expect("a cause");
+        let broken = "pod group shop/train is broken: 1 of 2 members have a node, since node n2 is gone; ";
+        assert!(cause.starts_with(broken), "{subject}: {cause}");
+        assert_eq!(
+            document["attempts"],
+            json!([{"secondsAgo": 4, "result": "unschedulable", "message": "no room"},
+                {"secondsAgo": 9, "result": "error", "message": "a bind was refused"}])
+        );
+        let stood = "this is how things stood at 2026-11-21T18:00:00Z: it had been tried 5 times";
+        let notes = document["notes"].as_array().expect("notes");
+        assert!(notes.contains(&json!(stood)), "{subject}: {notes:?}");
+    }
+    let text = explained(folder.path(), "broken.gz", "podgroup/train", &[]);
+    let (_, attempts) = text.split_once("\nLast attempts:\n").expect("what was tried");
+    assert!(attempts.contains("no room") && attempts.contains("a bind was refused"), "{text}");
+}
+
 /// Where something stood is what the snapshot says, and why is found out anew.
 #[test]
 fn explanations_from_a_snapshot() {
     let folder = folder();
     std::fs::write(folder.path().join("queue.gz"), with_queue()).expect("a file of the test");
-    let explain = |pod: &str, format: &[&str]| {
-        let words = ["kubectl", "explain", pod, "-n", "shop", "--from-snapshot", "queue.gz"];
-        let output = muster(folder.path(), &[&words[..], format].concat());
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!((output.status.code(), &*said), (Some(0), ""), "{pod}");
-        String::from_utf8(output.stdout).expect("UTF-8")
-    };
+    let explain = |pod: &str, format: &[&str]| explained(folder.path(), "queue.gz", pod, format);
     let document = |pod: &str| -> Value {
         let document: Value = serde_json::from_str(&explain(pod, &["-o", "json"])).expect("JSON");
-        assert_eq!(document["attempts"], json!([]), "what was tried is not in a snapshot");
+        assert_eq!(document["attempts"], json!([]), "what came of it is not in this one");
         document
     };
     let note = |document: &Value, words: &str| {
@@ -215,7 +282,10 @@ fn explanations_from_a_snapshot() {
         "{cause}"
     );
     assert_eq!(waits["remedies"][0]["proved"], true);
-    note(&waits, "2026-11-21T18:00:00Z: it had been tried 3 times");
+    note(
+        &waits,
+        "2026-11-21T18:00:00Z: it had been tried 3 times, and the snapshot does not hold what came of it",
+    );
 
     let first = document("pod/first");
     assert_eq!(first["stage"], json!({"name": "Queued", "ahead": 1, "ready": 2}));

@@ -76,6 +76,7 @@ fn snapshot() -> Snapshot {
             stage: "Sent".into(),
             deadline: None,
         }],
+        broken: Vec::new(),
     }
 }
 

@@ -55,7 +55,7 @@ impl Recorded {
     }
 
     /// Puts what the snapshot says in the place of what only holds of the play: the stage, since when it had waited, and the
-    /// attempts. `goes`: in the play it found a place.
+    /// last attempts. `goes`: in the play it found a place.
     fn amend(&self, explanation: &mut Explanation, goes: bool) {
         explanation.attempts.clear();
         explanation.waiting = None;
@@ -75,16 +75,22 @@ impl Recorded {
     }
 
     fn note(&self, queued: Option<&QueuedEntity>) -> String {
-        let tried = match (self.source, queued.map(|queued| queued.attempts)) {
-            (Source::Api, _) => "the snapshot is of the API server, and holds neither a queue nor places".to_owned(),
-            (Source::Scheduler, None) => "the snapshot does not hold attempts".to_owned(),
-            (Source::Scheduler, Some(0)) => "it had not been tried".to_owned(),
-            (Source::Scheduler, Some(attempts)) => {
-                let plural = if attempts == 1 { "" } else { "s" };
-                format!("it had been tried {attempts} time{plural}, and the snapshot does not hold what came of it")
-            }
+        let tried = match (self.source, queued) {
+            (Source::Api, _) => ": the snapshot is of the API server, and holds neither a queue nor places".to_owned(),
+            (Source::Scheduler, None) => String::new(),
+            (Source::Scheduler, Some(queued)) => match queued.attempts {
+                0 => ": it had not been tried".to_owned(),
+                1 => ": it had been tried 1 time".to_owned(),
+                attempts => format!(": it had been tried {attempts} times"),
+            },
         };
-        format!("this is how things stood at {}: {tried}", self.taken_at)
+        let unsaid = match queued {
+            Some(queued) if queued.attempts > 0 && queued.tried.is_empty() => {
+                ", and the snapshot does not hold what came of it"
+            }
+            _ => "",
+        };
+        format!("this is how things stood at {}{tried}{unsaid}", self.taken_at)
     }
 
     /// Where it waited, by itself or with its group.
@@ -102,6 +108,7 @@ impl Recorded {
 
     fn amend_queued(&self, queued: &QueuedEntity, explanation: &mut Explanation, goes: bool) {
         explanation.waiting = Some(queued.waited);
+        explanation.attempts.clone_from(&queued.tried);
         // What keeps it from being tried stands in the objects, and is no section of the queue.
         let is_tried = matches!(
             explanation.stage,

@@ -56,6 +56,9 @@ impl Play {
             }
             play.tell(Input::ListDone(kind));
         }
+        for gang in &world.broken {
+            play.engine.remember_lost_nodes(play.now, gang);
+        }
         play
     }
 

@@ -2,7 +2,7 @@
 
 use super::edit::{Constraint, Edit, NewNodes};
 use muster_api::snapshot::Snapshot;
-use muster_engine::{Object, QueuedEntity};
+use muster_engine::{BrokenGang, Object, QueuedEntity};
 use muster_framework::Text;
 use muster_framework::group::GroupKey;
 use muster_framework::labels::Labels;
@@ -23,6 +23,8 @@ const CONDITION_TAINTS: &str = "node.kubernetes.io/";
 pub struct World {
     pub(super) objects: Vec<Object>,
     pub(super) not_served: Vec<Kind>,
+    /// Gangs that are broken since nodes were lost: no object says so.
+    pub(super) broken: Vec<BrokenGang>,
 }
 
 impl World {
@@ -32,6 +34,7 @@ impl World {
         let mut world = World {
             objects: snapshot.objects,
             not_served: snapshot.header.not_served,
+            broken: snapshot.broken,
         };
         let held: BTreeMap<&Text, &Text> = snapshot
             .reservations

@@ -33,6 +33,7 @@ fn written(snapshot: &Snapshot) -> io::Result<Vec<u8>> {
         .reservations
         .iter()
         .try_for_each(|held| writer.reservation(held))?;
+    snapshot.broken.iter().try_for_each(|gang| writer.broken(gang))?;
     writer.finish()
 }
 

@@ -55,5 +55,6 @@ fn one_node() -> Snapshot {
         objects: vec![node],
         queue: Vec::new(),
         reservations: Vec::new(),
+        broken: Vec::new(),
     }
 }

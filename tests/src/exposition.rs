@@ -42,6 +42,29 @@ pub fn parse(text: &str) -> Result<Families> {
     Ok(families)
 }
 
+/// What is more in a later reading as it never is where labels have values from closed lists: a label that a metric did not
+/// have, and more than `few` new values of one.
+pub fn growth(before: &Families, after: &Families, few: usize) -> Vec<String> {
+    const SHOWN: usize = 3;
+    let mut found = Vec::new();
+    for (name, family) in after {
+        let former = before.get(name);
+        for (label, values) in &family.labels {
+            let known = former.and_then(|former| former.labels.get(label));
+            if known.is_none() && former.is_some_and(|former| former.series > 0) {
+                found.push(format!("{name} has the new label {label}"));
+            }
+            let is_new = |value: &&String| known.is_none_or(|known| !known.contains(*value));
+            let new: Vec<&String> = values.iter().filter(is_new).collect();
+            if new.len() > few {
+                let shown = &new[..SHOWN.min(new.len())];
+                found.push(format!("{name}: {label} has {} new values, such as {shown:?}", new.len()));
+            }
+        }
+    }
+    found
+}
+
 fn add_series(families: &mut Families, line: &str) -> Result<()> {
     let end = line.find(['{', ' ']).context("no value")?;
     let (name, rest) = line.split_at(end);
@@ -116,6 +139,30 @@ mod tests {
             (families["b"].buckets.join(" "), families["b"].labels.len()),
             ("1 +Inf".to_owned(), 0)
         );
+    }
+
+    #[test]
+    fn what_grows_with_the_work_is_found() {
+        let page = |label: &str, n: usize| {
+            let series = (0..n).map(|n| format!("a_total{{result=\"r{}\",{label}=\"v{n}\"}} 1\n", n % 2));
+            parse(&format!("# TYPE a_total counter\n{}", series.collect::<String>())).unwrap()
+        };
+        // Rare words of a closed list.
+        assert!(growth(&page("event", 3), &page("event", 8), 5).is_empty());
+        assert_eq!(
+            growth(&page("pod", 3), &page("pod", 20), 5),
+            ["a_total: pod has 17 new values, such as [\"v10\", \"v11\", \"v12\"]"]
+        );
+        assert_eq!(
+            growth(&page("event", 2), &page("pod", 2), 5),
+            ["a_total has the new label pod"]
+        );
+        // A metric that nothing was said of before.
+        let unused = parse("# TYPE a_total counter\n").unwrap();
+        assert!(growth(&unused, &page("event", 2), 5).is_empty());
+        for before in [unused, Families::new()] {
+            assert_eq!(growth(&before, &page("pod", 20), 5).len(), 1);
+        }
     }
 
     #[test]

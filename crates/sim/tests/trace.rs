@@ -1,7 +1,7 @@
 //! Traces at play: numbers of the report, and the page.
 
 use muster_framework::rules::KubeMinor;
-use muster_sim::{BadLines, Source, Trace, TraceReport, TraceRun, page};
+use muster_sim::{BadLines, Source, Trace, TraceReport, TraceRun, Waits, page};
 use std::path::Path;
 
 fn source(name: &str, text: &str) -> Source {
@@ -111,25 +111,87 @@ fn a_trace_without_gpus_speaks_of_cores() {
     check_well_formed(&page(&report, "cores"));
 }
 
-/// Reads the public traces where somebody has put them: `MUSTER_TRACES` names the folder.
+/// The first lines of a CSV file, below its header.
+fn first_lines(whole: &Source, n: usize) -> Source {
+    let lines = whole.text.split_inclusive('\n').take(n + 1);
+    source(&whole.name, &lines.collect::<String>())
+}
+
+/// Plays a trace without bad lines, and holds what its report says against the trace and against itself.
+fn checked(nodes: &Source, pods: &Source) -> TraceReport {
+    let report = played(&nodes.text, &pods.text);
+    let rows = |source: &Source| source.text.lines().count() - 1;
+    assert_eq!(
+        (report.nodes, report.pods, report.skipped_lines),
+        (rows(nodes), rows(pods), 0)
+    );
+    assert_eq!(report.bound + report.waiting, report.pods, "each has a node or waits");
+    let sum = |count: fn(&Waits) -> usize| report.waits.iter().map(count).sum::<usize>();
+    assert_eq!(
+        (sum(|waits| waits.pods), sum(|waits| waits.waiting)),
+        (report.pods, report.waiting)
+    );
+    let with_reason: usize = report.reasons.iter().map(|(_, pods)| pods).sum();
+    assert_eq!(with_reason, report.waiting, "{:?}", report.reasons);
+    for waits in &report.waits {
+        let ascending = [0.0, waits.p50, waits.p90, waits.p99, waits.max];
+        assert!(ascending.is_sorted(), "{waits:?}");
+    }
+    assert!(report.samples.is_sorted_by(|sample, next| sample.at < next.at));
+    for sample in &report.samples {
+        let shares = [sample.cpu, sample.memory, sample.gpu, sample.fragmentation];
+        let is_share = |share: &f64| (0.0..1.000_001).contains(share);
+        assert!(shares.iter().all(is_share), "{sample:?}");
+        assert!(sample.queue <= report.pods, "{sample:?}");
+    }
+    assert!(report.samples.iter().any(|sample| sample.cpu > 0.0), "nothing ran");
+    check_well_formed(&page(&report, "a trace"));
+    report
+}
+
+fn read(path: &Path) -> Source {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    source(&path.display().to_string(), &text)
+}
+
+#[test]
+fn the_example_is_played_in_part_and_as_a_whole() {
+    let examples = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples"));
+    let [nodes, pods] = ["trace-nodes.csv", "trace-pods.csv"].map(|name| read(&examples.join(name)));
+    let whole = checked(&nodes, &pods);
+    assert_eq!((whole.nodes, whole.waiting), (20, 1), "the last one fits nowhere");
+    let part = checked(&first_lines(&nodes, 4), &first_lines(&pods, 12));
+    assert_eq!((part.nodes, part.pods), (4, 12));
+}
+
+/// Of public traces so many pods are played, on so many nodes and on all.
+const PODS_PLAYED: usize = 300;
+const NODES_PLAYED: usize = 50;
+
+/// Reads the public traces where somebody has put them, and plays a part of each: `MUSTER_TRACES` names the folder.
 #[test]
 #[ignore = "needs the public traces in the folder that MUSTER_TRACES names"]
-fn public_traces_are_read() {
+fn public_traces_are_read_and_played_in_part() {
     let folder = std::env::var("MUSTER_TRACES").expect("MUSTER_TRACES names a folder");
-    let read = |name: &str| {
-        source(
-            name,
-            &std::fs::read_to_string(Path::new(&folder).join(name)).expect(name),
-        )
-    };
+    let read = |name: &str| read(&Path::new(&folder).join(name));
     let nodes = read("openb/openb_node_list_all_node.csv");
-    for (name, pods) in [
+    let spot = read("spot-gpu/node_info_df.csv");
+    for (name, n_pods) in [
         ("openb_pod_list_default.csv", 8152),
         ("openb_pod_list_multigpu30.csv", 8508),
     ] {
-        let trace = Trace::load(&nodes, &read(&format!("openb/{name}")), BadLines::Refuse).unwrap();
-        assert_eq!(trace.pods(), pods, "{name}");
+        let pods = read(&format!("openb/{name}"));
+        let trace = Trace::load(&nodes, &pods, BadLines::Refuse).unwrap();
+        assert_eq!(trace.pods(), n_pods, "{name}");
+        Trace::load(&spot, &pods, BadLines::Refuse).unwrap();
+
+        let pods = first_lines(&pods, PODS_PLAYED);
+        let few = first_lines(&nodes, NODES_PLAYED);
+        let on_few = checked(&few, &pods);
+        assert!(on_few.bound > 0, "{name}: nobody got a node");
+        assert_eq!(checked(&few, &pods), on_few, "{name}: the same again");
+        let on_all = checked(&nodes, &pods);
+        assert!(on_few.bound <= on_all.bound, "{name}: fewer on more nodes");
+        checked(&first_lines(&spot, NODES_PLAYED), &pods);
     }
-    let spot = read("spot-gpu/node_info_df.csv");
-    Trace::load(&spot, &read("openb/openb_pod_list_default.csv"), BadLines::Refuse).unwrap();
 }

@@ -359,7 +359,11 @@ fn kubectl_completes_what_follows_the_name_of_the_plugin() {
         (&["get", "gangs", "--kubeconfig", ""][..], ":0", ":0"),
     ] {
         let by_kubectl = offered(&kubectl, &["__complete", "muster"], words);
-        assert_eq!(by_kubectl, offered(&muster, &["kubectl", "__complete"], words), "{words:?}");
+        assert_eq!(
+            by_kubectl,
+            offered(&muster, &["kubectl", "__complete"], words),
+            "{words:?}"
+        );
         assert!(
             by_kubectl.starts_with(first) && by_kubectl.lines().last() == Some(last),
             "{words:?}: {by_kubectl}"

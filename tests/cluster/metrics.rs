@@ -509,7 +509,10 @@ fn much_work_makes_no_more_series_than_little() {
     assert_eq!(growth(&before, &after, RARE_VALUES), Vec::<String>::new());
     for (name, family) in &after {
         let other = family.labels.keys().find(|label| !LABELS.contains(&label.as_str()));
-        assert_eq!(other, None, "a label of {name} that is not among those with closed lists");
+        assert_eq!(
+            other, None,
+            "a label of {name} that is not among those with closed lists"
+        );
     }
     let n_series: usize = after.values().map(|family| family.series).sum();
     assert!(n_series < 1500, "{n_series} series");

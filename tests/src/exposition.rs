@@ -58,7 +58,10 @@ pub fn growth(before: &Families, after: &Families, few: usize) -> Vec<String> {
             let new: Vec<&String> = values.iter().filter(is_new).collect();
             if new.len() > few {
                 let shown = &new[..SHOWN.min(new.len())];
-                found.push(format!("{name}: {label} has {} new values, such as {shown:?}", new.len()));
+                found.push(format!(
+                    "{name}: {label} has {} new values, such as {shown:?}",
+                    new.len()
+                ));
             }
         }
     }

@@ -422,7 +422,10 @@ fn who_is_told_of_lost_nodes_names_them() {
         other.engine.remember_lost_nodes(other.now, gang);
     }
     let cause = explain(&mut other, &group("train")).cause;
-    assert!(cause.starts_with(&format!("{broken}, since node {lost} is gone; ")), "{cause}");
+    assert!(
+        cause.starts_with(&format!("{broken}, since node {lost} is gone; ")),
+        "{cause}"
+    );
 }
 
 #[test]

@@ -166,7 +166,9 @@ fn why(error: &clap::Error) -> Option<String> {
         });
     }
     let said = source.to_string();
-    let range = said.strip_prefix(value).and_then(|rest| rest.strip_prefix(" is not in "));
+    let range = said
+        .strip_prefix(value)
+        .and_then(|rest| rest.strip_prefix(" is not in "));
     if let Some((from, to)) = range.and_then(|range| range.split_once("..=")) {
         return Some(format!("{value} is no number from {from} to {to}"));
     }

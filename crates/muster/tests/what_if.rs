@@ -248,7 +248,10 @@ fn attempts_and_lost_nodes_are_told_from_a_snapshot() {
     }
     let text = explained(folder.path(), "broken.gz", "podgroup/train", &[]);
     let (_, attempts) = text.split_once("\nLast attempts:\n").expect("what was tried");
-    assert!(attempts.contains("no room") && attempts.contains("a bind was refused"), "{text}");
+    assert!(
+        attempts.contains("no room") && attempts.contains("a bind was refused"),
+        "{text}"
+    );
 }
 
 /// Where something stood is what the snapshot says, and why is found out anew.

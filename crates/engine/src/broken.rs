@@ -81,6 +81,13 @@ impl Engine {
         }
     }
 
+    /// A member is bound: a gang that was broken may be whole.
+    pub(crate) fn look_again_at_broken(&mut self, now: Time, id: GroupId) {
+        if self.broken.0.contains_key(&id) {
+            self.look_at_broken(now, id);
+        }
+    }
+
     /// A member that was on a node is lost, perhaps because the node is.
     pub(crate) fn member_is_lost(&mut self, now: Time, id: PodId) {
         let Some(pod) = self.cluster.pods.get(id) else { return };
@@ -205,7 +212,7 @@ impl Engine {
     pub(crate) fn broken_overdue(&mut self, now: Time, id: GroupId) {
         if !self.is_broken(id) {
             if !self.waits_for_binds(id) {
-                self.broken.0.remove(&id);
+                self.look_at_broken(now, id);
             } else if let Some(broken) = self.broken.0.get_mut(&id) {
                 broken.overdue = true;
             }

@@ -809,6 +809,7 @@ impl Engine {
             return;
         };
         self.groups.change(group, id, |member| member.bound = true);
+        self.look_again_at_broken(now, group);
         let cause = self.groups.get(group).and_then(|group| group.report.cause.as_ref());
         if matches!(cause, Some(Cause::Preparing)) {
             self.group_waits_no_more(group);

@@ -629,14 +629,15 @@ impl Pipeline {
         }
         if let Some(narrowed) = narrowed {
             let reason = Reason::Text(format!("node(s) didn't satisfy plugin(s) [{}]", narrowing.join(" ")).into());
-            let Pipeline {
-                feasible, rejections, ..
-            } = self;
-            rejections.begin(narrowing[0]);
-            feasible.retain(
-                |node| narrowed.contains(view.table().name(node)),
-                |node| rejections.reject_unjudged(node, Code::UnschedulableAndUnresolvable, reason.clone()),
-            );
+            // A pod of a DaemonSet means one node: that is looked up, instead of comparing the names of all.
+            let table = view.table();
+            let mut meant = NodeSet::with_len(table.padded_len());
+            let nodes = narrowed.iter().filter_map(|name| table.by_name(name));
+            nodes.for_each(|node| meant.insert(node));
+            let others = self.feasible.split_blocks(|first| meant.block(first));
+            self.rejections.begin(narrowing[0]);
+            self.rejections
+                .reject_unjudged(&others, Code::UnschedulableAndUnresolvable, &reason);
             self.rejections.narrowed_to(narrowed);
         }
         true

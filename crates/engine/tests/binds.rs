@@ -558,6 +558,23 @@ fn a_replacement_whose_binds_fail_again_and_again_does_not_put_off_the_end_of_th
 }
 
 #[test]
+fn a_gang_that_was_whole_in_between_has_the_grace_anew() {
+    let mut world = broken(WhenBroken::Evict);
+    world.advance(Duration::from_secs(30));
+    world.node(node("n2", 1000));
+    world.advance(Duration::from_secs(10));
+    assert_eq!(world.bound().len(), 2);
+    world.delete(Kind::Node, "n2");
+    world.delete(Kind::Pod, "w1");
+    world.pod(member("w2", 1000, "train", "workers", ""));
+    world.advance(Duration::from_secs(59));
+    assert!(evictions(&world.effects).is_empty(), "replacements may still come");
+    world.advance(Duration::from_secs(1));
+    let evicted: Vec<&str> = evictions(&world.effects).into_iter().map(|(_, name)| name).collect();
+    assert_eq!(evicted, ["w0"]);
+}
+
+#[test]
 fn a_member_that_is_being_deleted_is_not_evicted() {
     let mut world = broken(WhenBroken::Evict);
     world.pod(PodRecord {

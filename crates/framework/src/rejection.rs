@@ -173,12 +173,13 @@ impl Rejections {
         self.pod = Some(rejection);
     }
 
-    /// The current plugin rejects a node by narrowing the nodes before they are judged.
-    pub fn reject_unjudged(&mut self, node: NodeOrd, code: Code, reason: Reason) {
-        self.reject_all(node, code, [reason]);
-        if let Some(last) = self.details.as_mut().and_then(|details| details.last_mut()) {
-            last.unjudged = true;
-        }
+    /// The current plugin rejects all of `nodes` by narrowing the nodes before they are judged; costs as
+    /// [`Rejections::reject_nodes`].
+    pub fn reject_unjudged(&mut self, nodes: &NodeSet, code: Code, reason: &Reason) {
+        let before = self.details.as_ref().map_or(0, Vec::len);
+        self.reject_nodes(nodes, code, reason);
+        let rejected = self.details.iter_mut().flat_map(|details| &mut details[before..]);
+        rejected.for_each(|rejection| rejection.unjudged = true);
     }
 
     /// Plugins have narrowed the nodes to those of these names before they were judged.

@@ -35,7 +35,11 @@ impl Goal<'_> {
         match (reached, aimed) {
             (_, true) => "aim reached".to_owned(),
             (true, false) => "reached".to_owned(),
-            (false, false) => format!("**short by {:.0} %**", short_by * 100.0),
+            (false, false) => {
+                // What is hardly short is not short by nothing.
+                let decimals = usize::from(short_by < 0.1);
+                format!("**short by {:.decimals$} %**", short_by * 100.0)
+            }
         }
     }
 
@@ -173,6 +177,7 @@ mod tests {
             (0.85, 0.95, 0.97, "aim reached"),
             (0.85, 0.95, 0.9, "reached"),
             (0.85, 0.95, 0.68, "**short by 25 %**"),
+            (0.85, 0.95, 0.847, "**short by 0.4 %**"),
             (1.2, 1.05, 1.0, "aim reached"),
             (1.2, 1.05, 1.2, "reached"),
             (1.2, 1.05, 1.5, "**short by 25 %**"),

@@ -499,7 +499,17 @@ fn much_work_makes_no_more_series_than_little() {
     let few = round(0, 20, 3);
     cluster.wait_bound(few).unwrap();
     cluster.wait_condition("big-0", |_| true).unwrap();
-    let before = scrape();
+    // Some numbers are counted now and then, and have every plugin from the first time on.
+    let counted = |families: &Families| {
+        let unschedulable = families.get("scheduler_unschedulable_pods");
+        unschedulable.is_some_and(|family| family.series > 0)
+    };
+    let before = cluster
+        .api()
+        .wait_until("the unschedulable pods are counted", PATIENCE, |_| {
+            Ok(Some(scrape()).filter(counted))
+        })
+        .unwrap();
     cluster.create_nodes(10, 30, "64").unwrap();
     let many = round(1, 1500, 150);
     cluster.wait_bound(few + many).unwrap();

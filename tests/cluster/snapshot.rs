@@ -189,22 +189,22 @@ fn hold_places(cluster: &Cluster) {
     waited.unwrap();
 }
 
-/// A gang of two loses a member, for whose successor there is no room: somebody else has taken the place.
-fn break_a_gang(cluster: &Cluster) {
+/// A gang of two loses a member with its node, and for the successor there is no room. Gives the nodes: that which is gone, and
+/// that of the member that is left.
+fn break_a_gang(cluster: &Cluster) -> [String; 2] {
     cluster.create_group("torn", &gang(2)).unwrap();
     let members = cluster.members_called("t", "torn", 2, "800m");
     cluster.create_pods(&members).unwrap();
-    cluster.wait_bound(2).unwrap();
-    let lost = cluster.path("pods/t0");
+    let bound = cluster.wait_bound(2).unwrap();
+    let [lost, left] = ["t0", "t1"].map(|member| bound[member].clone());
     let api = cluster.api();
-    api.delete(&lost).unwrap();
-    let gone = |api: &Api| Ok(api.get_if_found(&lost)?.is_none().then_some(()));
+    api.delete(&format!("/api/v1/nodes/{lost}")).unwrap();
+    let member = cluster.path("pods/t0");
+    api.delete(&format!("{member}?gracePeriodSeconds=0")).unwrap();
+    let gone = |api: &Api| Ok(api.get_if_found(&member)?.is_none().then_some(()));
     api.wait_until("the member is gone", PATIENCE, gone).unwrap();
-    cluster
-        .create_pods(&[pod("taker", &cluster.scheduler_name(), "800m")])
-        .unwrap();
-    cluster.wait_bound(2).unwrap();
     cluster.create_pods(&members[..1]).unwrap();
+    [lost, left]
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn a_broken_gang_and_places_that_are_held_are_in_a_snapshot_as_the_live_one_has_
     cluster.create_nodes(0, 4, "1").unwrap();
     let live = cluster.start_muster(&[]).unwrap();
     hold_places(&cluster);
-    break_a_gang(&cluster);
+    let [lost, left] = break_a_gang(&cluster);
     let (reason, message) = cluster
         .wait_condition("t0", |message| message.contains("Insufficient cpu"))
         .unwrap();
@@ -226,7 +226,9 @@ fn a_broken_gang_and_places_that_are_held_are_in_a_snapshot_as_the_live_one_has_
     let waited = cluster.api().wait_until("it waits for room", PATIENCE, rests);
     waited.unwrap();
     let snapshot = taken(&cluster, &live_one);
-    assert_eq!(unfolded(&snapshot).matches("{\"reservation\":").count(), 2);
+    let text = unfolded(&snapshot);
+    let lines = ["{\"reservation\":", "{\"broken\":"].map(|beginning| text.matches(beginning).count());
+    assert_eq!(lines, [2, 1], "{text}");
     let of_held = ["pod/v0", "pod/v1", "podgroup/held"];
     let of_torn = ["pod/t0", "pod/t1", "podgroup/torn"];
     compare(&cluster, &live_one, &snapshot, &[of_held, of_torn].concat());
@@ -238,11 +240,12 @@ fn a_broken_gang_and_places_that_are_held_are_in_a_snapshot_as_the_live_one_has_
     assert_eq!((&group["withPlaces"], &group["bound"]), (&json!(2), &json!(0)));
     let torn = explained(&cluster, "podgroup/torn", &recorded);
     let cause = torn["cause"].as_str().unwrap();
-    assert!(cause.contains("is broken: 1 of 2 members have a node"), "{cause}");
+    let expected = format!("is broken: 1 of 2 members have a node, since node {lost} is gone");
+    assert!(cause.contains(&expected), "{cause}");
 
     // A simulation takes nobody's place, and counts the member that is bound.
     assert_eq!(waiting(&cluster, &snapshot, &[]), [("t0".to_owned(), reason, message)]);
-    let with_node = waiting(&cluster, &snapshot, &["--add-node", "like=snapshot-gangs-0,count=1"]);
+    let with_node = waiting(&cluster, &snapshot, &["--add-node", &format!("like={left},count=1")]);
     assert_eq!(with_node, Vec::<Waiting>::new());
 }
 

@@ -17,7 +17,7 @@ use muster_framework::Text;
 use muster_framework::group::WhenBroken;
 use muster_framework::record::PodPhase;
 use rustc_hash::FxHashMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The longest rest between two rounds of evictions.
@@ -151,24 +151,27 @@ impl Engine {
         gangs
     }
 
-    /// Tells an engine that has been told the objects of a snapshot what no object says: with which nodes a gang lost members.
-    /// It is heard until that gang is whole.
-    pub fn remember_lost_nodes(&mut self, now: Time, gang: &BrokenGang) {
-        let found = self
-            .groups
-            .iter()
-            .find(|(_, group)| group.key.to_string() == *gang.group)
-            .map(|(id, _)| id);
-        let Some(group) = found.and_then(|id| self.groups.get_mut(id)) else {
+    /// Tells an engine that has been told the objects of a snapshot what no object says: with which nodes gangs lost members.
+    /// It is heard until that gang is whole. Where groups of several dialects have one name, the broken one is meant.
+    pub fn remember_lost_nodes(&mut self, now: Time, gangs: &[BrokenGang]) {
+        if gangs.is_empty() {
             return;
-        };
-        let first = gang.lost_nodes.len().saturating_sub(REMEMBERED);
-        let lost_on = |node: &Text| LostOn {
-            node: node.clone(),
-            at: now,
-            with_node: true,
-        };
-        group.lost_on = gang.lost_nodes[first..].iter().map(lost_on).collect();
+        }
+        let by_name: BTreeMap<&str, &BrokenGang> = gangs.iter().map(|gang| (&*gang.group, gang)).collect();
+        let broken: Vec<GroupId> = self.broken.0.keys().copied().collect();
+        for id in broken {
+            let Some(group) = self.groups.get_mut(id) else { continue };
+            let Some(gang) = by_name.get(group.key.to_string().as_str()) else {
+                continue;
+            };
+            let first = gang.lost_nodes.len().saturating_sub(REMEMBERED);
+            let lost_on = |node: &Text| LostOn {
+                node: node.clone(),
+                at: now,
+                with_node: true,
+            };
+            group.lost_on = gang.lost_nodes[first..].iter().map(lost_on).collect();
+        }
     }
 
     /// Whether a gang has what it needs only if members are bound that have places.

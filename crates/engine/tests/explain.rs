@@ -418,9 +418,7 @@ fn who_is_told_of_lost_nodes_names_them() {
     let broken = "pod group default/train/workers is broken: 1 of 2 members have a node";
     let cause = explain(&mut other, &group("train")).cause;
     assert!(cause.starts_with(&format!("{broken}; ")), "{cause}");
-    for gang in &known.broken {
-        other.engine.remember_lost_nodes(other.now, gang);
-    }
+    other.engine.remember_lost_nodes(other.now, &known.broken);
     let cause = explain(&mut other, &group("train")).cause;
     assert!(
         cause.starts_with(&format!("{broken}, since node {lost} is gone; ")),

@@ -174,6 +174,9 @@ impl Recorded {
         if let Some(stage) = stage_of_held(&held) {
             (explanation.reason, explanation.cause) = stage.said_of_places(&explanation.subject);
             explanation.stage = stage;
+            // Attempts are written down with the queue, and what has a place is not in it.
+            let note = "the snapshot does not hold the attempts before there was a place";
+            explanation.notes.push(note.to_owned());
         }
     }
 }

@@ -56,9 +56,7 @@ impl Play {
             }
             play.tell(Input::ListDone(kind));
         }
-        for gang in &world.broken {
-            play.engine.remember_lost_nodes(play.now, gang);
-        }
+        play.engine.remember_lost_nodes(play.now, &world.broken);
         play
     }
 

@@ -15,7 +15,7 @@ use muster_tests::proxy::{Proxy, Seen};
 use muster_tests::{Cluster, Muster, PATIENCE, gang, turn};
 use muster_xtask::api::status_code;
 use muster_xtask::deploy::{self, NAMESPACE};
-use muster_xtask::{ControlPlane, KubeMinor, Options, SimulatedNode};
+use muster_xtask::{ControlPlane, KubeMinor, Options, SimulatedNode, prometheus_operator};
 use serde_json::{Value, json};
 
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/muster-system/leases/muster";
@@ -65,31 +65,37 @@ fn schedule_a_gang(plane: &ControlPlane, name: &str) {
     .unwrap();
 }
 
-/// Installs the kinds that the Prometheus operator brings, as far as it takes for their objects to be stored.
+/// Installs the kinds that the Prometheus operator brings.
 fn install_operator_kinds(plane: &ControlPlane) {
-    let crd = |kind: &str| {
-        let plural = format!("{}s", kind.to_lowercase());
-        json!({
-            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": { "name": format!("{plural}.monitoring.coreos.com") },
-            "spec": {
-                "group": "monitoring.coreos.com", "scope": "Namespaced",
-                "names": { "kind": kind, "plural": plural },
-                "versions": [{
-                    "name": "v1", "served": true, "storage": true,
-                    "schema": { "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } },
-                }],
-            },
-        })
-    };
-    plane
-        .apply_objects(&["ServiceMonitor", "PrometheusRule"].map(crd))
-        .unwrap();
+    let definitions = prometheus_operator::definitions().unwrap();
+    plane.apply_objects(&definitions).unwrap();
     kubectl(
         plane,
         &["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"],
     )
     .unwrap();
+}
+
+/// The kinds are the operator's own: a field that it does not have is refused by name.
+fn refuses_misspelt_fields(plane: &ControlPlane) {
+    let objects = deploy::kustomization(plane.kube(), "overlays/monitored").unwrap();
+    for (kind, place, right, wrong) in [
+        ("ServiceMonitor", "/spec/endpoints/0", "scheme", "shceme"),
+        ("PrometheusRule", "/spec/groups/0/rules/0", "expr", "expression"),
+    ] {
+        let mut object = objects.iter().find(|object| object["kind"] == kind).unwrap().clone();
+        let fields = object.pointer_mut(place).and_then(Value::as_object_mut).unwrap();
+        let value = fields.remove(right).unwrap();
+        fields.insert(wrong.to_owned(), value);
+        let file = plane.dir().join("misspelt.json");
+        fs::write(&file, object.to_string()).unwrap();
+        let refusal = kubectl(plane, &["apply", "-f", file.to_str().unwrap()]).unwrap_err();
+        let refusal = format!("{refusal:#}");
+        assert!(
+            refusal.contains("unknown field") && refusal.contains(wrong),
+            "{refusal}"
+        );
+    }
 }
 
 /// A real Prometheus, set up as its operator would by the ServiceMonitor, reads the one that leads. It does so as the service
@@ -171,6 +177,14 @@ fn works(plane: &ControlPlane) -> Muster {
     second
 }
 
+/// Renders the chart with such values; gives the file.
+fn write_chart(plane: &ControlPlane, values: &[&str]) -> String {
+    let rendered = deploy::render_chart(plane.kube(), values).unwrap();
+    let file = plane.dir().join("chart.yaml");
+    fs::write(&file, rendered).unwrap();
+    file.display().to_string()
+}
+
 #[test]
 fn what_the_chart_comes_to_is_accepted_and_works() {
     let (plane, _turn) = fresh_plane();
@@ -181,16 +195,18 @@ fn what_the_chart_comes_to_is_accepted_and_works() {
         "metrics.prometheusRule.enabled=true",
         "config.leaderElection.leaseDuration=12s",
     ];
-    let rendered = deploy::render_chart(plane.kube(), &values).unwrap();
-    let file = plane.dir().join("chart.yaml");
-    fs::write(&file, rendered).unwrap();
+    let file = write_chart(&plane, &values);
     // As `helm install --create-namespace` would, and as strict as the kustomization makes it.
     kubectl(&plane, &["create", "namespace", NAMESPACE]).unwrap();
     let level = "pod-security.kubernetes.io/enforce=restricted";
     kubectl(&plane, &["label", "namespace", NAMESPACE, level]).unwrap();
-    kubectl(&plane, &["apply", "-f", file.to_str().unwrap()]).unwrap();
+    kubectl(&plane, &["apply", "-f", &file]).unwrap();
     let leader = works(&plane);
     is_seen_by_prometheus(&plane, &leader);
+    // A ServiceMonitor can say more; nobody here has such a Secret.
+    let more = ["tls.secretName=muster-tls", "metrics.serviceMonitor.interval=15s"];
+    let file = write_chart(&plane, &[&values[..], &more].concat());
+    kubectl(&plane, &["apply", "--dry-run=server", "-f", &file]).unwrap();
 }
 
 #[test]
@@ -226,6 +242,7 @@ fn every_kustomization_is_accepted_and_the_base_alone_schedules() {
     drop(muster);
 
     install_operator_kinds(&plane);
+    refuses_misspelt_fields(&plane);
     for folder in deploy::kustomizations().unwrap() {
         apply_kustomization(&plane, &folder);
     }

@@ -1,5 +1,6 @@
 //! Muster's metrics beside those of kube-scheduler 1.37, both under the same work: the same names, types, labels and
-//! buckets, but for what docs/metrics.md says; and as few series under much work as under little.
+//! buckets, but for what docs/metrics.md says, also where they are read by somebody whom only the API server knows; and as
+//! few series under much work as under little.
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p muster-tests --test cluster metrics::` writes docs/metrics.md anew.
 
@@ -7,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 
+use muster_tests::deployed::token;
 use muster_tests::endpoints::Caller;
 use muster_tests::exposition::{Families, Family, growth, parse};
 use muster_tests::objects::pod;
@@ -208,6 +210,20 @@ const CLOSED: &[(&str, &str, &[&str], &str)] = &[
         &["error"],
         "shown from the start, at 0",
     ),
+    (
+        "authentication_attempts",
+        "result",
+        &["failure"],
+        "`failure` is whoever shows nothing, who is `system:anonymous` upstream: [compat](compat.md#endpoints-and-logs)",
+    ),
+    ("authentication_duration_seconds", "result", &["failure"], "likewise"),
+    ("authentication_token_cache_active_fetch_count", "status", &[], ""),
+    ("authentication_token_cache_fetch_total", "status", &[], ""),
+    ("authentication_token_cache_request_total", "status", &[], ""),
+    ("authorization_attempts_total", "result", &[], ""),
+    ("kubernetes_healthcheck", "type", &[], ""),
+    ("kubernetes_healthchecks_total", "status", &[], ""),
+    ("kubernetes_healthchecks_total", "type", &[], ""),
     ("rest_client_requests_total", "method", &[], ""),
     ("rest_client_request_duration_seconds", "verb", &[], ""),
     (
@@ -219,11 +235,32 @@ const CLOSED: &[(&str, &str, &[&str], &str)] = &[
     ),
 ];
 
-/// Both schedulers, and what they said under the same work.
+/// Who reads metrics: known by a token, and allowed to by a role, so that each scheduler has to ask the API server for both.
+const READER: &str = "
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: reader, namespace: default}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: reader}
+rules: [{nonResourceURLs: [/metrics, /metrics/slis], verbs: [get]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: reader}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: reader}
+subjects: [{kind: ServiceAccount, name: reader, namespace: default}]
+";
+
+/// What a page said of both schedulers under the same work.
 struct Scraped {
     upstream: Families,
     muster: Families,
 }
+
+/// What one scheduler says: `/metrics`, and `/metrics/slis`.
+type Pages = [Families; 2];
 
 /// Pods of a scheduler that are bound, find no place, are gated, wait for a volume, and gangs, whole and in part.
 fn load(plane: &ControlPlane, namespace: &str, scheduler: &str) {
@@ -258,7 +295,34 @@ fn load(plane: &ControlPlane, namespace: &str, scheduler: &str) {
     .unwrap();
 }
 
-fn scrape() -> Scraped {
+/// The pages of whoever serves on this port and holds this lease.
+fn read(plane: &ControlPlane, port: u16, lease: &str) -> Pages {
+    let reader = Caller::with_token(&token(plane, "default", "reader").unwrap());
+    for path in ["/livez", "/readyz", "/healthz"] {
+        assert_eq!(Caller::nobody().get(port, path).unwrap().0, 200, "{path}");
+    }
+    // Whoever finds its lease changed by somebody else has to read it before it renews it.
+    let lease = format!("/apis/coordination.k8s.io/v1/namespaces/{lease}");
+    let changed = json!({"metadata": {"annotations": {"example.com/changed": "by somebody else"}}});
+    plane.api().merge_patch(&lease, &changed).unwrap();
+    // Some is counted once a second, and who reads is counted when that has been read.
+    let late = [
+        "scheduler_unschedulable_pods",
+        "authentication_attempts",
+        "leader_election_slowpath_total",
+    ];
+    let whole = |page: &str| late.iter().all(|name| page.contains(&format!("\n{name}{{")));
+    let page = plane.api().wait_until("metrics can be read", PATIENCE, |_| {
+        let answer = reader.get(port, "/metrics").ok();
+        Ok(answer.filter(|(status, page)| *status == 200 && whole(page)))
+    });
+    let (status, slis) = reader.get(port, "/metrics/slis").unwrap();
+    assert_eq!(status, 200, "{slis}");
+    [page.unwrap().1, slis].map(|page| parse(&page).unwrap())
+}
+
+/// `/metrics`, and `/metrics/slis`.
+fn scrape() -> [Scraped; 2] {
     let _turn = turn();
     let options = Options {
         kube: KubeMinor::V1_37,
@@ -267,41 +331,31 @@ fn scrape() -> Scraped {
     let plane = ControlPlane::start(&options).unwrap();
     let nodes: Vec<_> = (0..4).map(|n| SimulatedNode::new(format!("n-{n}")).cpu("4")).collect();
     plane.create_nodes(&nodes).unwrap();
-    let administrator = Caller::with_certificate(&plane, "admin");
-    let read = |port: u16, caller: &Caller| {
-        // Some is counted once a second, and who reads is counted when that has been read.
-        let whole = |page: &str| {
-            page.contains("\nscheduler_unschedulable_pods{") && page.contains("\nauthentication_attempts{")
-        };
-        let page = plane.api().wait_until("metrics can be read", PATIENCE, |_| {
-            let answer = caller.get(port, "/metrics").ok();
-            Ok(answer.filter(|(status, page)| *status == 200 && whole(page)))
-        });
-        parse(&page.unwrap().1).unwrap()
-    };
+    plane.apply(READER).unwrap();
 
-    let mut launch = plane.kube_scheduler(Some(plane.kube().feature_gates())).unwrap();
     let port = free_port().unwrap();
+    let _upstream = plane.launch(&kube_scheduler(&plane, port)).unwrap();
+    load(&plane, "upstream", "default-scheduler");
+    let [metrics, slis] = read(&plane, port, "kube-system/leases/kube-scheduler");
+
+    let port = free_port().unwrap();
+    let _muster = plane.launch(&muster(&plane, port)).unwrap();
+    load(&plane, "muster", "muster");
+    let [own_metrics, own_slis] = read(&plane, port, "muster-system/leases/muster");
+    [(metrics, own_metrics), (slis, own_slis)].map(|(upstream, muster)| Scraped { upstream, muster })
+}
+
+fn kube_scheduler(plane: &ControlPlane, port: u16) -> Launch {
+    let mut launch = plane.kube_scheduler(Some(plane.kube().feature_gates())).unwrap();
     let kubeconfig = plane.dir().join("kube-scheduler.kubeconfig");
     launch.args.extend([
         format!("--secure-port={port}"),
         "--bind-address=127.0.0.1".to_owned(),
         format!("--authentication-kubeconfig={}", kubeconfig.display()),
         format!("--authorization-kubeconfig={}", kubeconfig.display()),
-        "--authorization-always-allow-paths=/metrics".to_owned(),
         "--leader-elect=true".to_owned(),
     ]);
-    let _upstream = plane.launch(&launch).unwrap();
-    load(&plane, "upstream", "default-scheduler");
-    let upstream = read(port, &Caller::nobody());
-
-    let port = free_port().unwrap();
-    let _muster = plane.launch(&muster(&plane, port)).unwrap();
-    load(&plane, "muster", "muster");
-    Scraped {
-        upstream,
-        muster: read(port, &administrator),
-    }
+    launch
 }
 
 fn muster(plane: &ControlPlane, port: u16) -> Launch {
@@ -373,47 +427,47 @@ fn labels(family: &Family) -> String {
     labels.collect::<Vec<_>>().join(", ")
 }
 
-/// What is Muster's alone: the rest of what upstream has not shown, it shows under other work.
+/// What is Muster's alone, by its name.
 fn is_own(name: &str) -> bool {
     name.starts_with("muster_") || name == "process_threads"
 }
 
-/// The tables of docs/metrics.md.
-fn tables(scraped: &Scraped) -> String {
-    let head = |title: &str, columns: &str, n: usize| format!("\n## {title}\n\n{columns}\n|{}\n", "---|".repeat(n));
-    let mut page = head(
-        "The same as kube-scheduler's",
-        "| metric | type | labels | remarks |",
-        4,
-    );
+/// A row for each metric of this page that is not Muster's alone.
+fn common(scraped: &Scraped) -> String {
+    let mut rows = String::new();
     for (name, family) in scraped.muster.iter().filter(|(name, _)| !is_own(name)) {
         let remarks = CLOSED
             .iter()
             .filter(|(closed, _, _, remark)| closed == name && !remark.is_empty());
-        let mut remarks: Vec<String> = remarks
+        let remarks: Vec<String> = remarks
             .map(|(_, label, _, remark)| format!("`{label}`: {remark}"))
             .collect();
-        if !scraped.upstream.contains_key(name) {
-            remarks.push("by upstream's source: its kube-scheduler shows it under other work".to_owned());
-        }
         let (labels, remarks) = (labels(family), remarks.join("; "));
-        writeln!(page, "| `{name}` | {} | {labels} | {remarks} |", family.kind).unwrap();
+        writeln!(rows, "| `{name}` | {} | {labels} | {remarks} |", family.kind).unwrap();
     }
+    rows
+}
+
+/// The tables of docs/metrics.md.
+fn tables(metrics: &Scraped, slis: &Scraped) -> String {
+    let head = |title: &str, columns: &str, n: usize| format!("\n## {title}\n\n{columns}\n|{}\n", "---|".repeat(n));
+    let columns = "| metric | type | labels | remarks |";
+    let mut page = head("The same as kube-scheduler's", columns, 4) + &common(metrics);
+    page += &(head("The same on `/metrics/slis`", columns, 4) + &common(slis));
     page += &head("What kube-scheduler has and Muster has not", "| metric | because |", 2);
     for (name, why) in NOT_HERE {
         writeln!(page, "| `{name}` | {why} |").unwrap();
     }
     page += &head("What only Muster has", "| metric | type | labels | what it is |", 4);
-    for (name, family) in scraped.muster.iter().filter(|(name, _)| is_own(name)) {
+    for (name, family) in metrics.muster.iter().filter(|(name, _)| is_own(name)) {
         let labels = labels(family);
         writeln!(page, "| `{name}` | {} | {labels} | {} |", family.kind, family.help).unwrap();
     }
     page + "\n"
 }
 
-#[test]
-fn names_types_labels_and_buckets_are_upstreams_but_for_what_is_said() {
-    let scraped = scrape();
+/// Where a page differs from upstream's, and nothing says why.
+fn complaints(scraped: &Scraped) -> Vec<String> {
     let mut complaints = Vec::new();
     for (name, upstream) in &scraped.upstream {
         match (scraped.muster.get(name), reason(name)) {
@@ -423,29 +477,25 @@ fn names_types_labels_and_buckets_are_upstreams_but_for_what_is_said() {
             (None, Some(_)) => {}
         }
     }
-    // What upstream has not shown, and is not Muster's by its name, must be among what it shows under other work.
-    let under_other_work = [
-        "leader_election_slowpath_",
-        "apiserver_delegated_auth",
-        "authentication_token_cache_",
-    ];
     let unknown = scraped
         .muster
         .keys()
         .filter(|name| !is_own(name) && !scraped.upstream.contains_key(*name));
-    for name in unknown {
-        let expected = ["scheduler_batch_cache_flushed_total", "scheduler_queued_entities"].contains(&name.as_str());
-        if !expected && !under_other_work.iter().any(|beginning| name.starts_with(beginning)) {
-            complaints.push(format!("{name} is Muster's own, and its name does not say so"));
-        }
-    }
+    complaints.extend(unknown.map(|name| format!("{name} is Muster's own, and its name does not say so")));
+    complaints
+}
+
+#[test]
+fn names_types_labels_and_buckets_are_upstreams_but_for_what_is_said() {
+    let [metrics, slis] = scrape();
+    let complaints = [complaints(&metrics), complaints(&slis)].concat();
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 
     let path = workspace_root().join(PAGE);
     let text = fs::read_to_string(&path).unwrap();
     let (head, rest) = text.split_once(BEGIN).expect("where the tables begin");
     let (_, tail) = rest.split_once(END).expect("where the tables end");
-    let fresh = format!("{head}{BEGIN}{}{END}{tail}", tables(&scraped));
+    let fresh = format!("{head}{BEGIN}{}{END}{tail}", tables(&metrics, &slis));
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&path, fresh).unwrap();
     } else {

@@ -167,8 +167,8 @@ impl Metrics {
             &["version"],
         )?;
         about.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let process = Process::register(&registry)?;
         let metrics = Metrics {
-            process: Process::register(&registry)?,
             sli_duration: make.histograms(
                 "scheduler_pod_scheduling_sli_duration_seconds",
                 "E2e latency for a pod being scheduled, from the time the pod could first be tried.",
@@ -272,7 +272,8 @@ impl Metrics {
             sizes: Sizes::new(&make)?,
             requests: Requests::new(&make)?,
             serving: Serving::new(&make)?,
-            slis: Slis::new()?,
+            slis: Slis::new(&process)?,
+            process,
             registry: registry.clone(),
         };
         metrics.begin();

@@ -17,6 +17,7 @@ pub(crate) struct Process {
     open_fds: Gauge,
     max_fds: Gauge,
     threads: Gauge,
+    /// It does not change: it is read once.
     start_time: Gauge,
 }
 
@@ -32,6 +33,15 @@ impl Process {
             "Total user and system CPU time spent in seconds.",
         )?;
         registry.register(Box::new(cpu.clone()))?;
+        let start_time = gauge(
+            "process_start_time_seconds",
+            "Start time of the process since unix epoch in seconds.",
+        )?;
+        let after_boot = Stat::read().map(|stat| stat.started_after_boot);
+        set(
+            &start_time,
+            boot_time().zip(after_boot).map(|(boot, after)| boot + after),
+        );
         Ok(Process {
             cpu,
             resident: gauge("process_resident_memory_bytes", "Resident memory size in bytes.")?,
@@ -39,25 +49,20 @@ impl Process {
             open_fds: gauge("process_open_fds", "Number of open file descriptors.")?,
             max_fds: gauge("process_max_fds", "Maximum number of open file descriptors.")?,
             threads: gauge("process_threads", "Number of OS threads in the process.")?,
-            start_time: gauge(
-                "process_start_time_seconds",
-                "Start time of the process since unix epoch in seconds.",
-            )?,
+            start_time,
         })
+    }
+
+    /// When the process began.
+    pub(crate) fn start_time(&self) -> &Gauge {
+        &self.start_time
     }
 
     /// Reads everything anew. What cannot be read keeps its value: a missing `/proc` must not fail a scrape.
     pub(crate) fn refresh(&self) {
-        if let Some(stat) = fs::read_to_string("/proc/self/stat")
-            .ok()
-            .as_deref()
-            .and_then(Stat::parse)
-        {
+        if let Some(stat) = Stat::read() {
             self.cpu.inc_by((stat.cpu_seconds - self.cpu.get()).max(0.0));
             self.threads.set(stat.threads);
-            if let Some(boot) = boot_time() {
-                self.start_time.set(boot + stat.started_after_boot);
-            }
         }
         if let Ok(status) = fs::read_to_string("/proc/self/status") {
             set(&self.resident, kilobytes(&status, "VmRSS:"));
@@ -91,6 +96,10 @@ struct Stat {
 }
 
 impl Stat {
+    fn read() -> Option<Stat> {
+        Stat::parse(&fs::read_to_string("/proc/self/stat").ok()?)
+    }
+
     fn parse(text: &str) -> Option<Stat> {
         // The second field is the command in parentheses and may itself hold blanks and parentheses.
         let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();

@@ -210,6 +210,14 @@ fn add_go_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
+/// No C compiler needed, no Go release fetched behind the developer's back, and no flags of his.
+pub(crate) const GO_ENVIRONMENT: [(&str, &str); 4] = [
+    ("CGO_ENABLED", "0"),
+    ("GOTOOLCHAIN", "local"),
+    ("GOFLAGS", ""),
+    ("GOWORK", "off"),
+];
+
 /// No paths of this machine in the binaries, and never a silent change of the pinned versions.
 const BUILD_FLAGS: [&str; 3] = ["-trimpath", "-buildvcs=false", "-mod=readonly"];
 
@@ -338,21 +346,14 @@ fn go_build(recipe: &Recipe, nest: &Nest, output: &Path) -> Launch {
     args.extend(BUILD_FLAGS.map(str::to_owned));
     args.extend(["-ldflags".to_owned(), recipe.link_flags.clone()]);
     args.extend(["-o".to_owned(), output.display().to_string(), recipe.package.clone()]);
-    let environment = [
-        // No C compiler needed, and no Go release fetched behind the developer's back.
-        ("CGO_ENABLED", "0"),
-        ("GOTOOLCHAIN", "local"),
-        ("GOFLAGS", ""),
-        ("GOWORK", "off"),
-        ("GOTMPDIR", &nest.dir().display().to_string()),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .to_vec();
+    let temporary = nest.dir().display().to_string();
+    let environment = GO_ENVIRONMENT.into_iter().chain([("GOTMPDIR", temporary.as_str())]);
+    let environment = environment.map(|(key, value)| (key.to_owned(), value.to_owned()));
     Launch {
         name: "go-build".to_owned(),
         program: "go".into(),
         args,
-        environment,
+        environment: environment.collect(),
         working_dir: Some(recipe.module_dir.clone()),
     }
 }

@@ -138,11 +138,14 @@ fn compare_twins(kube: KubeMinor) -> Result<()> {
 
 /// Whatever is to select Muster's pods does, under other names too.
 fn check_selection(kube: KubeMinor) -> Result<()> {
-    const WITH_POLICY: &str = "networkPolicy.enabled=true";
-    let renamed = [WITH_POLICY, "nameOverride=other", "fullnameOverride=another"];
+    let whole = ["networkPolicy.enabled=true", "metrics.serviceMonitor.enabled=true"];
+    let other_names = ["nameOverride=other", "fullnameOverride=another"];
     for (what, objects) in [
-        ("the chart", chart(kube, &[WITH_POLICY])?),
-        ("the chart under other names", chart(kube, &renamed)?),
+        ("the chart", chart(kube, &whole)?),
+        (
+            "the chart under other names",
+            chart(kube, &[whole, other_names].concat())?,
+        ),
         (
             "deploy/kustomize/overlays/monitored",
             kustomization(kube, "overlays/monitored")?,

@@ -36,6 +36,7 @@ pub mod nest;
 pub mod oracle;
 mod pki;
 pub mod pod_group;
+pub mod prometheus_operator;
 mod purity;
 pub mod simulate_faults;
 mod simulated_node;

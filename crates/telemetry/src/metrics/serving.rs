@@ -5,7 +5,7 @@
 //! in `pkg/authentication/token/cache`.
 
 use super::Maker;
-use prometheus::{DEFAULT_BUCKETS, HistogramVec, IntCounterVec, exponential_buckets};
+use prometheus::{DEFAULT_BUCKETS, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, exponential_buckets};
 use std::time::Duration;
 
 /// Upstream's buckets for requests to the API server, in seconds.
@@ -22,6 +22,7 @@ pub(crate) struct Serving {
     cache_requests: IntCounterVec,
     cache_request_duration: HistogramVec,
     cache_fetches: IntCounterVec,
+    cache_fetches_active: IntGaugeVec,
     token_reviews: IntCounterVec,
     token_review_duration: HistogramVec,
     access_reviews: IntCounterVec,
@@ -74,6 +75,11 @@ impl Serving {
             cache_fetches: make.counters(
                 "authentication_token_cache_fetch_total",
                 "Number of questions to the API server whose a token is, by whether they were answered.",
+                &["status"],
+            )?,
+            cache_fetches_active: make.gauges(
+                "authentication_token_cache_active_fetch_count",
+                "Number of callers that wait for the API server to say whose their token is, and of questions that it has.",
                 &["status"],
             )?,
             token_reviews: make.counters(
@@ -129,6 +135,16 @@ impl Serving {
             .observe(took.as_secs_f64());
     }
 
+    /// A caller waits to hear whose a token is, for as long as this is kept.
+    pub(crate) fn token_awaited(&self) -> UnderWay {
+        UnderWay::begin(&self.cache_fetches_active, "blocked")
+    }
+
+    /// The API server is being asked whose a token is, for as long as this is kept.
+    pub(crate) fn token_asked_about(&self) -> UnderWay {
+        UnderWay::begin(&self.cache_fetches_active, "in_flight")
+    }
+
     /// The API server was asked whose a token is.
     pub(crate) fn token_review(&self, code: Option<u16>, took: Duration, answered: bool) {
         let status = if answered { "ok" } else { "error" };
@@ -139,6 +155,23 @@ impl Serving {
     /// The API server was asked what somebody may do.
     pub(crate) fn access_review(&self, code: Option<u16>, took: Duration) {
         count(&self.access_reviews, &self.access_review_duration, code, took);
+    }
+}
+
+/// One more that is under way, until it is dropped: a caller may go before there is an answer.
+pub(crate) struct UnderWay(IntGauge);
+
+impl UnderWay {
+    fn begin(gauges: &IntGaugeVec, status: &str) -> UnderWay {
+        let gauge = gauges.with_label_values(&[status]);
+        gauge.inc();
+        UnderWay(gauge)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -3,6 +3,7 @@
 //! Source: `k8s.io/component-base/metrics/prometheus/slis/metrics.go`.
 
 use super::Maker;
+use crate::process::Process;
 use prometheus::{IntCounterVec, IntGaugeVec, Registry, TextEncoder};
 
 /// The metrics of health checks.
@@ -13,9 +14,11 @@ pub(crate) struct Slis {
 }
 
 impl Slis {
-    pub(super) fn new() -> prometheus::Result<Slis> {
+    /// None yet. When the process began stands on this page, too.
+    pub(super) fn new(process: &Process) -> prometheus::Result<Slis> {
         let registry = Registry::new();
         let make = Maker(&registry);
+        make.keep(process.start_time().clone())?;
         Ok(Slis {
             result: make.gauges(
                 "kubernetes_healthcheck",

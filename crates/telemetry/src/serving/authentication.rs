@@ -176,6 +176,7 @@ impl Authenticator {
             self.metrics.token_cache(true, begun.elapsed());
             return Ok(known);
         }
+        let _awaited = self.metrics.token_awaited();
         let verdict = self.ask_for_owner(token, key).await;
         self.metrics.token_cache(false, begun.elapsed());
         verdict
@@ -189,7 +190,9 @@ impl Authenticator {
         if let Some(known) = self.tokens.get(&key, Instant::now()) {
             return Ok(known);
         }
+        let asked = self.metrics.token_asked_about();
         let Replied { code, took, result } = self.reviewer.token(token).await;
+        drop(asked);
         self.metrics.token_review(code, took, result.is_ok());
         let verdict = result?;
         self.tokens.put(key, verdict.clone(), Instant::now(), self.lifetime);
@@ -224,10 +227,13 @@ fn bearer_token(headers: &HeaderMap) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::reviewer::Reviewing;
     use super::super::testing::{Authority, Script, metrics};
     use super::*;
+    use crate::metrics::Metrics;
     use http::HeaderValue;
-    use muster_api::review::FrontProxy;
+    use muster_api::review::{Access, AccessVerdict, FrontProxy};
+    use tokio::task::{JoinSet, yield_now};
 
     fn user(name: &str) -> UserInfo {
         UserInfo {
@@ -291,6 +297,43 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(30)).await;
         authenticator.identify(&[], &bearing("Bearer good")).await;
         assert_eq!(script.token_questions(), 2);
+    }
+
+    /// Never answers.
+    struct Silent;
+
+    impl Reviewer for Silent {
+        fn token<'a>(&'a self, _: &'a str) -> Reviewing<'a, TokenVerdict> {
+            Box::pin(std::future::pending())
+        }
+
+        fn access<'a>(&'a self, _: &'a UserInfo, _: &'a Access) -> Reviewing<'a, AccessVerdict> {
+            unreachable!()
+        }
+    }
+
+    #[tokio::test]
+    async fn callers_who_wait_for_an_answer_are_counted_until_they_go() {
+        let metrics = Metrics::new(&[]).unwrap();
+        let serving = metrics.serving();
+        let authenticator = Authenticator::new(Trust::default(), Arc::new(Silent), TOKEN_LIFETIME, serving).unwrap();
+        let authenticator = Arc::new(authenticator);
+        let counted = |status: &str, n: usize| {
+            let text = metrics.render().unwrap();
+            let line = format!("authentication_token_cache_active_fetch_count{{status=\"{status}\"}} {n}");
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        };
+        let mut callers = JoinSet::new();
+        for _ in 0..QUESTIONS_MAX + 2 {
+            let authenticator = Arc::clone(&authenticator);
+            callers.spawn(async move { authenticator.identify(&[], &bearing("Bearer good")).await });
+        }
+        yield_now().await;
+        counted("blocked", QUESTIONS_MAX + 2);
+        counted("in_flight", QUESTIONS_MAX);
+        callers.shutdown().await;
+        counted("blocked", 0);
+        counted("in_flight", 0);
     }
 
     #[tokio::test]

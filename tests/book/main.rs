@@ -124,6 +124,25 @@ fn the_summary_names_every_page_once() {
     none(&complaints);
 }
 
+/// A link out of the book's folder works where the repository is read, and leads nowhere once the book is published.
+#[test]
+fn no_link_leaves_the_book() {
+    let inside = format!("{BOOK}/");
+    let mut complaints = Vec::new();
+    for page in &pages().unwrap() {
+        for link in page.links.iter().filter(|link| !link.target.contains("://")) {
+            if !beside(&page.path, &link.target).starts_with(&inside) {
+                let place = page.place(link.line);
+                complaints.push(format!(
+                    "{place}: {} is no page of the book: name the path as code",
+                    link.target
+                ));
+            }
+        }
+    }
+    none(&complaints);
+}
+
 #[test]
 fn every_link_leads_somewhere() {
     let mut pages = pages().unwrap();

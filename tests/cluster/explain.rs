@@ -9,30 +9,56 @@ use serde_json::{Value, json};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// What is said of something, by Muster itself, as soon as its cause begins so or has these words in its first sentence.
-fn explained(cluster: &Cluster, muster: &Muster, subject: &str, cause: &str) -> Value {
+/// What `kubectl muster explain` says of something, asked of Muster itself: what it prints, or what it complains of.
+fn asked(cluster: &Cluster, muster: &Muster, subject: &str, more: &[&str]) -> Result<String, String> {
     let server = format!("https://127.0.0.1:{}", muster.port());
+    let mut command = Command::new(muster_tests::binary().unwrap());
+    command
+        .args(["kubectl", "explain", subject, "-n", cluster.name()])
+        .args(["--server-url", &server, "--insecure-skip-tls-verify"])
+        .args(more);
+    let output = command
+        .env("KUBECONFIG", cluster.plane().kubeconfig())
+        .output()
+        .unwrap();
+    if output.status.success() {
+        Ok(String::from_utf8(output.stdout).unwrap())
+    } else {
+        Err(String::from_utf8(output.stderr).unwrap())
+    }
+}
+
+/// The first sentence: the cause, without how far a plan came and when it is tried again.
+fn first_sentence(cause: &str) -> &str {
+    cause.split(". ").next().unwrap()
+}
+
+/// The first sentence of the cause in the text that people read.
+fn first_sentence_in(text: &str) -> &str {
+    let cause = text.lines().find_map(|line| line.strip_prefix("Cause:"));
+    let cause = cause.unwrap_or_else(|| panic!("no cause in {text}"));
+    first_sentence(cause.trim_start())
+}
+
+/// What is said of something as soon as its cause begins so or has these words in its first sentence: to machines, and in the
+/// same words to people.
+fn explained(cluster: &Cluster, muster: &Muster, subject: &str, cause: &str) -> Value {
     let begun = Instant::now();
     loop {
-        let mut command = Command::new(muster_tests::binary().unwrap());
-        let words = ["kubectl", "explain", subject, "-o", "json", "-n", cluster.name()];
-        command
-            .args(words)
-            .args(["--server-url", &server, "--insecure-skip-tls-verify"]);
-        let output = command
-            .env("KUBECONFIG", cluster.plane().kubeconfig())
-            .output()
-            .unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        let explanation: Option<Value> = serde_json::from_slice(&output.stdout).ok();
-        if let Some(explanation) = explanation {
-            let whole = explanation["cause"].as_str().unwrap();
-            if whole.split(". ").next().unwrap().contains(cause) {
-                return explanation;
+        let problem = match asked(cluster, muster, subject, &["-o", "json"]) {
+            Ok(said) => {
+                let explanation: Value = serde_json::from_str(&said).unwrap();
+                let sentence = first_sentence(explanation["cause"].as_str().unwrap());
+                let text = asked(cluster, muster, subject, &[]).unwrap();
+                match (sentence.contains(cause), first_sentence_in(&text)) {
+                    (true, told) if told == sentence => return explanation,
+                    (true, told) => format!("the cause is {sentence:?}, and {told:?} as text"),
+                    (false, _) => format!("the cause is {sentence:?} and not {cause:?}"),
+                }
             }
-            assert!(begun.elapsed() < PATIENCE, "the cause is {whole:?} and not {cause:?}");
-        }
-        assert!(begun.elapsed() < PATIENCE, "{subject} is not explained: {said}");
+            Err(complaint) => complaint,
+        };
+        assert!(begun.elapsed() < PATIENCE, "{subject} is not explained: {problem}");
         std::thread::sleep(Duration::from_millis(200));
     }
 }

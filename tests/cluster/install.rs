@@ -26,16 +26,17 @@ const N_MEMBERS: usize = 4;
 
 /// A control plane of the test's own, and the right to be the only test that runs.
 fn fresh_plane() -> (ControlPlane, MutexGuard<'static, ()>) {
-    let turn = turn();
-    let kube = KubeMinor::from_environment().unwrap();
-    let options = Options {
-        kube,
-        ..Options::default()
-    };
-    (ControlPlane::start(&options).unwrap(), turn)
+    fresh_plane_with(Options::default())
 }
 
-fn holder(plane: &ControlPlane) -> String {
+/// Likewise, of the minor that is tested and else as the options say.
+pub(crate) fn fresh_plane_with(options: Options) -> (ControlPlane, MutexGuard<'static, ()>) {
+    let turn = turn();
+    let kube = KubeMinor::from_environment().unwrap();
+    (ControlPlane::start(&Options { kube, ..options }).unwrap(), turn)
+}
+
+pub(crate) fn holder(plane: &ControlPlane) -> String {
     let lease = plane.api().get(LEASE).unwrap();
     lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned()
 }
@@ -45,7 +46,7 @@ fn leads(muster: &Muster) -> bool {
 }
 
 /// A gang of four for which there is just enough room, in a namespace of its own.
-fn schedule_a_gang(plane: &ControlPlane, name: &str) {
+pub(crate) fn schedule_a_gang(plane: &ControlPlane, name: &str) {
     let nodes: Vec<_> = (0..N_MEMBERS)
         .map(|n| SimulatedNode::new(format!("{name}-{n}")).cpu("1"))
         .collect();
@@ -123,7 +124,7 @@ fn is_seen_by_prometheus(plane: &ControlPlane, leader: &Muster) {
 }
 
 /// Applies one of the kustomizations; gives a line for each object that was taken.
-fn apply_kustomization(plane: &ControlPlane, folder: &str) -> String {
+pub(crate) fn apply_kustomization(plane: &ControlPlane, folder: &str) -> String {
     let objects = deploy::kustomization(plane.kube(), folder).unwrap();
     let said = kubectl(plane, &["apply", "-k", &format!("deploy/kustomize/{folder}")]).unwrap();
     assert_eq!(said.lines().count(), objects.len(), "{folder}: {said}");

@@ -13,6 +13,7 @@ mod endpoints;
 mod explain;
 mod extenders;
 mod gangs;
+mod in_pod;
 mod install;
 mod kills;
 mod leader;

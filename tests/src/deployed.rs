@@ -1,7 +1,7 @@
 //! Muster as a cluster has it that somebody installed it into: the objects are applied by kubectl, controllers make its
 //! pods, and this module stands in for the kubelet that would run them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, bail};
@@ -35,8 +35,13 @@ pub fn kubectl(plane: &ControlPlane, args: &[&str]) -> Result<String> {
 
 /// A token of a service account.
 pub fn token(plane: &ControlPlane, namespace: &str, account: &str) -> Result<String> {
+    token_as(plane, namespace, account, &json!({}))
+}
+
+/// Likewise, with a TokenRequest of this spec.
+pub(crate) fn token_as(plane: &ControlPlane, namespace: &str, account: &str, spec: &Value) -> Result<String> {
     let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
-    let request = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {} });
+    let request = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec });
     let answer = plane.api().post(&path, &request)?;
     Ok(answer["status"]["token"]
         .as_str()
@@ -96,19 +101,42 @@ pub fn pods_of_deployment(plane: &ControlPlane) -> Result<Vec<Value>> {
 ///
 /// What a kubelet and a network would add is added by flags: where the API server is, and the token; which namespace the
 /// pod is in; a port of its own, as all pods are on one host here. The address of a pod is that of this host.
+/// ([`PodFiles`](crate::pod_files::PodFiles) adds it as a kubelet does, where mounts are permitted.)
 pub fn run_pod(plane: &ControlPlane, pod: &Value) -> Result<Muster> {
-    let name = pod["metadata"]["name"].as_str().context("a pod has a name")?;
-    let spec = &pod["spec"];
-    let [container] = spec["containers"].as_array().map(Vec::as_slice).unwrap_or_default() else {
-        bail!("{name} has not one container");
-    };
-    let account = spec["serviceAccountName"].as_str().context("a service account")?;
+    let (name, container) = only_container(pod)?;
+    let account = service_account(pod)?;
     let kubeconfig = plane.service_account_kubeconfig(NAMESPACE, account)?;
-    let files = plane.dir().join("mounts").join(name);
-    mount_config_maps(plane, spec, container, &files)?;
-    let mut args = container_args(container, &files)?;
+    let files = files_of(plane, pod)?;
+    let outside = format!("={}/etc/", files.display());
+    let mut args = container_args(container)?;
+    for arg in &mut args {
+        *arg = arg.replacen("=/etc/", &outside, 1);
+    }
     args.push(format!("--leader-elect-resource-namespace={NAMESPACE}"));
     let mut muster = Muster::launch(plane, name, &kubeconfig, args)?;
+    pass_probes(&mut muster, pod)?;
+    Ok(muster)
+}
+
+/// The name of a pod, and the one container that it has.
+pub(crate) fn only_container(pod: &Value) -> Result<(&str, &Value)> {
+    let name = pod["metadata"]["name"].as_str().context("a pod has a name")?;
+    match pod["spec"]["containers"].as_array().map(Vec::as_slice) {
+        Some([container]) => Ok((name, container)),
+        _ => bail!("{name} has not one container"),
+    }
+}
+
+/// The service account that a pod runs as.
+pub(crate) fn service_account(pod: &Value) -> Result<&str> {
+    pod["spec"]["serviceAccountName"]
+        .as_str()
+        .context("a pod has a service account")
+}
+
+/// Waits until a Muster that runs as a pod says is ready, and passes all probes of that pod.
+pub(crate) fn pass_probes(muster: &mut Muster, pod: &Value) -> Result<()> {
+    let (name, container) = only_container(pod)?;
     muster.wait_until_ready()?;
     for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
         let path = container[probe]["httpGet"]["path"]
@@ -116,7 +144,15 @@ pub fn run_pod(plane: &ControlPlane, pod: &Value) -> Result<Muster> {
             .with_context(|| format!("{name} has no {probe}"))?;
         metrics::get(muster.port(), path).with_context(|| format!("the {probe} of {name}"))?;
     }
-    Ok(muster)
+    Ok(())
+}
+
+/// Writes the files of the ConfigMaps that a pod mounts below a folder, each at its path; gives the folder.
+pub(crate) fn files_of(plane: &ControlPlane, pod: &Value) -> Result<PathBuf> {
+    let (name, container) = only_container(pod)?;
+    let root = plane.dir().join("mounts").join(name);
+    mount_config_maps(plane, &pod["spec"], container, &root)?;
+    Ok(root)
 }
 
 /// Writes the files of each mounted ConfigMap below a folder, at the path where the container has it.
@@ -150,17 +186,14 @@ fn mount_path<'a>(container: &'a Value, volume: &Value) -> Result<&'a str> {
         .with_context(|| format!("{volume} is not mounted"))
 }
 
-/// The container's arguments; paths in them lead below the folder, and variables are what they stand for.
-fn container_args(container: &Value, root: &Path) -> Result<Vec<String>> {
+/// The container's arguments, in which variables are what they stand for.
+pub(crate) fn container_args(container: &Value) -> Result<Vec<String>> {
     let args = container["args"].as_array().context("a container has arguments")?;
-    let inside = "=/etc/";
-    let outside = format!("={}/etc/", root.display());
     let variables = variables(container)?;
     let arg = |arg: &str| {
-        let arg = arg.replacen(inside, &outside, 1);
-        variables
-            .iter()
-            .fold(arg, |arg, (name, value)| arg.replace(&format!("$({name})"), value))
+        variables.iter().fold(arg.to_owned(), |arg, (name, value)| {
+            arg.replace(&format!("$({name})"), value)
+        })
     };
     Ok(args.iter().filter_map(Value::as_str).map(arg).collect())
 }

@@ -14,6 +14,7 @@ pub mod extender;
 pub mod http_server;
 pub mod metrics;
 pub mod objects;
+pub mod pod_files;
 pub mod prometheus;
 pub mod proxy;
 pub mod rights;
@@ -306,18 +307,25 @@ impl Muster {
     /// Starts Muster beside a control plane with these arguments, under this identity, on a port of its own; does not wait for
     /// anything. The name is the beginning of that of its log.
     pub fn launch(plane: &ControlPlane, name: &str, kubeconfig: &Path, mut args: Vec<String>) -> Result<Muster> {
+        args.push(format!("--kubeconfig={}", kubeconfig.display()));
+        Muster::launch_inside(plane, name, args, |launch| launch)
+    }
+
+    /// Likewise, without an identity: what is around the program has to bring one.
+    pub(crate) fn launch_inside(
+        plane: &ControlPlane,
+        name: &str,
+        mut args: Vec<String>,
+        around: impl FnOnce(Launch) -> Launch,
+    ) -> Result<Muster> {
         let port = free_port()?;
-        args.extend([
-            format!("--kubeconfig={}", kubeconfig.display()),
-            "--bind-address=127.0.0.1".to_owned(),
-            format!("--secure-port={port}"),
-        ]);
-        let launch = Launch {
+        args.extend(["--bind-address=127.0.0.1".to_owned(), format!("--secure-port={port}")]);
+        let launch = around(Launch {
             name: format!("{name}-{port}"),
             program: binary()?,
             args,
             ..Launch::default()
-        };
+        });
         Ok(Muster {
             process: plane.launch(&launch)?,
             port,

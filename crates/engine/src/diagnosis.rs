@@ -18,6 +18,8 @@ pub(crate) const SCHEDULER_ERROR: &str = "SchedulerError";
 /// `PodScheduled` reason: not tried at all, for something else has to happen first. Autoscalers leave it alone.
 /// The word is that of KEP-5501.
 pub(crate) const NOT_READY: &str = "NotReadyForScheduling";
+/// The reason of an event about what has no place: the word that dashboards look for.
+pub(crate) const FAILED_SCHEDULING: &str = "FailedScheduling";
 
 /// Why no node can take a pod.
 ///

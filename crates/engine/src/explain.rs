@@ -23,6 +23,7 @@ mod what_if;
 use crate::diagnosis;
 use crate::effect::PodRef;
 use crate::engine::Engine;
+use crate::group_report::WhyGroupWaits;
 use crate::groups::{GroupId, Hold};
 use crate::observation::AttemptResult;
 use crate::pods::{PodId, Role};
@@ -129,6 +130,10 @@ pub struct Explanation {
     pub quorum: Option<Quorum>,
     /// The cause in one word: the reason of the condition for a pod, and the metric's label for a group.
     pub reason: Text,
+    /// The reason of the condition `PodScheduled`, and of that of the group's object. Empty: no condition says it.
+    pub condition_reason: Text,
+    /// The reason of the event. Empty: no event says it.
+    pub event_reason: Text,
     /// The cause in a sentence, as condition and event have it.
     pub cause: String,
     /// Who has the room that it lacks, if whole gangs are among them.
@@ -143,6 +148,38 @@ pub struct Explanation {
     pub attempts: Vec<Attempt>,
     /// What else a reader should know, in a sentence each.
     pub notes: Vec<String>,
+}
+
+/// A cause, in the words of each place where it is told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Said {
+    /// [`Explanation::reason`].
+    pub reason: Text,
+    /// [`Explanation::condition_reason`].
+    pub condition_reason: Text,
+    /// [`Explanation::event_reason`].
+    pub event_reason: Text,
+    /// [`Explanation::cause`].
+    pub cause: String,
+}
+
+impl Said {
+    /// What only an explanation says.
+    fn only_here(cause: String) -> Said {
+        Said {
+            cause,
+            ..Said::default()
+        }
+    }
+
+    fn of_group(why: WhyGroupWaits) -> Said {
+        Said {
+            reason: why.reason.name().into(),
+            condition_reason: why.of_condition.into(),
+            event_reason: why.reason.of_event().into(),
+            cause: why.text,
+        }
+    }
 }
 
 /// Pods without whose places there would be room: pods of gangs, which end as a whole, and perhaps others.
@@ -168,6 +205,15 @@ impl Crowd {
 }
 
 impl Explanation {
+    /// Says this, and nothing else, of the cause.
+    pub fn say(&mut self, said: Said) {
+        self.crowd = None;
+        self.reason = said.reason;
+        self.condition_reason = said.condition_reason;
+        self.event_reason = said.event_reason;
+        self.cause = said.cause;
+    }
+
     /// The cause as people read it: what only what-ifs can tell stands ahead of what condition and event say.
     pub fn cause_in_full(&self) -> String {
         match &self.crowd {
@@ -248,8 +294,8 @@ impl Engine {
         let group = self.groups.get(id)?;
         let members = || group.members.keys().filter_map(|pod| self.cluster.pods.get(*pod));
         let said = match self.why_group_waits(now, id) {
-            Some((reason, text)) => (reason.name().into(), text),
-            None => (Text::from(""), stage.sentence(&format!("pod group {}", group.key))),
+            Some(why) => Said::of_group(why),
+            None => Said::only_here(stage.sentence(&format!("pod group {}", group.key))),
         };
         let scheduler_name = members().next()?.record.scheduler_name.clone();
         let mut explanation = Explanation {
@@ -271,12 +317,15 @@ impl Engine {
         let group = meant(&keys, name)?;
         let (stage, said) = match self.groups.ready(group) {
             Err(hold) => {
-                let said = (hold.reason().name().into(), diagnosis::held(&group.key, &hold));
+                let said = Said {
+                    reason: hold.reason().name().into(),
+                    ..Said::only_here(diagnosis::held(&group.key, &hold))
+                };
                 (Stage::of_held(&hold), said)
             }
             Ok(_) => {
                 let cause = Stage::OneByOne.sentence(&format!("pod group {}", group.key));
-                (Stage::OneByOne, (Text::from(""), cause))
+                (Stage::OneByOne, Said::only_here(cause))
             }
         };
         Some(Explanation {
@@ -287,13 +336,7 @@ impl Engine {
     }
 
     /// An explanation before anything is looked at: where it stands, and its reason and cause as they are said elsewhere.
-    fn before_a_look(
-        &self,
-        subject: Subject,
-        scheduler_name: Text,
-        stage: Stage,
-        (reason, cause): (Text, String),
-    ) -> Explanation {
+    fn before_a_look(&self, subject: Subject, scheduler_name: Text, stage: Stage, said: Said) -> Explanation {
         Explanation {
             subject,
             scheduler_name,
@@ -301,8 +344,10 @@ impl Engine {
             stage,
             waiting: None,
             quorum: None,
-            reason,
-            cause,
+            reason: said.reason,
+            condition_reason: said.condition_reason,
+            event_reason: said.event_reason,
+            cause: said.cause,
             crowd: None,
             nodes: None,
             nearest: Vec::new(),
@@ -318,27 +363,44 @@ impl Engine {
     }
 
     /// The cause of a pod's wait: its group's, if that is tried as one, or what its own condition says.
-    fn cause_of_pod(&self, now: Time, id: PodId, stage: &Stage) -> Option<(Text, String)> {
+    fn cause_of_pod(&self, now: Time, id: PodId, stage: &Stage) -> Option<Said> {
         let pod = self.cluster.pods.get(id)?;
         let name = format!("pod {}/{}", pod.record.namespace, pod.record.name);
         let told = pod.report.wanted.as_ref().filter(|_| stage.waits());
         if let (Some((group, role)), true) = (pod.group, stage.waits())
             && !matches!(role, Role::Unsupported | Role::Gated)
             && self.waits_with_group(group)
-            && let Some((_, text)) = self.why_group_waits(now, group)
+            && let Some(why) = self.why_group_waits(now, group)
         {
             let reason = told.map_or_else(|| Text::from(diagnosis::NOT_READY), |told| told.reason.clone());
-            return Some((reason, text));
+            return Some(Said {
+                reason: reason.clone(),
+                condition_reason: reason,
+                ..Said::of_group(why)
+            });
         }
         if let Some(told) = told {
-            return Some((told.reason.clone(), told.message.to_string()));
+            // What keeps its group from being tried is no event of the pod's.
+            let of_group = *told.reason == *diagnosis::NOT_READY && *stage != Stage::Unsupported;
+            let event_reason = if of_group { "" } else { diagnosis::FAILED_SCHEDULING };
+            return Some(Said {
+                reason: told.reason.clone(),
+                condition_reason: told.reason.clone(),
+                event_reason: event_reason.into(),
+                cause: told.message.to_string(),
+            });
         }
-        let reason = if matches!(stage, Stage::Gated { .. }) {
-            "SchedulingGated"
-        } else {
-            ""
-        };
-        Some((reason.into(), stage.sentence(&name)))
+        let said = Said::only_here(stage.sentence(&name));
+        if !matches!(stage, Stage::Gated { .. }) {
+            return Some(said);
+        }
+        // The API server says so.
+        let reason = Text::from("SchedulingGated");
+        Some(Said {
+            reason: reason.clone(),
+            condition_reason: reason,
+            ..said
+        })
     }
 
     /// Whether what a group waits for is what its members wait for.

@@ -77,6 +77,17 @@ struct Class {
     words: String,
 }
 
+/// Why a group waits.
+#[derive(Debug)]
+pub(crate) struct WhyGroupWaits {
+    /// In one word.
+    pub(crate) reason: WaitReason,
+    /// In the word of conditions.
+    pub(crate) of_condition: &'static str,
+    /// In full.
+    pub(crate) text: String,
+}
+
 /// What has been told of a group.
 #[derive(Debug)]
 struct Told {
@@ -416,16 +427,17 @@ impl Engine {
         }
     }
 
-    /// Why a group waits, in one word and in full, as it would be told now.
-    pub(crate) fn why_group_waits(&self, now: Time, id: GroupId) -> Option<(WaitReason, String)> {
+    /// Why a group waits, as it would be told now.
+    pub(crate) fn why_group_waits(&self, now: Time, id: GroupId) -> Option<WhyGroupWaits> {
         let group = self.groups.get(id)?;
         let cause = self
             .cause_now(group)
             .or_else(|| self.groups.ready(group).err().map(Cause::Held))?;
-        Some((
-            self.class(group, &cause).reason,
-            self.group_text(now, id, group, &cause),
-        ))
+        Some(WhyGroupWaits {
+            reason: self.class(group, &cause).reason,
+            of_condition: cause.condition_reason(),
+            text: self.group_text(now, id, group, &cause),
+        })
     }
 
     fn gates_of(&self, id: PodId) -> &[Text] {
@@ -486,13 +498,7 @@ impl Engine {
             reason,
             message: text.into(),
         });
-        // What has no room has the word that dashboards look for.
-        let word = match reason {
-            WaitReason::NoRoom => "FailedScheduling",
-            WaitReason::Broken => "GangBroken",
-            _ => reason.name(),
-        };
-        self.group_event(id, Severity::Warning, word, text);
+        self.group_event(id, Severity::Warning, reason.of_event(), text);
     }
 
     pub(crate) fn group_event(&mut self, id: GroupId, severity: Severity, reason: &'static str, text: &str) {

@@ -48,7 +48,7 @@ pub use census::Census;
 pub use effect::{Effect, EffectId, EffectKind, ExtenderVerb, GroupRef, PodRef, Regarding, Severity};
 pub use engine::{Engine, PodState, PodStatus, Stats};
 pub use explain::{
-    Attempt, Change, Crowd, Explanation, NearMiss, NodeVerdicts, Quorum, RejectedBy, Remedy, Stage, Subject,
+    Attempt, Change, Crowd, Explanation, NearMiss, NodeVerdicts, Quorum, RejectedBy, Remedy, Said, Stage, Subject,
 };
 pub use input::{BindOutcome, ExtenderAnswer, Input, Object, ObjectKey, Outcome, PodRead};
 pub use muster_framework::rejection::Code;

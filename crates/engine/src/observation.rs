@@ -2,6 +2,7 @@
 //! driver's own times.
 
 use crate::batch::BatchCounts;
+use crate::diagnosis;
 use crate::effect::PodRef;
 use muster_framework::Text;
 use muster_framework::record::Kind;
@@ -118,7 +119,7 @@ impl WaitReason {
         WaitReason::ApiErrors,
     ];
 
-    /// The word: the reason of the event, and the label value of `muster_waiting_groups{reason}`.
+    /// The word: the reason in explanations, and the label value of `muster_waiting_groups{reason}`.
     pub fn name(self) -> &'static str {
         match self {
             WaitReason::KindNotServed => "KindNotServed",
@@ -134,6 +135,15 @@ impl WaitReason {
             WaitReason::BackingOff => "BackingOff",
             WaitReason::Broken => "Broken",
             WaitReason::ApiErrors => "ApiErrors",
+        }
+    }
+
+    /// The reason of the event.
+    pub(crate) fn of_event(self) -> &'static str {
+        match self {
+            WaitReason::NoRoom => diagnosis::FAILED_SCHEDULING,
+            WaitReason::Broken => "GangBroken",
+            _ => self.name(),
         }
     }
 }

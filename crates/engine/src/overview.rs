@@ -260,8 +260,8 @@ impl Engine {
             waiting: self
                 .group_waits_since(id, self.group_rank(group))
                 .map(|since| now.since(since)),
-            reason: why.as_ref().map_or("", |(reason, _)| reason.name()),
-            cause: why.map_or_else(String::new, |(_, text)| shortened(&text)),
+            reason: why.as_ref().map_or("", |why| why.reason.name()),
+            cause: why.map_or_else(String::new, |why| shortened(&why.text)),
         })
     }
 

@@ -3,6 +3,7 @@
 //! Reports are states, not messages: each pod has what its status ought to say, and what it says. Whatever differs is
 //! written when nothing more urgent is to be done, the latest word only.
 
+use crate::diagnosis;
 use crate::effect::{Effect, EffectKind, Regarding, Severity};
 use crate::engine::{Awaited, Engine};
 use crate::observation::Observation;
@@ -43,7 +44,7 @@ impl Engine {
                         regarding: Regarding::Pod(reference),
                         reporting_controller: controller,
                         severity: Severity::Warning,
-                        reason: "FailedScheduling",
+                        reason: diagnosis::FAILED_SCHEDULING,
                         action: "Scheduling",
                         note: message,
                     },

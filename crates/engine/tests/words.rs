@@ -144,6 +144,11 @@ fn of_group() -> Subject {
     }
 }
 
+/// The reasons that an explanation says conditions and events have.
+fn elsewhere(said: &Explanation) -> (&str, &str) {
+    (&said.condition_reason, &said.event_reason)
+}
+
 /// The events that warn: reason and note.
 fn warnings(world: &World) -> Vec<(String, String)> {
     let warning = |effect: &Effect| match &effect.kind {
@@ -176,6 +181,7 @@ fn a_group_is_told_of_in_the_same_words_everywhere() {
         let mut world = situation.world();
         let group = explain(&mut world, of_group());
         assert_eq!(&*group.reason, situation.label, "{name}");
+        assert_eq!(elsewhere(&group), (situation.condition, situation.event), "{name}");
         assert_eq!(world.waiting_groups(), [(situation.label, 1)], "{name}");
         assert_eq!(
             warnings(&world),
@@ -198,6 +204,7 @@ fn members_have_the_word_of_conditions_and_the_cause_of_their_group() {
         let mut world = situation.world();
         let (group, member) = (explain(&mut world, of_group()), explain(&mut world, of_pod("a")));
         assert_eq!(member.cause, group.cause, "{name}");
+        assert_eq!(elsewhere(&member), (situation.condition, situation.event), "{name}");
         let (reason, message) = world.condition("a").expect("it is told");
         assert_eq!(
             (&*reason, &*member.reason),
@@ -226,6 +233,7 @@ fn a_pod_is_told_of_in_the_same_words_everywhere_and_its_plugins_are_those_of_th
     let said = explain(&mut world, of_pod("a"));
     let condition = (said.reason.to_string(), said.cause.clone());
     assert_eq!(&*said.reason, "Unschedulable");
+    assert_eq!(elsewhere(&said), ("Unschedulable", "FailedScheduling"));
     assert_eq!(world.condition("a"), Some(condition));
     assert_eq!(warnings(&world), [("FailedScheduling".to_owned(), said.cause.clone())]);
     let rejected = said.nodes.expect("nodes were looked at").rejected;

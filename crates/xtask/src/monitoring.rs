@@ -20,7 +20,7 @@ pub const RULES: &str = "deploy/monitoring/rules.yaml";
 pub const DASHBOARDS: &str = "deploy/monitoring/dashboards";
 const TESTS: &str = "deploy/monitoring/tests/rules_test.yaml";
 const RUNBOOKS: &str = "docs/runbooks";
-/// Where runbooks are read, as alerts say it.
+/// Where runbooks are read, as alerts say it: the pages of the book, as mdBook writes them.
 const RUNBOOK_URL: &str = "https://muster.dev/runbooks";
 /// Copies, and what stands above the rules in each.
 const CHART_COPY: &str = "deploy/helm/muster/files/rules.yaml";
@@ -134,8 +134,8 @@ fn check_runbooks(alerts: &[Value]) -> Result<()> {
     for alert in alerts {
         let name = text(alert, "/alert")?;
         let url = text(alert, "/annotations/runbook_url")?;
-        if url != format!("{RUNBOOK_URL}/{name}.md") {
-            bail!("the runbook of {name} is not {RUNBOOK_URL}/{name}.md but {url}");
+        if url != format!("{RUNBOOK_URL}/{name}.html") {
+            bail!("the runbook of {name} is not {RUNBOOK_URL}/{name}.html but {url}");
         }
         let page = read(&format!("{RUNBOOKS}/{name}.md"))?;
         for part in [

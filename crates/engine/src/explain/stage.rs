@@ -1,8 +1,9 @@
 //! Where a pod or a group stands, and how far a group is.
 
-use super::Subject;
+use super::{Said, Subject};
 use crate::diagnosis;
 use crate::engine::Engine;
+use crate::group_report::WhyGroupWaits;
 use crate::groups::{Group, GroupId, Hold};
 use crate::observation::{Section, WaitReason};
 use crate::pods::{BindStage, Pod, PodId, Role};
@@ -147,15 +148,18 @@ impl Stage {
         }
     }
 
-    /// Reason and cause of a pod or a group that stands here by the places that are held for it.
-    pub fn said_of_places(&self, subject: &Subject) -> (Text, String) {
+    /// What is said of a pod or a group that stands here by the places that are held for it.
+    pub fn said_of_places(&self, subject: &Subject) -> Said {
         match (self, subject) {
             (Stage::HoldingPlaces { nodes, .. }, Subject::Group { namespace, name }) => {
                 let key = format!("{namespace}/{name}");
-                let reason = WaitReason::Preparing.name();
-                (reason.into(), diagnosis::prepares(&key, nodes.len()))
+                Said::of_group(WhyGroupWaits {
+                    reason: WaitReason::Preparing,
+                    of_condition: diagnosis::NOT_READY,
+                    text: diagnosis::prepares(&key, nodes.len()),
+                })
             }
-            _ => ("".into(), self.sentence(&subject.to_string())),
+            _ => Said::only_here(self.sentence(&subject.to_string())),
         }
     }
 }

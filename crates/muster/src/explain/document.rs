@@ -23,6 +23,10 @@ pub(crate) struct Document {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) waiting_seconds: Option<u64>,
     pub(crate) reason: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) condition_reason: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) event_reason: String,
     pub(crate) cause: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) group: Option<Group>,
@@ -181,6 +185,8 @@ impl From<&Explanation> for Document {
             stage: stage(&explanation.stage),
             waiting_seconds: explanation.waiting.map(|waiting| waiting.as_secs()),
             reason: explanation.reason.to_string(),
+            condition_reason: explanation.condition_reason.to_string(),
+            event_reason: explanation.event_reason.to_string(),
             cause: explanation.cause_in_full(),
             group: explanation.quorum.as_ref().map(group),
             nodes: explanation.nodes.as_ref().map(nodes),

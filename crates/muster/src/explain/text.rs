@@ -30,6 +30,9 @@ pub(crate) fn text(document: &Document, wide: bool) -> String {
         field("Reason", &document.reason);
     }
     field("Cause", &document.cause);
+    if let Some(told) = told(document) {
+        field("Told as", &told);
+    }
     if let Some(group) = &document.group {
         field("Group", &quorum(group));
         for (what, names) in [
@@ -54,6 +57,17 @@ pub(crate) fn text(document: &Document, wide: bool) -> String {
         }
     }
     out
+}
+
+/// The reasons under which the cause is found where people look first.
+fn told(document: &Document) -> Option<String> {
+    let places = [
+        ("condition", &document.condition_reason),
+        ("event", &document.event_reason),
+    ];
+    let told = places.iter().filter(|(_, reason)| !reason.is_empty());
+    let told: Vec<String> = told.map(|(place, reason)| format!("{place} {reason}")).collect();
+    (!told.is_empty()).then(|| told.join(", "))
 }
 
 fn stage(stage: &StageOf) -> String {

@@ -128,6 +128,7 @@ impl Recorded {
         // The word in the queue is that of the condition, which groups do not have.
         if matches!(explanation.subject, Subject::Pod { .. }) {
             explanation.reason = queued.reason.clone();
+            explanation.condition_reason = queued.reason.clone();
         }
     }
 
@@ -172,7 +173,7 @@ impl Recorded {
             Subject::Group { namespace, name } => of_group(&format!("{namespace}/{name}")),
         };
         if let Some(stage) = stage_of_held(&held) {
-            (explanation.reason, explanation.cause) = stage.said_of_places(&explanation.subject);
+            explanation.say(stage.said_of_places(&explanation.subject));
             explanation.stage = stage;
             // Attempts are written down with the queue, and what has a place is not in it.
             let note = "the snapshot does not hold the attempts before there was a place";

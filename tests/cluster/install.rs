@@ -9,7 +9,7 @@ use anyhow::Result;
 use http::Method;
 use muster_tests::deployed::{kubectl, pods_of_deployment, priority_level, run_pod, token};
 use muster_tests::endpoints::Caller;
-use muster_tests::objects::pod;
+use muster_tests::objects::{install_crds, pod, prometheus_crds};
 use muster_tests::prometheus::Prometheus;
 use muster_tests::proxy::{Proxy, Seen};
 use muster_tests::{Cluster, Muster, PATIENCE, gang, turn};
@@ -62,33 +62,6 @@ fn schedule_a_gang(plane: &ControlPlane, name: &str) {
         let pods = api.get(&pods)?["items"].as_array().cloned().unwrap_or_default();
         Ok(pods.iter().all(|pod| pod["spec"]["nodeName"].is_string()).then_some(()))
     })
-    .unwrap();
-}
-
-/// Installs the kinds that the Prometheus operator brings, as far as it takes for their objects to be stored.
-fn install_operator_kinds(plane: &ControlPlane) {
-    let crd = |kind: &str| {
-        let plural = format!("{}s", kind.to_lowercase());
-        json!({
-            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": { "name": format!("{plural}.monitoring.coreos.com") },
-            "spec": {
-                "group": "monitoring.coreos.com", "scope": "Namespaced",
-                "names": { "kind": kind, "plural": plural },
-                "versions": [{
-                    "name": "v1", "served": true, "storage": true,
-                    "schema": { "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } },
-                }],
-            },
-        })
-    };
-    plane
-        .apply_objects(&["ServiceMonitor", "PrometheusRule"].map(crd))
-        .unwrap();
-    kubectl(
-        plane,
-        &["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"],
-    )
     .unwrap();
 }
 
@@ -174,7 +147,7 @@ fn works(plane: &ControlPlane) -> Muster {
 #[test]
 fn what_the_chart_comes_to_is_accepted_and_works() {
     let (plane, _turn) = fresh_plane();
-    install_operator_kinds(&plane);
+    install_crds(&plane, &prometheus_crds()).unwrap();
     let values = [
         "networkPolicy.enabled=true",
         "metrics.serviceMonitor.enabled=true",
@@ -205,7 +178,7 @@ fn what_the_kustomization_comes_to_is_accepted_and_works() {
     assert_eq!(changed(&said), None);
     assert!(!said.contains(" created"), "{said}");
     // Nor does what comes on top of it.
-    install_operator_kinds(&plane);
+    install_crds(&plane, &prometheus_crds()).unwrap();
     assert_eq!(changed(&apply_kustomization(&plane, "overlays/monitored")), None);
     assert_eq!((holder(&plane), generation_of_budget(&plane)), before);
     is_seen_by_prometheus(&plane, &leader);
@@ -225,7 +198,7 @@ fn every_kustomization_is_accepted_and_the_base_alone_schedules() {
     assert_eq!(status, 401, "{body}");
     drop(muster);
 
-    install_operator_kinds(&plane);
+    install_crds(&plane, &prometheus_crds()).unwrap();
     for folder in deploy::kustomizations().unwrap() {
         apply_kustomization(&plane, &folder);
     }

@@ -9,7 +9,7 @@ use anyhow::Result;
 use http::Method;
 use muster_tests::deployed::{kubectl, pods_of_deployment, priority_level, run_pod, token};
 use muster_tests::endpoints::Caller;
-use muster_tests::objects::pod;
+use muster_tests::objects::{install_crds, pod};
 use muster_tests::prometheus::Prometheus;
 use muster_tests::proxy::{Proxy, Seen};
 use muster_tests::{Cluster, Muster, PATIENCE, gang, turn};
@@ -68,13 +68,7 @@ pub(crate) fn schedule_a_gang(plane: &ControlPlane, name: &str) {
 
 /// Installs the kinds that the Prometheus operator brings.
 fn install_operator_kinds(plane: &ControlPlane) {
-    let definitions = prometheus_operator::definitions().unwrap();
-    plane.apply_objects(&definitions).unwrap();
-    kubectl(
-        plane,
-        &["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"],
-    )
-    .unwrap();
+    install_crds(plane, &prometheus_operator::definitions().unwrap()).unwrap();
 }
 
 /// The kinds are the operator's own: a field that it does not have is refused by name.

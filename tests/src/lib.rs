@@ -12,6 +12,7 @@ pub mod endpoints;
 pub mod exposition;
 pub mod extender;
 pub mod http_server;
+pub mod kubelet;
 pub mod metrics;
 pub mod objects;
 pub mod pod_files;

@@ -143,6 +143,18 @@ impl ControlPlane {
         Ok(start::launch(&self.nest, program, &binary, args))
     }
 
+    /// How kwok is started to serve what a kubelet serves, on a port of this machine, by [`ControlPlane::launch`].
+    pub fn kubelet(&self, port: u16) -> Result<Launch> {
+        let program = Program::Kwok;
+        let binary = binaries::ensure(program, self.options.kube)?;
+        let launch = start::launch(&self.nest, program, &binary, flags::kubelet(&self.layout, port));
+        // One of that name runs already, in place of what a kubelet does.
+        Ok(Launch {
+            name: "kubelet".to_owned(),
+            ..launch
+        })
+    }
+
     /// Starts another program that goes down with the control plane, such as the scheduler that is being tested.
     pub fn launch(&self, launch: &Launch) -> Result<Process> {
         self.nest.launch(launch)

@@ -26,6 +26,8 @@ pub struct SimulatedNode {
     pub taints: Vec<Taint>,
     /// Whether new pods are kept away from it, as `kubectl cordon` does.
     pub unschedulable: bool,
+    /// The port of this machine at which somebody serves what a kubelet serves.
+    pub kubelet: Option<u16>,
 }
 
 /// A taint of a node.
@@ -51,6 +53,7 @@ impl SimulatedNode {
             resources: BTreeMap::new(),
             taints: Vec::new(),
             unschedulable: false,
+            kubelet: None,
         }
     }
 
@@ -113,6 +116,13 @@ impl SimulatedNode {
         self
     }
 
+    /// The same with a kubelet's server at this port of this machine.
+    #[must_use]
+    pub fn kubelet(mut self, port: u16) -> SimulatedNode {
+        self.kubelet = Some(port);
+        self
+    }
+
     /// The Node object, with the status that the API server keeps when a node is posted with one.
     pub fn object(&self) -> Value {
         let mut labels = BTreeMap::from([
@@ -151,6 +161,11 @@ impl SimulatedNode {
         resources.insert("cpu".to_owned(), self.cpu.clone());
         resources.insert("memory".to_owned(), self.memory.clone());
         resources.insert("pods".to_owned(), self.pods.to_string());
+        // The API server would ask for the address of a hostname first, which nobody knows.
+        let address = match self.kubelet {
+            Some(_) => json!({ "type": "InternalIP", "address": "127.0.0.1" }),
+            None => json!({ "type": "Hostname", "address": self.name }),
+        };
         json!({
             "allocatable": resources,
             "capacity": resources,
@@ -164,7 +179,8 @@ impl SimulatedNode {
                 "lastHeartbeatTime": "2025-01-01T00:00:00Z",
                 "lastTransitionTime": "2025-01-01T00:00:00Z",
             }],
-            "addresses": [{ "type": "Hostname", "address": self.name }],
+            "addresses": [address],
+            "daemonEndpoints": { "kubeletEndpoint": { "Port": self.kubelet.unwrap_or_default() } },
         })
     }
 }
@@ -200,5 +216,15 @@ mod tests {
             json!([{"key": "dedicated", "value": "gpu", "effect": "NoSchedule"}])
         );
         assert_eq!(node["metadata"]["labels"]["kubernetes.io/hostname"], "other");
+    }
+
+    #[test]
+    fn a_kubelet_is_found_by_its_address_and_port() {
+        let node = SimulatedNode::new("n").kubelet(4000).object();
+        assert_eq!(
+            node["status"]["addresses"],
+            json!([{"type": "InternalIP", "address": "127.0.0.1"}])
+        );
+        assert_eq!(node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"], 4000);
     }
 }

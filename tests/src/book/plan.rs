@@ -37,14 +37,16 @@ pub struct ClusterSetting {
     pub nodes: usize,
     /// What each of them has: `cpu`, and resources such as `example.com/gpu`.
     pub resources: BTreeMap<String, String>,
-    /// Whether Muster runs, and is asked through the API server.
+    /// Whether Muster runs, and is asked through the API server. With `kubelet` it runs in the pods of its Deployment.
     pub muster: bool,
     /// Whether kube-scheduler runs.
     pub kube_scheduler: bool,
-    /// Whether pods of Muster that the page brings about are run as they say.
+    /// Whether pods of Muster are run as they say, and their logs and ports can be had.
     pub kubelet: bool,
     /// Whether the CRD of scheduler-plugins is installed.
     pub coscheduling_crd: bool,
+    /// Whether the CRDs of the Prometheus operator are installed.
+    pub prometheus_crds: bool,
     /// A manifest of more that is there, as a path from the root of the workspace: what commands name that stands for a
     /// reader's own.
     pub given: Option<String>,
@@ -61,6 +63,18 @@ pub struct Step {
     pub kube: Vec<KubeMinor>,
     /// What is done.
     pub task: Task,
+}
+
+impl Step {
+    /// Whether a command of it has this word.
+    pub fn names(&self, program: &str) -> bool {
+        let names = |text: &str| text.split_whitespace().any(|word| word == program);
+        match &self.task {
+            Task::Script { text, .. } | Task::Background(text) => names(text),
+            Task::Transcript(exchanges) => exchanges.iter().any(|exchange| names(&exchange.command)),
+            Task::Manifest { .. } => false,
+        }
+    }
 }
 
 /// What is done with a block.
@@ -267,6 +281,7 @@ fn read_setting(text: &str) -> Result<Setting> {
             ("kube-scheduler", true) => setting.kube_scheduler = true,
             ("kubelet", true) => setting.kubelet = true,
             ("coscheduling-crd", true) => setting.coscheduling_crd = true,
+            ("prometheus-crds", true) => setting.prometheus_crds = true,
             ("nodes", false) => setting.nodes = value.parse().context("the number of nodes")?,
             ("kube", false) => setting.kube = minors(&value)?,
             ("given", false) => setting.given = Some(value),

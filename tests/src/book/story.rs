@@ -1,35 +1,39 @@
 //! Does what a page says, from the beginning, in a folder of its own and, if it is about a cluster, on a control plane of
 //! its own.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fs;
+use std::net::TcpStream;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use muster_xtask::binaries::{self, Program};
-use muster_xtask::deploy::NAMESPACE;
+use muster_xtask::deploy::{self, NAMESPACE};
 use muster_xtask::nest::{Launch, Process};
-use muster_xtask::{ControlPlane, KubeMinor, Options, SimulatedNode, debian, workspace_root};
+use muster_xtask::{ControlPlane, KubeMinor, Options, SimulatedNode, debian, prometheus_operator, workspace_root};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::page::Page;
 use super::plan::{ClusterSetting, Plan, Reader, Setting, Step, Task, reader};
 use super::transcript::{self, Exchange};
-use crate::deployed::run_pod;
-use crate::objects::{COSCHEDULING_CRD, CRDS, coscheduling_crd};
-use crate::{Muster, PATIENCE, aggregation, binary};
+use crate::deployed::pods_of_deployment;
+use crate::kubelet::Kubelet;
+use crate::objects::{coscheduling_crd, install_crds};
+use crate::{Muster, PATIENCE, aggregation, binary, free_port};
 
 /// How long a command may take, in seconds.
 const LONGEST_COMMAND: &str = "120";
 /// How long to wait before one looks again.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
-/// What commands of pages about clusters take besides: each is a package of Debian's.
+/// What some commands take besides: each is a package of Debian's.
 const OF_DEBIAN: [&str; 2] = ["curl", "jq"];
+/// The port that pages forward to Muster's, as a reader does it.
+const FORWARDED_PORT: &str = "10259";
+/// The command that forwards it.
+const PORT_FORWARD: &str = " port-forward ";
 /// What a clone of the repository has that pages name.
 const OF_THE_REPOSITORY: [&str; 3] = ["config", "deploy", "docs"];
 
@@ -54,14 +58,15 @@ pub fn tell(page: &Page, kube: KubeMinor) -> Vec<String> {
             format!("{} ({name})", page.path)
         };
         eprintln!("{story} on {kube} …");
-        let mut desk = match Desk::new(&plan.setting, kube) {
+        let steps: Vec<&Step> = steps.iter().filter(|step| meant(&step.kube)).collect();
+        let mut desk = match Desk::new(&plan.setting, &steps, kube) {
             Ok(desk) => desk,
             Err(error) => {
                 complaints.push(format!("{story}: {error:#}"));
                 continue;
             }
         };
-        for step in steps.iter().filter(|step| meant(&step.kube)) {
+        for step in steps {
             if let Err(error) = desk.take(step) {
                 let log = desk.log();
                 complaints.push(format!("{}: {error:#}{log}", page.place(step.line)));
@@ -78,10 +83,10 @@ struct Desk {
     // First, so that they end before the control plane does.
     muster: Option<Muster>,
     background: Vec<Process>,
-    /// Pods of Muster that are run as they say, by name.
-    pods: BTreeMap<String, Muster>,
+    kubelet: Option<Kubelet>,
     plane: Option<ControlPlane>,
-    kubelet: bool,
+    /// Where this desk has what a reader has at [`FORWARDED_PORT`].
+    forwarded_port: u16,
     folder: TempDir,
 }
 
@@ -92,14 +97,14 @@ struct Outcome {
 }
 
 impl Desk {
-    fn new(setting: &Setting, kube: KubeMinor) -> Result<Desk> {
+    fn new(setting: &Setting, steps: &[&Step], kube: KubeMinor) -> Result<Desk> {
         let folder = tempfile::tempdir().context("a folder for a page")?;
         let mut desk = Desk {
             muster: None,
             background: Vec::new(),
-            pods: BTreeMap::new(),
+            kubelet: None,
             plane: None,
-            kubelet: false,
+            forwarded_port: free_port()?,
             folder,
         };
         for path in [desk.tools(), desk.here(), desk.memory(), desk.home().join(".kube")] {
@@ -112,10 +117,12 @@ impl Desk {
         fs::write(desk.memory().join("place"), desk.here().display().to_string()).context("where commands begin")?;
         fs::write(desk.memory().join("environment"), "").context("what commands begin with")?;
         desk.add_tool("muster", &binary()?)?;
-        if let Setting::Cluster(setting) = setting {
-            for program in OF_DEBIAN {
+        for program in OF_DEBIAN {
+            if steps.iter().any(|step| step.names(program)) {
                 debian::ensure_installed(program, program)?;
             }
+        }
+        if let Setting::Cluster(setting) = setting {
             desk.add_tool("kubectl-muster", &binary()?)?;
             desk.add_tool("kubectl", &binaries::ensure(Program::Kubectl, kube)?)?;
             desk.add_tool("helm", &binaries::ensure(Program::Helm, kube)?)?;
@@ -149,33 +156,22 @@ impl Desk {
     fn start_cluster(&mut self, setting: &ClusterSetting, kube: KubeMinor) -> Result<()> {
         let plane = ControlPlane::start(&Options {
             kube,
-            kube_scheduler: setting.kube_scheduler,
+            // Muster's own pods are placed by it.
+            kube_scheduler: setting.kube_scheduler || setting.kubelet,
             ..Options::default()
         })?;
-        let nodes: Vec<SimulatedNode> = SimulatedNode::fleet(setting.nodes)
-            .into_iter()
-            .map(|node| {
-                setting
-                    .resources
-                    .iter()
-                    .fold(node, |node, (name, amount)| match name.as_str() {
-                        "cpu" => node.cpu(amount),
-                        _ => node.resource(name, amount),
-                    })
-            })
-            .collect();
-        plane.create_nodes(&nodes)?;
+        if setting.kubelet {
+            self.kubelet = Some(Kubelet::start(&plane)?);
+        }
+        plane.create_nodes(&nodes(setting, self.kubelet.as_ref()))?;
         plane.api().wait_until("pods can be made", PATIENCE, |api| {
             api.get_if_found("/api/v1/namespaces/default/serviceaccounts/default")
         })?;
         if setting.coscheduling_crd {
-            plane.api().post(CRDS, &coscheduling_crd())?;
-            let groups = "/apis/scheduling.x-k8s.io/v1alpha1/podgroups";
-            plane
-                .api()
-                .wait_until(&format!("{COSCHEDULING_CRD} is served"), PATIENCE, |api| {
-                    api.get_if_found(groups)
-                })?;
+            install_crds(&plane, &[coscheduling_crd()])?;
+        }
+        if setting.prometheus_crds {
+            install_crds(&plane, &prometheus_operator::definitions()?)?;
         }
         if let Some(given) = &setting.given {
             let path = workspace_root().join(given);
@@ -183,10 +179,11 @@ impl Desk {
             plane.apply(&manifest)?;
         }
         fs::copy(plane.kubeconfig(), self.home().join(".kube/config")).context("copying the kubeconfig")?;
-        if setting.muster {
-            self.muster = Some(start_muster(&plane)?);
+        match (setting.muster, &mut self.kubelet) {
+            (true, Some(kubelet)) => install(&plane, kubelet)?,
+            (true, None) => self.muster = Some(start_muster(&plane)?),
+            (false, _) => {}
         }
-        self.kubelet = setting.kubelet;
         self.plane = Some(plane);
         Ok(())
     }
@@ -202,7 +199,10 @@ impl Desk {
                 }
                 Ok(())
             }
-            Task::Background(text) => self.type_and_leave(text),
+            Task::Background(text) => {
+                self.play_kubelet()?;
+                self.type_and_leave(text)
+            }
             Task::Transcript(exchanges) => exchanges.iter().try_for_each(|exchange| self.exchange(exchange)),
             Task::Manifest { file, text, documents } => self.save(file.as_deref(), text, documents),
         }
@@ -239,7 +239,8 @@ impl Desk {
         let memory = memory.display();
         let script = format!(
             "exec 2>&1\ncd \"$(cat {memory}/place)\"\n. {memory}/environment\n\
-             trap 'pwd >{memory}/place; export -p >{memory}/environment' EXIT\nset -eu -o pipefail\n{text}\n"
+             trap 'pwd >{memory}/place; export -p >{memory}/environment' EXIT\nset -eu -o pipefail\n{}\n",
+            at_port(text, self.forwarded_port)
         );
         let mut command = Command::new("timeout");
         command.args([LONGEST_COMMAND, "bash", "-c", &script]);
@@ -264,11 +265,19 @@ impl Desk {
         let launch = Launch {
             name: format!("background-{}", self.background.len()),
             program: "bash".into(),
-            args: vec!["-c".to_owned(), text.to_owned()],
+            args: vec!["-c".to_owned(), at_port(text, self.forwarded_port)],
             environment: self.environment()?,
             working_dir: Some(self.here()),
         };
-        self.background.push(plane.launch(&launch)?);
+        let mut process = plane.launch(&launch)?;
+        let started = Instant::now();
+        // What follows goes through it, and a reader sees when it is there.
+        while text.contains(PORT_FORWARD) && TcpStream::connect(("127.0.0.1", self.forwarded_port)).is_err() {
+            process.expect_running()?;
+            ensure!(started.elapsed() < PATIENCE, "nothing is forwarded:\n{}", process.log());
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
+        self.background.push(process);
         Ok(())
     }
 
@@ -280,10 +289,7 @@ impl Desk {
             ("LANG", "C.UTF-8".to_owned()),
             ("TERM", "dumb".to_owned()),
         ];
-        // Where a port-forward would make Muster be had, which takes a kubelet.
-        let url = |muster: &Muster| ("MUSTER", format!("https://127.0.0.1:{}", muster.port()));
-        let all = always.into_iter().chain(self.muster.as_ref().map(url));
-        Ok(all.map(|(key, value)| (key.to_owned(), value)).collect())
+        Ok(always.map(|(key, value)| (key.to_owned(), value)).into())
     }
 
     /// Saves a file, and has its documents judged.
@@ -319,30 +325,65 @@ impl Desk {
         Ok(printed)
     }
 
-    /// Runs the pods of Muster that have a node, and no longer those that are gone.
+    /// Does for the pods of Muster what a kubelet would, if there is to be one.
     fn play_kubelet(&mut self) -> Result<()> {
-        let (true, Some(plane)) = (self.kubelet, &self.plane) else {
-            return Ok(());
-        };
-        let pods = plane.api().get(&format!("/api/v1/namespaces/{NAMESPACE}/pods"))?;
-        let pods = pods["items"].as_array().cloned().unwrap_or_default();
-        let name = |pod: &Value| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        self.pods.retain(|known, _| pods.iter().any(|pod| name(pod) == *known));
-        for pod in pods.iter().filter(|pod| pod["spec"]["nodeName"].is_string()) {
-            if let Entry::Vacant(place) = self.pods.entry(name(pod)) {
-                place.insert(run_pod(plane, pod)?);
-            }
+        match (&mut self.kubelet, &self.plane) {
+            (Some(kubelet), Some(plane)) => kubelet.run_pods(plane),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// The end of what Muster and programs in the background have said.
     fn log(&self) -> String {
         let logs = self.background.iter().map(Process::log);
-        let logs = logs.chain(self.muster.iter().chain(self.pods.values()).map(Muster::log));
+        let pods = self.kubelet.iter().flat_map(Kubelet::pods);
+        let logs = logs.chain(self.muster.iter().chain(pods).map(Muster::log));
         let tail = |log: String| format!("\n---- a log ----\n{}", muster_xtask::nest::tail(&log, 30));
         logs.map(tail).collect()
     }
+}
+
+/// Installs Muster as `deploy/` has it, and registers one of its pods for questions of `kubectl muster explain`.
+fn install(plane: &ControlPlane, kubelet: &mut Kubelet) -> Result<()> {
+    plane.apply_objects(&deploy::one_file()?)?;
+    let n_pods = pods_of_deployment(plane)?.len();
+    let started = Instant::now();
+    while kubelet.pods().count() < n_pods {
+        ensure!(started.elapsed() < PATIENCE, "the pods of Muster get no nodes");
+        std::thread::sleep(BETWEEN_LOOKS);
+        kubelet.run_pods(plane)?;
+    }
+    let any = kubelet.pods().next().context("the Deployment has no pods")?;
+    aggregation::register(plane, any)
+}
+
+/// The nodes that a page begins with.
+fn nodes(setting: &ClusterSetting, kubelet: Option<&Kubelet>) -> Vec<SimulatedNode> {
+    let with = |node: SimulatedNode, (name, amount): (&String, &String)| match name.as_str() {
+        "cpu" => node.cpu(amount),
+        _ => node.resource(name, amount),
+    };
+    let node = |node: SimulatedNode| {
+        let node = setting.resources.iter().fold(node, with);
+        match kubelet {
+            Some(kubelet) => node.kubelet(kubelet.port()),
+            None => node,
+        }
+    };
+    SimulatedNode::fleet(setting.nodes).into_iter().map(node).collect()
+}
+
+/// What a page says, with another port forwarded: other tests on this machine may forward theirs at the same time.
+fn at_port(text: &str, port: u16) -> String {
+    let at_port = |line: &str| {
+        if line.contains(PORT_FORWARD) {
+            let both = line.replace(&format!(" {FORWARDED_PORT}:"), &format!(" {port}:"));
+            both.replace(&format!(" {FORWARDED_PORT}"), &format!(" {port}:{FORWARDED_PORT}"))
+        } else {
+            line.replace(&format!("localhost:{FORWARDED_PORT}"), &format!("localhost:{port}"))
+        }
+    };
+    text.lines().map(at_port).collect::<Vec<_>>().join("\n")
 }
 
 /// Starts Muster as `deploy/` has it, outside of the cluster, and registers it for questions of `kubectl muster explain`.
@@ -438,6 +479,27 @@ mod tests {
             "kubectl get pods\nrm x",
         ] {
             assert!(!only_looks(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_page_s_port_is_another_one_here() {
+        for (said, typed) in [
+            (
+                "kubectl port-forward pod/a 10259",
+                "kubectl port-forward pod/a 4000:10259",
+            ),
+            (
+                "kubectl port-forward service/a 10259:443 # b",
+                "kubectl port-forward service/a 4000:443 # b",
+            ),
+            (
+                "a=1\nexport B=https://localhost:10259",
+                "a=1\nexport B=https://localhost:4000",
+            ),
+            ("muster run --secure-port 10259", "muster run --secure-port 10259"),
+        ] {
+            assert_eq!(at_port(said, 4000), typed);
         }
     }
 

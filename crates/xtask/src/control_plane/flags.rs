@@ -167,6 +167,21 @@ pub(super) fn kwok(layout: &Layout) -> Vec<String> {
     ]
 }
 
+/// kwok once more, with no node to manage: it serves what a kubelet serves. Where the log and the port of a pod are, it is
+/// told by objects of its own kinds, whose CRDs have to be there.
+pub(super) fn kubelet(layout: &Layout, port: u16) -> Vec<String> {
+    vec![
+        flag_path("kubeconfig", &layout.kubeconfig("kwok")),
+        // It ends if it has nothing to do for any node.
+        flag_path("config", &layout.kwok_config()),
+        flag("manage-all-nodes", "false"),
+        flag("manage-nodes-with-annotation-selector", "kwok.x-k8s.io/node=none"),
+        flag("node-lease-duration-seconds", "0"),
+        flag("server-address", &format!("127.0.0.1:{port}")),
+        flag("enable-crds", "Logs,PortForward"),
+    ]
+}
+
 fn flag(name: &str, value: &str) -> String {
     format!("--{name}={value}")
 }

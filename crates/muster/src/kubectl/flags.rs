@@ -40,7 +40,7 @@ pub(crate) struct ConnectArgs {
     certificate_authority: Option<String>,
 
     /// Take whatever certificate is shown; whoever answers could keep a token
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", global = true)]
+    #[arg(long, value_name = "BOOLEAN", num_args = 0..=1, require_equals = true, default_missing_value = "true", global = true)]
     insecure_skip_tls_verify: Option<bool>,
 
     /// Whose name the certificate of the server must have [default: that in its URL]

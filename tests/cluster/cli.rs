@@ -217,6 +217,73 @@ fn a_user_without_permission_is_told_what_is_missing() {
 }
 
 #[test]
+fn whoever_acts_as_somebody_else_has_their_rights() {
+    let cluster = Cluster::new("cli-as");
+    let ask = |flags: &[&str]| kubectl_muster(&cluster, &[&["get", "gangs", "-n", cluster.name()], flags].concat());
+    // An administrator may act as anybody.
+    assert!(ask(&[]).status.success());
+    let (code, said) = failed(&ask(&["--as=nobody-here"]));
+    assert_eq!(code, Some(1));
+    assert!(
+        said.starts_with("Error from server (Forbidden): ")
+            && said.contains("is forbidden: User \"nobody-here\" cannot list resource"),
+        "{said}"
+    );
+    let master = ask(&[
+        "--as=nobody-here",
+        "--as-group=system:masters",
+        "--as-user-extra=why=test",
+    ]);
+    assert!(master.status.success(), "{}", text(&master.stderr));
+    assert_eq!(
+        failed(&ask(&["--as-group=system:masters"])),
+        (Some(2), "error: --as-group needs --as".to_owned())
+    );
+}
+
+#[test]
+fn flags_do_without_a_kubeconfig() {
+    let cluster = Cluster::new("cli-server");
+    let config: Value = serde_json::from_str(&std::fs::read_to_string(cluster.kubeconfig()).unwrap()).unwrap();
+    let known = &config["clusters"][0]["cluster"];
+    let [server, authority] = ["server", "certificate-authority"].map(|name| known[name].as_str().unwrap());
+    let token = config["users"][0]["user"]["token"].as_str().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let ask = |flags: &[&str]| {
+        let mut command = command(&cluster, &["get", "gangs", "-A"]);
+        let command = command.args(flags).env_remove("KUBECONFIG").env("HOME", home.path());
+        command.output().unwrap()
+    };
+    let trusted = ["-s", server, "--certificate-authority", authority];
+    let known = ask(&[&trusted[..], &["--token", token]].concat());
+    assert!(known.status.success(), "{}", text(&known.stderr));
+    let insecure = ask(&["-s", server, "--insecure-skip-tls-verify", "--token", token]);
+    assert!(insecure.status.success(), "{}", text(&insecure.stderr));
+
+    assert_eq!(
+        failed(&ask(&[&trusted[..], &["--token=made-up"]].concat())),
+        (
+            Some(1),
+            "error: You must be logged in to the server (Unauthorized)".to_owned()
+        )
+    );
+    let (code, said) = failed(&ask(&["-s", server, "--token", token]));
+    // A system may have no certificates at all.
+    assert!(code != Some(0) && said.contains("certificate"), "{said}");
+    let (code, said) = failed(&ask(&[
+        &trusted[..],
+        &["--tls-server-name=elsewhere", "--token", token],
+    ]
+    .concat()));
+    assert!(code == Some(1) && said.contains("certificate"), "{said}");
+    let (code, said) = failed(&ask(&["--token", token]));
+    assert!(
+        code == Some(2) && said.starts_with("error: there is no kubeconfig"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_server_that_is_not_there_is_named() {
     let cluster = Cluster::new("cli-away");
     let text = std::fs::read_to_string(cluster.kubeconfig()).unwrap();
@@ -385,19 +452,20 @@ fn flags_of_help(help: &str) -> BTreeSet<&str> {
     lines.filter(|flag| *flag != "help").collect()
 }
 
-#[test]
-fn every_flag_of_kube_scheduler_is_accounted_for() {
-    let program = binaries::ensure(Program::KubeScheduler, KubeMinor::V1_37).unwrap();
-    let help = Command::new(program).arg("--help").output().unwrap();
+/// Holds a table of docs/cli.md against the flags that a program lists. A unit test holds it against what ours do.
+fn assert_accounted_for(program: Program, words: &[&str], section: &str) {
+    let program = binaries::ensure(program, KubeMinor::V1_37).unwrap();
+    let help = Command::new(program).args(words).output().unwrap();
     assert!(help.status.success(), "{}", text(&help.stderr));
     let help = text(&help.stdout) + &text(&help.stderr);
     let upstream = flags_of_help(&help);
-    assert!(upstream.contains("leader-elect") && upstream.contains("v"), "{help}");
+    assert!(upstream.contains("kubeconfig") && upstream.contains("v"), "{help}");
 
-    // A unit test holds this table against what the flags do.
     let page = std::fs::read_to_string(workspace_root().join("docs/cli.md")).unwrap();
-    let (_, table) = page.split_once("<!-- generated: flags -->").unwrap();
-    let (table, _) = table.split_once("<!-- end of generated: flags -->").unwrap();
+    let (_, table) = page.split_once(&format!("<!-- generated: {section} -->")).unwrap();
+    let (table, _) = table
+        .split_once(&format!("<!-- end of generated: {section} -->"))
+        .unwrap();
     let rows = table
         .lines()
         .filter_map(|row| row.strip_prefix("| `--")?.split_once("` | "));
@@ -413,6 +481,16 @@ fn every_flag_of_kube_scheduler_is_accounted_for() {
         missing.is_empty() && gone.is_empty(),
         "missing: {missing:?}; gone: {gone:?}"
     );
+}
+
+#[test]
+fn every_flag_of_kube_scheduler_is_accounted_for() {
+    assert_accounted_for(Program::KubeScheduler, &["--help"], "flags");
+}
+
+#[test]
+fn every_flag_of_kubectl_is_accounted_for() {
+    assert_accounted_for(Program::Kubectl, &["options"], "flags of kubectl");
 }
 
 /// A trace that takes a while: so many pods, twenty of them each second; gives the flags that name its files.

@@ -16,7 +16,7 @@
 //! * `wire` splits lists and watches into objects, one at a time: no whole object is ever kept.
 //! * `answer` says what an answer of the server means; all such knowledge is there.
 //! * `questions` takes what others ask the engine, to be answered between two of its turns.
-//! * `reader` has nothing to do with all this: it reads for a person at a terminal.
+//! * `reader` has nothing to do with all this: it reads for a person at a terminal, whom `kubeconfig` says where and as whom.
 //! * `reviews` asks who callers of the server for operators are, and what they may do.
 //! * `extender` speaks with extenders; `whole_nodes` is there only for those that want whole objects.
 //!
@@ -39,6 +39,7 @@ mod fence;
 mod health;
 mod informer;
 mod items;
+mod kubeconfig;
 mod leader;
 mod lease;
 mod observer;
@@ -64,12 +65,13 @@ pub use driver::DriverSettings;
 pub use extender::{ExtenderError, Extenders};
 pub use health::Health;
 pub use informer::InformerSettings;
+pub use kubeconfig::{ConnectOptions, Identity};
 pub use leader::{Announced, Credentials, Leader, LeaderAnswer, LeaderError, Leading};
 pub use lease::LeaseSettings;
 pub use observer::{BindRequest, Notice, Observer};
 pub use questions::{Asker, NoAnswer, Questions, questions};
 pub use rate_limit::Rate;
-pub use reader::{ConnectOptions, Direct, ReadError, Reader, Trust, Watch};
+pub use reader::{ReadError, Reader, Watch};
 pub use recording::{RecordError, Recording};
 pub use reviews::{Reviewed, Reviews};
 pub use scheduler::{RunError, Running, Settings, start};

@@ -2,107 +2,20 @@
 //! errors in the words of kubectl.
 
 use crate::error_text::error_text;
+use crate::kubeconfig::ConnectOptions;
 use crate::query::escaped;
 use crate::wire::{Cutter as _, Lines};
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
+use kube::Client;
 use kube::client::Body;
-use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::{Client, Config};
 use muster_api::envelope::{self, EventType};
 use muster_api::status_message;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use std::error::Error;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
-
-/// Whom to ask, and as whom: kubectl's flags.
-#[derive(Debug, Clone, Default)]
-pub struct ConnectOptions {
-    /// `--kubeconfig`. None: the files of `KUBECONFIG`, else `~/.kube/config`, else the service account of a pod.
-    pub kubeconfig: Option<PathBuf>,
-    /// `--context`. None: the current one.
-    pub context: Option<String>,
-    /// `--cluster`. None: that of the context.
-    pub cluster: Option<String>,
-    /// `--user`. None: that of the context.
-    pub user: Option<String>,
-    /// `--request-timeout`: how long one answer may take. None: for ever.
-    pub request_timeout: Option<Duration>,
-    /// Ask this server instead of the API server of the cluster. None: ask that one.
-    pub direct: Option<Direct>,
-}
-
-/// A server that is asked without the API server between. Of the kubeconfig only a client certificate is shown to it: a
-/// token could be used by whoever is asked.
-#[derive(Clone)]
-pub struct Direct {
-    /// Its URL.
-    pub url: String,
-    /// The bearer token to show to it.
-    pub token: Option<String>,
-    /// Whose certificates to believe.
-    pub trust: Trust,
-}
-
-/// Whose certificates to believe.
-#[derive(Debug, Clone)]
-pub enum Trust {
-    /// Those that these authorities have signed, in PEM; a certificate that is shown itself may be among them.
-    Authorities(PathBuf),
-    /// Those of the cluster's kubeconfig.
-    Cluster,
-    /// Anybody's: whoever answers may read what is sent.
-    Anybody,
-}
-
-impl std::fmt::Debug for Direct {
-    /// Without the token.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Direct").field("url", &self.url).finish_non_exhaustive()
-    }
-}
-
-impl Direct {
-    fn put_into(&self, config: &mut Config) -> Result<(), String> {
-        let url = self.url.parse::<http::Uri>();
-        config.cluster_url = url
-            .ok()
-            .filter(|url| url.scheme_str() == Some("https"))
-            .ok_or_else(|| format!("--server-url: {:?} is no https URL", self.url))?;
-        config.tls_server_name = None;
-        config.proxy_url = None;
-        config.accept_invalid_certs = matches!(self.trust, Trust::Anybody);
-        if let Trust::Authorities(path) = &self.trust {
-            config.root_cert = Some(certificates(path)?);
-        }
-        let known = std::mem::take(&mut config.auth_info);
-        config.auth_info = AuthInfo {
-            client_certificate: known.client_certificate,
-            client_certificate_data: known.client_certificate_data,
-            client_key: known.client_key,
-            client_key_data: known.client_key_data,
-            token: self.token.clone().map(Into::into),
-            ..AuthInfo::default()
-        };
-        Ok(())
-    }
-}
-
-/// Those of a file in PEM, in DER.
-fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, String> {
-    let name = path.display();
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let read = read.map_err(|error| format!("cannot read {name}: {error}"))?;
-    if read.is_empty() {
-        return Err(format!("{name} holds no certificate in PEM"));
-    }
-    Ok(read.iter().map(|certificate| certificate.to_vec()).collect())
-}
 
 /// Why nothing came back, as a whole line for a person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -168,12 +81,9 @@ impl Reader {
     /// Reads the kubeconfig and makes a client. Sends nothing yet.
     ///
     /// # Errors
-    /// The kubeconfig is missing or wrong, or has no such context, cluster or user.
+    /// The kubeconfig is missing or wrong, or has no such context, cluster or user; or a flag that is put over it is.
     pub async fn connect(options: &ConnectOptions) -> Result<Reader, ReadError> {
-        let mut config = config(options).await.map_err(ReadError::Kubeconfig)?;
-        if let Some(direct) = &options.direct {
-            direct.put_into(&mut config).map_err(ReadError::Kubeconfig)?;
-        }
+        let mut config = options.config().await.map_err(ReadError::Kubeconfig)?;
         // A person repeats a command; what is repeated in silence only seems to hang.
         config.default_retry = false;
         let agent = HeaderValue::from_static(concat!("kubectl-muster/", env!("CARGO_PKG_VERSION")));
@@ -352,64 +262,6 @@ fn refusal(status: StatusCode, body: &[u8]) -> ReadError {
         reason: said.map(|said| said.reason).unwrap_or_default(),
         message,
         code,
-    }
-}
-
-/// Source: client-go's loading rules. Problems come back as sentences: what libraries say in theirs could quote secrets.
-async fn config(options: &ConnectOptions) -> Result<Config, String> {
-    let kubeconfig = match &options.kubeconfig {
-        Some(path) => Kubeconfig::read_from(path).map_err(|error| in_file(path, &error))?,
-        None => match Kubeconfig::read() {
-            Ok(kubeconfig) => kubeconfig,
-            Err(error) if is_missing(&error) => {
-                return Config::incluster().map_err(|_| {
-                    "there is no kubeconfig: give --kubeconfig, set KUBECONFIG, or make ~/.kube/config".to_owned()
-                });
-            }
-            Err(error) => return Err(problem(&error)),
-        },
-    };
-    if let Some(user) = &options.user
-        && kubeconfig.auth_infos.iter().all(|known| known.name != *user)
-    {
-        return Err(format!("auth info {user:?} does not exist"));
-    }
-    let chosen = KubeConfigOptions {
-        context: options.context.clone(),
-        cluster: options.cluster.clone(),
-        user: options.user.clone(),
-    };
-    Config::from_custom_kubeconfig(kubeconfig, &chosen)
-        .await
-        .map_err(|error| problem(&error))
-}
-
-/// No file is there, and none was asked for by name.
-fn is_missing(error: &KubeconfigError) -> bool {
-    match error {
-        KubeconfigError::FindPath => true,
-        KubeconfigError::ReadConfig(error, _) => {
-            error.kind() == io::ErrorKind::NotFound && std::env::var_os("KUBECONFIG").is_none()
-        }
-        _ => false,
-    }
-}
-
-fn in_file(path: &Path, error: &KubeconfigError) -> String {
-    match error {
-        // It names the file itself.
-        KubeconfigError::ReadConfig(..) => problem(error),
-        other => format!("{}: {}", path.display(), problem(other)),
-    }
-}
-
-fn problem(error: &KubeconfigError) -> String {
-    match error {
-        KubeconfigError::CurrentContextNotSet => "the kubeconfig has no current context: give --context".to_owned(),
-        KubeconfigError::LoadContext(name) => format!("context {name:?} does not exist"),
-        KubeconfigError::LoadClusterOfContext(name) => format!("cluster {name:?} does not exist"),
-        KubeconfigError::ReadConfig(error, path) => format!("cannot read the kubeconfig {}: {error}", path.display()),
-        other => error_text(other),
     }
 }
 

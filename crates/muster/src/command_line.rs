@@ -2,8 +2,8 @@
 //! several lines for it, and says of a number that a digit is invalid.
 
 use crate::{WRONG_USAGE, text};
-use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, Parser};
 use std::error::Error as _;
 use std::ffi::OsString;
 use std::num::{ParseFloatError, ParseIntError};
@@ -17,7 +17,8 @@ const LISTED: &str = " (--help lists those there are)";
 /// # Errors
 /// Something is wrong with them, which the user has been told; the exit code.
 pub(crate) fn read<C: Parser>(arguments: impl IntoIterator<Item = OsString>) -> Result<C, ExitCode> {
-    C::try_parse_from(arguments).map_err(|error| match sentence(&error) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    C::try_parse_from(&arguments).map_err(|error| match sentence(&error, &C::command(), &arguments) {
         Some(sentence) => {
             text::tell(&format!("error: {sentence}\n"));
             ExitCode::from(WRONG_USAGE)
@@ -26,15 +27,34 @@ pub(crate) fn read<C: Parser>(arguments: impl IntoIterator<Item = OsString>) -> 
     })
 }
 
-/// What is wrong, in one sentence. None: nothing is; help or a version was asked for.
-pub(crate) fn sentence(error: &clap::Error) -> Option<String> {
+/// What is wrong with these arguments of this program, in one sentence. None: nothing is; help or a version was asked for.
+pub(crate) fn sentence(error: &clap::Error, program: &Command, arguments: &[OsString]) -> Option<String> {
     let said = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             return None;
         }
-        kind => in_own_words(kind, error).unwrap_or_else(|| first_line(error)),
+        kind => value_of_a_switch(error, program, arguments)
+            .or_else(|| in_own_words(kind, error))
+            .unwrap_or_else(|| first_line(error)),
     };
     Some(said.replace(['\n', '\r'], " "))
+}
+
+/// As in `--leader-elect true`, of which clap names only the second word.
+fn value_of_a_switch(error: &clap::Error, program: &Command, arguments: &[OsString]) -> Option<String> {
+    let value = one_text(error, ContextKind::InvalidArg).filter(|_| error.kind() == ErrorKind::UnknownArgument)?;
+    let mut pairs = arguments.windows(2).filter(|pair| pair[1] == value);
+    let flag = pairs.find_map(|pair| pair[0].to_str().filter(|word| is_switch(program, word)))?;
+    Some(format!("{flag} takes its value behind an equals sign: {flag}={value}"))
+}
+
+/// Whether some command has this flag, with a value that stands behind an equals sign or not at all.
+fn is_switch(command: &Command, flag: &str) -> bool {
+    let long = flag.strip_prefix("--");
+    command
+        .get_arguments()
+        .any(|known| known.is_require_equals_set() && long.is_some() && known.get_long() == long)
+        || command.get_subcommands().any(|sub| is_switch(sub, flag))
 }
 
 /// None: clap says no more of it than its first line.
@@ -53,7 +73,6 @@ fn in_own_words(kind: ErrorKind, error: &clap::Error) -> Option<String> {
         ErrorKind::ArgumentConflict => conflict(first?, &texts(error, ContextKind::PriorArg)),
         ErrorKind::InvalidValue => invalid(first?, error)?,
         ErrorKind::ValueValidation => format!("{}: {}", name_of(first?), why(error)?),
-        ErrorKind::NoEquals => format!("{} needs an equals sign before its value", name_of(first?)),
         ErrorKind::TooManyValues => {
             let value = one_text(error, ContextKind::InvalidValue)?;
             format!("{}: {value:?} is one value too many", name_of(first?))
@@ -160,10 +179,13 @@ fn why(error: &clap::Error) -> Option<String> {
         return Some(format!("{value:?} is no number"));
     }
     if source.is::<ParseIntError>() {
-        return Some(match value.parse::<i128>() {
-            Ok(_) => format!("{value} is too small or too large"),
-            Err(_) => format!("{value:?} is no whole number"),
-        });
+        let digits = value.strip_prefix(['-', '+']).unwrap_or(value);
+        if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+            return Some(format!("{value:?} is no whole number"));
+        }
+        // It was read without a sign, or else with one, where the number would fit without.
+        let most = value.parse::<u64>().map_or(u64::MAX, |_| i64::MAX.unsigned_abs());
+        return Some(format!("{value} is no number from 0 to {most}"));
     }
     let said = source.to_string();
     let range = said
@@ -183,12 +205,20 @@ fn why(error: &clap::Error) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory as _;
     use proptest::prelude::*;
 
-    fn wrong(words: &[&str]) -> String {
-        let error = crate::Cli::try_parse_from([&["muster"], words].concat()).expect_err("something is wrong");
+    /// What is wrong with the arguments of `muster`, if they do not ask for help.
+    fn told(words: Vec<impl Into<OsString>>) -> Option<String> {
+        let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+        let error = crate::Cli::try_parse_from(&words).expect_err("something is wrong");
+        let said = sentence(&error, &crate::Cli::command(), &words)?;
         assert_eq!(error.exit_code(), i32::from(WRONG_USAGE), "{words:?}");
-        sentence(&error).unwrap_or_else(|| panic!("{words:?} asks for help"))
+        Some(said)
+    }
+
+    fn wrong(words: &[&str]) -> String {
+        told([&["muster"], words].concat()).unwrap_or_else(|| panic!("{words:?} asks for help"))
     }
 
     #[test]
@@ -199,33 +229,40 @@ mod tests {
             "run --v=",
             "run --v=300",
             "run --secure-port=-1",
+            "run --v=99999999999999999999",
+            "run --v=9999999999999999999",
             "run --seed=-1",
+            "run --seed=99999999999999999999",
+            "run --seed=-",
             "run --kube-api-qps=fast",
             "run --config",
             "run --leader-elect=maybe",
             "run --leader-elect true",
+            "run --v=2 --leader-elect x",
+            "run --write-config-to x true",
             "run --logging-format=xml",
             "run --config=a --config=b",
             "run --confg=a",
+            "--config=x run",
             "run -x",
             "evaluate -o xml",
             "evaluate --output",
+            "simulate --expect-all-bound=yes a",
             "completion",
             "simulate --cordon=x a",
             "confg",
         ];
-        let told = lines.map(|line| {
+        let lines = lines.map(|line| {
             let words: Vec<&str> = line.split(' ').collect();
             format!("$ muster {line}\nerror: {}", wrong(&words))
         });
-        insta::assert_snapshot!("what_is_wrong", told.join("\n"));
+        insta::assert_snapshot!("what_is_wrong", lines.join("\n"));
     }
 
     #[test]
     fn help_is_no_mistake() {
         for words in [&["--help"][..], &["run", "--help"], &["--version"], &[], &["config"]] {
-            let asked = crate::Cli::try_parse_from([&["muster"], words].concat()).expect_err("help");
-            assert_eq!(sentence(&asked), None, "{words:?}");
+            assert_eq!(told([&["muster"], words].concat()), None, "{words:?}");
         }
     }
 
@@ -243,9 +280,9 @@ mod tests {
         fn whatever_is_wrong_is_one_sentence(
             words in prop::collection::vec("(run|simulate|config|validate|evaluate|--v|-v|--config|--until|--[a-z-]{0,9}=?|a|-|\n|.{0,6})", 0..6),
         ) {
-            let words = ["muster".to_owned()].into_iter().chain(words);
-            if let Err(error) = crate::Cli::try_parse_from(words)
-                && let Some(said) = sentence(&error)
+            let words: Vec<OsString> = ["muster".to_owned()].into_iter().chain(words).map(Into::into).collect();
+            if let Err(error) = crate::Cli::try_parse_from(&words)
+                && let Some(said) = sentence(&error, &crate::Cli::command(), &words)
             {
                 prop_assert!(!said.is_empty() && !said.contains(['\n', '\r']), "{said:?}");
             }

@@ -6,7 +6,7 @@ use crate::observe::Observe;
 use crate::overview::page::Overviews;
 use crate::serving::{self, ServingArgs};
 use crate::snapshot_route::SnapshotRoute;
-use crate::upstream_flags::UpstreamFlags;
+use crate::upstream_flags::{KubeScheduler, UpstreamFlags};
 use anyhow::{Context, anyhow, bail};
 use muster_api::LeaseName;
 use muster_config::{Configuration, LeaderElection, Problem, Secrets};
@@ -89,7 +89,7 @@ pub(crate) struct Args {
     leader_election: LeaderElectionArgs,
 
     #[command(flatten)]
-    upstream: UpstreamFlags,
+    upstream: UpstreamFlags<KubeScheduler>,
 
     #[command(flatten)]
     serving: ServingArgs,

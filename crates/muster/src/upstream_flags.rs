@@ -1,16 +1,18 @@
-//! Flags of kube-scheduler that Muster does not have: each is known, and says why.
+//! Flags of kube-scheduler and of kubectl that Muster does not have: each is known, and says why.
 //!
-//! Command lines are carried over from kube-scheduler. A flag that changes nothing here is accepted, with a line in the log;
+//! Command lines are carried over from both. A flag that changes nothing here is accepted, with a line in the log;
 //! one that would change what happens is refused by name, so that nobody has to guess. docs/cli.md lists them all.
 //!
-//! Source: `cmd/kube-scheduler/app/options` of 1.37, and what it takes from `k8s.io/component-base`.
+//! Source: `cmd/kube-scheduler/app/options` of 1.37, and what it takes from `k8s.io/component-base`; `kubectl options` of 1.37,
+//! which has those of 1.35 and 1.36, too.
 
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::marker::PhantomData;
 
 /// What becomes of a flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub(crate) enum Fate {
     /// Accepted without effect, for this reason.
     NoEffect(&'static str),
     /// Refused, for this reason.
@@ -20,78 +22,136 @@ enum Fate {
 use Fate::{NoEffect, Refused};
 
 const NO_PROFILING: &str = "there is no profiling endpoint";
+const NO_PROFILE: &str = "no profile of a command is written";
 const VERSIONS: &str = "Muster follows the rules of the API server's minor";
 const METRICS: &str = "drop or relabel metrics where they are scraped, by metric_relabel_configs";
 const HTTP_1: &str = "Muster serves HTTP/1.1";
 const SHARING: &str = "Muster has its address for itself";
 const AT_ONCE: &str = "every line is written at once";
 
-/// All of them, without the dashes.
-const FLAGS: [(&str, Fate); 22] = [
-    (
-        "master",
-        Refused("say it in the kubeconfig, as the server of the cluster"),
-    ),
-    ("kube-api-content-type", NoEffect("Muster speaks JSON")),
-    ("profiling", NoEffect(NO_PROFILING)),
-    ("contention-profiling", NoEffect(NO_PROFILING)),
-    ("emulated-version", Refused(VERSIONS)),
-    ("min-compatibility-version", Refused(VERSIONS)),
-    ("allow-metric-labels", Refused(METRICS)),
-    ("allow-metric-labels-manifest", Refused(METRICS)),
-    ("disabled-metrics", Refused(METRICS)),
-    ("show-hidden-metrics-for-version", NoEffect("no metric is hidden")),
-    (
-        "cert-dir",
-        Refused("name the files by --tls-cert-file and --tls-private-key-file"),
-    ),
-    (
-        "tls-sni-cert-key",
-        Refused("there is one certificate; one certificate can have many names"),
-    ),
-    (
-        "tls-curve-preferences",
-        Refused("Muster offers the curves of its TLS library"),
-    ),
-    ("disable-http2-serving", NoEffect(HTTP_1)),
-    ("http2-max-streams-per-connection", NoEffect(HTTP_1)),
-    ("permit-address-sharing", Refused(SHARING)),
-    ("permit-port-sharing", Refused(SHARING)),
-    ("log-flush-frequency", NoEffect(AT_ONCE)),
-    ("log-json-info-buffer-size", NoEffect(AT_ONCE)),
-    ("log-text-info-buffer-size", NoEffect(AT_ONCE)),
-    (
+/// A program of Kubernetes whose command lines are carried over.
+pub(crate) trait Upstream {
+    /// Its name.
+    const NAME: &'static str;
+    /// Its flags that Muster does not have, without the dashes.
+    const FLAGS: &'static [(&'static str, Fate)];
+    /// Those of them that are read as Go reads a boolean: with a value only behind an equals sign.
+    const SWITCHES: &'static [&'static str];
+    /// Whether they may stand before a command and behind it.
+    const EVERYWHERE: bool;
+}
+
+/// What schedules.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KubeScheduler;
+
+impl Upstream for KubeScheduler {
+    const NAME: &'static str = "kube-scheduler";
+    const FLAGS: &'static [(&'static str, Fate)] = &[
+        (
+            "master",
+            Refused("say it in the kubeconfig, as the server of the cluster"),
+        ),
+        ("kube-api-content-type", NoEffect("Muster speaks JSON")),
+        ("profiling", NoEffect(NO_PROFILING)),
+        ("contention-profiling", NoEffect(NO_PROFILING)),
+        ("emulated-version", Refused(VERSIONS)),
+        ("min-compatibility-version", Refused(VERSIONS)),
+        ("allow-metric-labels", Refused(METRICS)),
+        ("allow-metric-labels-manifest", Refused(METRICS)),
+        ("disabled-metrics", Refused(METRICS)),
+        ("show-hidden-metrics-for-version", NoEffect("no metric is hidden")),
+        (
+            "cert-dir",
+            Refused("name the files by --tls-cert-file and --tls-private-key-file"),
+        ),
+        (
+            "tls-sni-cert-key",
+            Refused("there is one certificate; one certificate can have many names"),
+        ),
+        (
+            "tls-curve-preferences",
+            Refused("Muster offers the curves of its TLS library"),
+        ),
+        ("disable-http2-serving", NoEffect(HTTP_1)),
+        ("http2-max-streams-per-connection", NoEffect(HTTP_1)),
+        ("permit-address-sharing", Refused(SHARING)),
+        ("permit-port-sharing", Refused(SHARING)),
+        ("log-flush-frequency", NoEffect(AT_ONCE)),
+        ("log-json-info-buffer-size", NoEffect(AT_ONCE)),
+        ("log-text-info-buffer-size", NoEffect(AT_ONCE)),
+        (
+            "log-json-split-stream",
+            Refused("every line goes to the standard error"),
+        ),
+        (
+            "log-text-split-stream",
+            Refused("every line goes to the standard error"),
+        ),
+    ];
+    const SWITCHES: &'static [&'static str] = &[
+        "profiling",
+        "contention-profiling",
+        "disable-http2-serving",
+        "permit-address-sharing",
+        "permit-port-sharing",
         "log-json-split-stream",
-        Refused("every line goes to the standard error"),
-    ),
-    (
         "log-text-split-stream",
-        Refused("every line goes to the standard error"),
-    ),
-];
+    ];
+    const EVERYWHERE: bool = false;
+}
+
+/// What a user of the cluster asks with.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Kubectl;
+
+impl Upstream for Kubectl {
+    const NAME: &'static str = "kubectl";
+    const FLAGS: &'static [(&'static str, Fate)] = &[
+        ("cache-dir", NoEffect("nothing is cached")),
+        ("disable-compression", NoEffect("no answer is ever compressed")),
+        ("kuberc", NoEffect("it speaks of commands of kubectl itself")),
+        ("log-flush-frequency", NoEffect(AT_ONCE)),
+        (
+            "match-server-version",
+            Refused("one version goes with every Kubernetes that Muster knows"),
+        ),
+        ("profile", Refused(NO_PROFILE)),
+        ("profile-output", Refused(NO_PROFILE)),
+        ("proxy-url", Refused("connections go to the server itself")),
+        ("vmodule", Refused("-v counts for the whole program")),
+        ("warnings-as-errors", Refused("warnings of the API server are not read")),
+    ];
+    const SWITCHES: &'static [&'static str] = &["disable-compression", "match-server-version", "warnings-as-errors"];
+    const EVERYWHERE: bool = true;
+}
 
 /// What was given of them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct UpstreamFlags {
+pub(crate) struct UpstreamFlags<U> {
     /// Flags without effect, with the reason of each.
     pub(crate) without_effect: Vec<(&'static str, &'static str)>,
+    program: PhantomData<U>,
 }
 
-impl clap::FromArgMatches for UpstreamFlags {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<UpstreamFlags, clap::Error> {
-        let mut flags = UpstreamFlags::default();
-        for (name, fate) in FLAGS {
+impl<U: Upstream> clap::FromArgMatches for UpstreamFlags<U> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<UpstreamFlags<U>, clap::Error> {
+        let mut without_effect = Vec::new();
+        for (name, fate) in U::FLAGS {
             let given = matches.get_many::<String>(name).is_some();
             match fate {
                 _ if !given => {}
-                NoEffect(why) => flags.without_effect.push((name, why)),
+                NoEffect(why) => without_effect.push((*name, *why)),
                 Refused(why) => {
-                    let message = format!("--{name} of kube-scheduler is refused: {why}");
+                    let message = format!("--{name} of {} is refused: {why}", U::NAME);
                     return Err(clap::Error::raw(ErrorKind::UnknownArgument, message));
                 }
             }
         }
-        Ok(flags)
+        Ok(UpstreamFlags {
+            without_effect,
+            program: PhantomData,
+        })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -100,40 +160,35 @@ impl clap::FromArgMatches for UpstreamFlags {
     }
 }
 
-impl clap::Args for UpstreamFlags {
+impl<U: Upstream> clap::Args for UpstreamFlags<U> {
     fn augment_args(command: Command) -> Command {
-        let arg = |(name, _): (&'static str, Fate)| {
-            let arg = Arg::new(name).long(name).hide(true).action(ArgAction::Append);
-            match name {
-                // As Go reads a boolean: a value only behind an equals sign.
-                "profiling"
-                | "contention-profiling"
-                | "disable-http2-serving"
-                | "permit-address-sharing"
-                | "permit-port-sharing"
-                | "log-json-split-stream"
-                | "log-text-split-stream" => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
-                _ => arg,
+        let arg = |(name, _): &(&'static str, Fate)| {
+            let arg = Arg::new(*name).long(*name).hide(true).action(ArgAction::Append);
+            let arg = arg.global(U::EVERYWHERE);
+            match U::SWITCHES.contains(name) {
+                true => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+                false => arg,
             }
         };
-        command.args(FLAGS.map(arg))
+        command.args(U::FLAGS.iter().map(arg))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
-        UpstreamFlags::augment_args(command)
+        UpstreamFlags::<U>::augment_args(command)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kubectl;
     use clap::{CommandFactory as _, Parser};
     use std::fmt::Write as _;
 
     #[derive(Parser, Debug)]
     struct Alone {
         #[command(flatten)]
-        flags: UpstreamFlags,
+        flags: UpstreamFlags<KubeScheduler>,
     }
 
     /// What `kube-scheduler --help` of 1.37 lists, in its order; tests/cluster/cli.rs holds the table that is made of it against
@@ -153,10 +208,13 @@ mod tests {
         log-json-info-buffer-size log-json-split-stream log-text-info-buffer-size log-text-split-stream logging-format v \
         vmodule version";
 
-    const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli.md");
-    const BEGIN: &str = "<!-- generated: flags -->\n";
-    const END: &str = "<!-- end of generated: flags -->\n";
+    /// What `kubectl options` of 1.37 lists, in its order; tests/cluster/cli.rs as above.
+    const KUBECTL: &str = "as as-group as-uid as-user-extra cache-dir certificate-authority client-certificate client-key cluster \
+        context disable-compression insecure-skip-tls-verify kubeconfig kuberc log-flush-frequency match-server-version namespace \
+        password profile profile-output proxy-url request-timeout server tls-server-name token user username v vmodule \
+        warnings-as-errors";
 
+    const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli.md");
     fn given(flags: &[&str]) -> Result<Vec<(&'static str, &'static str)>, String> {
         Alone::try_parse_from(["run"].iter().chain(flags))
             .map(|alone| alone.flags.without_effect)
@@ -180,15 +238,12 @@ mod tests {
         assert_eq!(given(&[]), Ok(Vec::new()));
     }
 
-    /// The table of docs/cli.md. `UPDATE_GOLDEN=1 cargo test -p muster flags` writes it.
-    fn table() -> String {
-        let mut out = String::from("\n| flag of kube-scheduler | here | |\n|---|---|---|\n");
-        let mut root = crate::Cli::command();
-        root.build();
-        let run = root.find_subcommand("run").expect("the command");
-        for name in KUBE_SCHEDULER.split_whitespace() {
-            let arg = run.get_arguments().find(|arg| arg.get_long() == Some(name));
-            let (here, why) = match FLAGS.iter().find(|(known, _)| *known == name) {
+    /// A table of docs/cli.md. `UPDATE_GOLDEN=1 cargo test -p muster flags` writes them.
+    fn table<U: Upstream>(upstream: &str, ours: &Command) -> String {
+        let mut out = format!("\n| flag of {} | here | |\n|---|---|---|\n", U::NAME);
+        for name in upstream.split_whitespace() {
+            let arg = ours.get_arguments().find(|arg| arg.get_long() == Some(name));
+            let (here, why) = match U::FLAGS.iter().find(|(known, _)| *known == name) {
                 Some((_, NoEffect(why))) => ("no effect", *why),
                 Some((_, Refused(why))) => ("refused", *why),
                 None if arg.is_some() => ("yes", ""),
@@ -200,14 +255,14 @@ mod tests {
         out
     }
 
-    #[test]
-    fn the_table_of_flags_is_up_to_date() {
+    /// Puts a table into the section of this name, or says that it is there already.
+    fn hold(section: &str, wanted: &str) {
+        let [begin, end] = ["", "end of "].map(|which| format!("<!-- {which}generated: {section} -->\n"));
         let text = std::fs::read_to_string(DOCUMENT).expect("docs/cli.md");
-        let (before, rest) = text.split_once(BEGIN).expect("the begin of the section");
-        let (found, after) = rest.split_once(END).expect("the end of the section");
-        let wanted = table();
+        let (before, rest) = text.split_once(&begin).expect("the begin of the section");
+        let (found, after) = rest.split_once(&end).expect("the end of the section");
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            std::fs::write(DOCUMENT, format!("{before}{BEGIN}{wanted}{END}{after}")).expect("docs/cli.md");
+            std::fs::write(DOCUMENT, format!("{before}{begin}{wanted}{end}{after}")).expect("docs/cli.md");
         } else {
             assert_eq!(
                 found, wanted,
@@ -217,9 +272,49 @@ mod tests {
     }
 
     #[test]
-    fn flags_are_those_of_kube_scheduler() {
-        for (name, _) in FLAGS {
-            assert!(KUBE_SCHEDULER.split_whitespace().any(|known| known == name), "{name}");
+    fn the_tables_of_flags_are_up_to_date() {
+        let mut root = crate::Cli::command();
+        root.build();
+        let run = root.find_subcommand("run").expect("the command");
+        hold("flags", &table::<KubeScheduler>(KUBE_SCHEDULER, run));
+        hold("flags of kubectl", &table::<Kubectl>(KUBECTL, &kubectl::Cli::command()));
+    }
+
+    #[test]
+    fn flags_are_those_of_upstream() {
+        fn check<U: Upstream>(upstream: &str) {
+            let is_there = |name: &str| upstream.split_whitespace().any(|known| known == name);
+            for (name, _) in U::FLAGS {
+                assert!(is_there(name), "{name}");
+            }
+            for name in U::SWITCHES {
+                assert!(U::FLAGS.iter().any(|(flag, _)| flag == name), "{name}");
+            }
+        }
+        check::<KubeScheduler>(KUBE_SCHEDULER);
+        check::<Kubectl>(KUBECTL);
+    }
+
+    /// Every flag of kubectl's is one of every command, wherever it stands.
+    #[test]
+    fn flags_of_kubectl_stand_everywhere() {
+        for words in [["--cache-dir=x", "version"], ["version", "--disable-compression"]] {
+            let read = kubectl::Cli::try_parse_from([&["kubectl-muster"], &words[..]].concat());
+            assert_eq!(
+                read.map(|cli| cli.connect.upstream.without_effect.len()).ok(),
+                Some(1),
+                "{words:?}"
+            );
+        }
+        for words in [["--proxy-url=x", "version"], ["version", "--proxy-url=x"]] {
+            let error = kubectl::Cli::try_parse_from([&["kubectl-muster"], &words[..]].concat()).expect_err("refused");
+            let expected = "error: --proxy-url of kubectl is refused: connections go to the server itself\n";
+            assert!(error.to_string().starts_with(expected), "{error}");
+        }
+        for name in KUBECTL.split_whitespace() {
+            let kubectl = kubectl::Cli::command();
+            let arg = kubectl.get_arguments().find(|arg| arg.get_long() == Some(name));
+            assert!(arg.is_some_and(clap::Arg::is_global_set), "{name}");
         }
     }
 }

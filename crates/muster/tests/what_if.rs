@@ -378,6 +378,7 @@ fn bad_input() {
                 "pod.yaml",
             ],
             &["snapshot", "--server-url", "https://127.0.0.1:1", "/nowhere/file"],
+            &["snapshot", "--server-url", "https://127.0.0.1:1", "--as=jo", "-"],
             &["kubectl", "snapshot", "--from-api", "-"],
             &[explain, &["short.gz"]].concat(),
             &[explain, &["pod.yaml"]].concat(),

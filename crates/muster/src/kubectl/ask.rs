@@ -18,7 +18,7 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(300);
 /// The kubeconfig is missing or wrong.
 pub(super) async fn reader(direct: &DirectArgs, options: ConnectOptions) -> Result<Reader, ReadError> {
     Reader::connect(&ConnectOptions {
-        direct: direct.direct(),
+        server_url: direct.server_url.clone(),
         ..options
     })
     .await

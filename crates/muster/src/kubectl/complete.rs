@@ -27,7 +27,8 @@ pub(crate) fn complete(root: &Command, words: &[String]) -> String {
     let mut expects = None;
     for word in before {
         expects = match word.strip_prefix('-') {
-            Some(_) => value_of(root, command, word),
+            // The value of a switch does not stand in a word of its own.
+            Some(_) => value_of(root, command, word).filter(|flag| !flag.is_require_equals_set()),
             None if expects.take().is_some() => None,
             None => {
                 command = command.find_subcommand(word).unwrap_or(command);
@@ -63,12 +64,12 @@ fn value_of<'c>(root: &'c Command, command: &'c Command, word: &str) -> Option<&
 fn all_flags<'c>(root: &'c Command, command: &'c Command) -> impl Iterator<Item = &'c Arg> {
     let global = root.get_arguments().filter(|arg| arg.is_global_set());
     let own = command.get_arguments().filter(|arg| !arg.is_global_set());
-    own.chain(global).filter(|arg| !arg.is_hide_set())
+    own.chain(global)
 }
 
 fn flags(root: &Command, command: &Command) -> Vec<(String, String)> {
-    let longs =
-        all_flags(root, command).filter_map(|arg| Some((format!("--{}", arg.get_long()?), first_line(arg.get_help()))));
+    let shown = all_flags(root, command).filter(|arg| !arg.is_hide_set());
+    let longs = shown.filter_map(|arg| Some((format!("--{}", arg.get_long()?), first_line(arg.get_help()))));
     longs.collect()
 }
 
@@ -133,7 +134,7 @@ mod tests {
 
     #[test]
     fn candidates() {
-        let cases: [&[&str]; 8] = [
+        let cases: [&[&str]; 13] = [
             &[""],
             &["g"],
             &["get", ""],
@@ -142,6 +143,11 @@ mod tests {
             &["get", "gangs", "-o", ""],
             &["get", "gangs", "--output=j"],
             &["--kubeconfig", "x"],
+            &["get", "gangs", "--as"],
+            &["--client-key", ""],
+            &["--as", "get", ""],
+            &["--insecure-skip-tls-verify", "get", ""],
+            &["--cache-dir", "get", "--c"],
         ];
         let shown = cases.map(|words| format!("{words:?}\n{}", completed(words)));
         insta::assert_snapshot!(shown.join("\n"));

@@ -22,9 +22,9 @@ use std::path::PathBuf;
 /// Every remedy was tried on a copy of the state, with the filters that decide, unless it says otherwise.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// pod/NAME or podgroup/NAME; a group of a Workload is podgroup/WORKLOAD/PODGROUP
-    #[arg(value_name = "TYPE/NAME")]
-    subject: String,
+    /// pod/NAME or podgroup/NAME, or the two in two words; a group of a Workload is podgroup/WORKLOAD/PODGROUP
+    #[arg(value_name = "TYPE/NAME", required = true, num_args = 1..=2)]
+    subject: Vec<String>,
 
     /// How to print
     #[arg(short, long, value_enum, value_name = "FORMAT")]
@@ -48,6 +48,17 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     direct: DirectArgs,
+}
+
+impl Args {
+    /// What to explain, in the namespace where it is.
+    fn subject(&self, namespace: &str) -> Result<Subject, String> {
+        match self.subject.as_slice() {
+            [kind, name] if !kind.contains('/') => explain::subject(&format!("{kind}/{name}"), namespace),
+            [first, second, ..] => Err(format!("{second:?} is one argument too many behind {first:?}")),
+            one => explain::subject(&one.concat(), namespace),
+        }
+    }
 }
 
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +85,7 @@ pub(crate) async fn run(args: &Args, connect: &ConnectArgs) -> Result<(), Failur
 
 /// What a file says. None: no file is named.
 fn from_file(args: &Args, namespace: &str) -> anyhow::Result<Option<Document>> {
-    let subject = || explain::subject(&args.subject, namespace).map_err(|problem| WrongUsage(anyhow!(problem)));
+    let subject = || args.subject(namespace).map_err(|problem| WrongUsage(anyhow!(problem)));
     let config = args.config.as_deref();
     Ok(match (&args.filename, &args.from_snapshot) {
         (Some(file), _) => {
@@ -89,7 +100,7 @@ fn from_file(args: &Args, namespace: &str) -> anyhow::Result<Option<Document>> {
 
 async fn ask(args: &Args, connect: &ConnectArgs) -> Result<Document, Failure> {
     let reader = ask::reader(&args.direct, connect.options()).await?;
-    let subject = explain::subject(&args.subject, connect.namespace(reader.namespace()));
+    let subject = args.subject(connect.namespace(reader.namespace()));
     let subject = subject.map_err(|problem| Failure::Other(WrongUsage(anyhow!(problem)).into()))?;
     match explanation(&reader, &subject).await {
         Err(Failure::Read(error)) if error.is_not_found() => Err(ask::why_absent(&reader, &args.direct, error).await),
@@ -121,4 +132,32 @@ fn print(args: &Args, document: &Document) -> anyhow::Result<()> {
         Some(Output::Yaml) => serde_saphyr::to_string(document)?,
     };
     text::print(&printed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser, Debug)]
+    struct Alone {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn a_subject_is_one_word_or_two() {
+        let subject = |words: &[&str]| {
+            let alone = Alone::try_parse_from([&["explain"], words].concat()).expect("well-formed");
+            alone.args.subject("shop")
+        };
+        assert_eq!(subject(&["pod", "web"]), explain::subject("pod/web", "shop"));
+        let group = subject(&["-o", "json", "podgroup", "train/workers"]);
+        assert_eq!(group, explain::subject("podgroup/train/workers", "shop"));
+        assert!(group.is_ok());
+        let said = "\"pod/late\" is one argument too many behind \"pod/web\"";
+        assert_eq!(subject(&["pod/web", "pod/late"]), Err(said.to_owned()));
+        assert!(subject(&["pod"]).is_err());
+        assert!(Alone::try_parse_from(["explain"]).is_err());
+    }
 }

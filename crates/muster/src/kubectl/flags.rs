@@ -1,8 +1,9 @@
 //! kubectl's flags, with kubectl's names and meanings: whom to ask, what to list, how to print it.
 
 use super::selector;
+use crate::upstream_flags::{Kubectl, UpstreamFlags};
 use muster_framework::selector::LabelSelector;
-use muster_kube::{ConnectOptions, Direct, Trust};
+use muster_kube::{ConnectOptions, Identity};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,6 +31,58 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "NAME", global = true)]
     user: Option<String>,
 
+    /// The URL of the API server to ask [default: that of the cluster]
+    #[arg(short, long, value_name = "URL", global = true)]
+    server: Option<String>,
+
+    /// Whose certificates to believe, in PEM [default: those of the cluster]
+    #[arg(long, value_name = "FILE", global = true)]
+    certificate_authority: Option<String>,
+
+    /// Take whatever certificate is shown; whoever answers could keep a token
+    #[arg(long, value_name = "BOOLEAN", num_args = 0..=1, require_equals = true, default_missing_value = "true", global = true)]
+    insecure_skip_tls_verify: Option<bool>,
+
+    /// Whose name the certificate of the server must have [default: that in its URL]
+    #[arg(long, value_name = "NAME", global = true)]
+    tls_server_name: Option<String>,
+
+    /// The bearer token to show [default: that of the user]
+    #[arg(long, value_name = "TOKEN", global = true)]
+    token: Option<String>,
+
+    /// The certificate to show, in PEM [default: that of the user]
+    #[arg(long, value_name = "FILE", global = true)]
+    client_certificate: Option<String>,
+
+    /// The key of that certificate, in PEM
+    #[arg(long, value_name = "FILE", global = true)]
+    client_key: Option<String>,
+
+    /// The name to log in with, where the server takes names and passwords
+    #[arg(long, value_name = "NAME", global = true)]
+    username: Option<String>,
+
+    /// The password of that name
+    #[arg(long, value_name = "PASSWORD", global = true)]
+    password: Option<String>,
+
+    /// Act as this user, who may be a service account: system:serviceaccount:NAMESPACE:NAME
+    #[arg(long = "as", value_name = "NAME", global = true)]
+    impersonate: Option<String>,
+
+    /// With --as: act as a member of this group; can be repeated
+    #[arg(long, value_name = "GROUP", global = true)]
+    as_group: Vec<String>,
+
+    /// With --as: act as the user with this UID
+    #[arg(long, value_name = "UID", global = true)]
+    as_uid: Option<String>,
+
+    /// With --as: act as one of whom this is known besides; can be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = extra, global = true)]
+    as_user_extra: Vec<(String, String)>,
+
     /// How long to wait for one answer, such as 5, 5s or 1m; 0 is for ever
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = request_timeout, global = true)]
     request_timeout: RequestTimeout,
@@ -37,6 +90,9 @@ pub(crate) struct ConnectArgs {
     /// How much to tell of what is done: 6 and more name every request
     #[arg(short, long, value_name = "NUMBER", default_value_t = 0, global = true)]
     pub(crate) v: u8,
+
+    #[command(flatten)]
+    pub(crate) upstream: UpstreamFlags<Kubectl>,
 }
 
 /// None is for ever.
@@ -52,6 +108,13 @@ fn request_timeout(text: &str) -> Result<RequestTimeout, String> {
     Ok(RequestTimeout(Some(timeout).filter(|timeout| !timeout.is_zero())))
 }
 
+fn extra(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("must be KEY=VALUE".to_owned()),
+    }
+}
+
 impl ConnectArgs {
     /// What a connection needs to know.
     pub(crate) fn options(&self) -> ConnectOptions {
@@ -61,7 +124,22 @@ impl ConnectArgs {
             cluster: self.cluster.clone(),
             user: self.user.clone(),
             request_timeout: self.request_timeout.0,
-            direct: None,
+            server: self.server.clone(),
+            server_url: None,
+            certificate_authority: self.certificate_authority.clone(),
+            insecure_skip_tls_verify: self.insecure_skip_tls_verify.unwrap_or(false),
+            tls_server_name: self.tls_server_name.clone(),
+            identity: Identity {
+                token: self.token.clone(),
+                username: self.username.clone(),
+                password: self.password.clone(),
+                client_certificate: self.client_certificate.clone(),
+                client_key: self.client_key.clone(),
+                impersonate: self.impersonate.clone(),
+                impersonate_uid: self.as_uid.clone(),
+                impersonate_groups: self.as_group.clone(),
+                impersonate_extra: self.as_user_extra.clone(),
+            },
         }
     }
 
@@ -80,38 +158,9 @@ impl ConnectArgs {
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct DirectArgs {
     /// Ask Muster itself at this URL, such as https://localhost:10259 behind kubectl port-forward. Of the kubeconfig only a
-    /// client certificate is shown to it
+    /// client certificate is shown to it; --token and the flags on certificates speak of this URL then
     #[arg(long, value_name = "URL")]
     pub(crate) server_url: Option<String>,
-
-    /// With --server-url: the bearer token to show
-    #[arg(long, value_name = "TOKEN", requires = "server_url")]
-    token: Option<String>,
-
-    /// With --server-url: whose certificates to believe, in PEM [default: those of the cluster]
-    #[arg(long, value_name = "FILE", requires = "server_url")]
-    certificate_authority: Option<PathBuf>,
-
-    /// With --server-url: take whatever certificate is shown; whoever answers could keep the token
-    #[arg(long, requires = "server_url", conflicts_with = "certificate_authority")]
-    insecure_skip_tls_verify: bool,
-}
-
-impl DirectArgs {
-    /// Whom to ask instead of the API server.
-    pub(crate) fn direct(&self) -> Option<Direct> {
-        let url = self.server_url.clone()?;
-        let trust = match &self.certificate_authority {
-            Some(path) => Trust::Authorities(path.clone()),
-            None if self.insecure_skip_tls_verify => Trust::Anybody,
-            None => Trust::Cluster,
-        };
-        Some(Direct {
-            url,
-            token: self.token.clone(),
-            trust,
-        })
-    }
 }
 
 /// What to list, and how to print it.
@@ -162,5 +211,13 @@ mod tests {
         assert_eq!(request_timeout("5"), seconds(5));
         assert_eq!(request_timeout("1m30s"), seconds(90));
         assert!(request_timeout("soon").is_err() && request_timeout("-1").is_err());
+    }
+
+    #[test]
+    fn what_else_is_known_of_somebody() {
+        let known = |key: &str, value: &str| Ok((key.to_owned(), value.to_owned()));
+        assert_eq!(extra("scopes=a=b"), known("scopes", "a=b"));
+        assert_eq!(extra("scopes="), known("scopes", ""));
+        assert!(extra("scopes").is_err() && extra("=a").is_err());
     }
 }

@@ -41,7 +41,7 @@ pub(crate) const API_VERSION: &str = "muster.dev/v1alpha1";
           propagate_version = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
-    connect: ConnectArgs,
+    pub(crate) connect: ConnectArgs,
 
     #[command(subcommand)]
     command: Command,
@@ -134,6 +134,9 @@ fn carry_out(connect: &ConnectArgs, command: Command) -> Result<(), Failure> {
     if 0 < connect.v {
         start_logging(Format::Text, &Verbosity::new(connect.v));
     }
+    for (name, why) in &connect.upstream.without_effect {
+        tracing::info!("--{name} has no effect: {why}");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -188,6 +191,24 @@ mod tests {
                 "a=b",
                 "-w",
             ],
+            &[
+                "--as=jo",
+                "--as-group",
+                "a",
+                "get",
+                "gangs",
+                "-n",
+                "shop",
+                "--as-group=b",
+                "--insecure-skip-tls-verify",
+            ],
+            &[
+                "-n=shop",
+                "--insecure-skip-tls-verify=false",
+                "-s",
+                "https://x",
+                "version",
+            ],
         ] {
             let cli = Cli::try_parse_from([&[PROGRAM], flags].concat()).unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(cli.connect.namespace("default"), "shop", "{flags:?}");
@@ -197,11 +218,13 @@ mod tests {
     #[test]
     fn wrong_flags_are_told_with_the_flag() {
         let said = |flags: &[&str]| {
-            let error = Cli::try_parse_from([&[PROGRAM], flags].concat()).expect_err("wrong flags");
+            let words: Vec<OsString> = [&[PROGRAM], flags].concat().into_iter().map(Into::into).collect();
+            let error = Cli::try_parse_from(&words).expect_err("wrong flags");
             assert_eq!(error.exit_code(), i32::from(crate::WRONG_USAGE));
-            command_line::sentence(&error).expect("no help was asked for")
+            let said = command_line::sentence(&error, &Cli::command(), &words);
+            said.unwrap_or_else(|| panic!("{flags:?} asks for help"))
         };
-        let cases: [&[&str]; 7] = [
+        let cases: [&[&str]; 12] = [
             &["get", "gangs", "--colour"],
             &["get", "gangs", "-o", "xml"],
             &["get", "gangs", "-l", "a=b=c"],
@@ -209,6 +232,11 @@ mod tests {
             &["get", "pods"],
             &["-v", "many", "version"],
             &["get", "gangs", "-n"],
+            &["get", "gangs", "--as-user-extra=scopes"],
+            &["-n", "shop"],
+            &["get", "-n", "shop"],
+            &["top", "--once=yes"],
+            &["explain", "pod", "web", "-n", "shop", "late"],
         ];
         insta::assert_snapshot!(cases.map(said).join("\n"));
     }

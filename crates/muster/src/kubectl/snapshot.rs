@@ -1,7 +1,7 @@
 //! `muster snapshot`, and `kubectl muster snapshot`: what the scheduler knows, in one file.
 
-use super::Failure;
 use super::flags::{ConnectArgs, DirectArgs};
+use super::{Failure, ask};
 use crate::version::VERSION;
 use crate::{WrongUsage, text};
 use anyhow::{Context as _, anyhow};
@@ -9,7 +9,7 @@ use muster_api::decode_for;
 use muster_api::paths::list_path;
 use muster_api::snapshot::{self, Header, Source, Writer};
 use muster_framework::record::Kind;
-use muster_kube::{ConnectOptions, Reader, minor_of};
+use muster_kube::{Reader, minor_of};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ pub(crate) struct Args {
     output: PathBuf,
 
     /// Read the API server alone, and ask no scheduler
-    #[arg(long, conflicts_with = "server_url", required_unless_present = "server_url")]
+    #[arg(long, conflicts_with = "server_url")]
     from_api: bool,
 
     #[command(flatten)]
@@ -42,8 +42,12 @@ pub(crate) struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// The server cannot be asked, or the file cannot be written. No half of a file is left behind.
+/// Nobody is named to be asked, the server cannot be, or the file cannot be written. No half of a file is left behind.
 pub(crate) async fn run(args: &Args, connect: &ConnectArgs) -> Result<(), Failure> {
+    if args.direct.server_url.is_none() && !args.from_api {
+        let missing = "--server-url URL is missing, or --from-api for a snapshot without the queue";
+        return Err(Failure::Other(WrongUsage(anyhow!(missing)).into()));
+    }
     let counts = if args.output == Path::new("-") {
         take(args, connect, std::io::stdout().lock()).await?
     } else {
@@ -78,14 +82,12 @@ async fn to_file(args: &Args, connect: &ConnectArgs, path: &Path) -> Result<Stri
 
 /// Takes it; says what is in it.
 async fn take(args: &Args, connect: &ConnectArgs, out: impl Write) -> Result<String, Failure> {
-    let Some(direct) = args.direct.direct() else {
-        return from_api(connect, out).await;
-    };
-    let options = ConnectOptions {
-        direct: Some(direct),
-        ..connect.options()
-    };
-    from_scheduler(&Reader::connect(&options).await?, out).await
+    let reader = ask::reader(&args.direct, connect.options()).await?;
+    if args.from_api {
+        from_api(&reader, out).await
+    } else {
+        from_scheduler(&reader, out).await
+    }
 }
 
 async fn from_scheduler(reader: &Reader, mut out: impl Write) -> Result<String, Failure> {
@@ -104,8 +106,7 @@ async fn from_scheduler(reader: &Reader, mut out: impl Write) -> Result<String, 
     ))
 }
 
-async fn from_api(connect: &ConnectArgs, out: impl Write) -> Result<String, Failure> {
-    let reader = Reader::connect(&connect.options()).await?;
+async fn from_api(reader: &Reader, out: impl Write) -> Result<String, Failure> {
     let minor = minor_of(&reader.get("/version").await?);
     // Asked first, because the first line says so; an empty page costs little.
     let mut served = Vec::new();

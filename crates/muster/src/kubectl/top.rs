@@ -49,6 +49,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = interval)]
     interval: Duration,
 
+    /// Look at all namespaces, as without -n
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+
     #[command(flatten)]
     direct: DirectArgs,
 }
@@ -85,7 +89,7 @@ pub(crate) async fn run(args: &Args, connect: &ConnectArgs) -> Result<(), Failur
     };
     let questions = Questions {
         reader: ask::reader(&args.direct, options).await?,
-        namespace: connect.given_namespace().map(str::to_owned),
+        namespace: looked_at(args, connect),
         direct: &args.direct,
     };
     if !is_live {
@@ -98,6 +102,12 @@ pub(crate) async fn run(args: &Args, connect: &ConnectArgs) -> Result<(), Failur
     };
     let view = view::View::new(about, colours_are_wanted());
     live::run(&questions, args.interval, view).await.map_err(Failure::Other)
+}
+
+/// None: all namespaces.
+fn looked_at(args: &Args, connect: &ConnectArgs) -> Option<String> {
+    let given = connect.given_namespace().filter(|_| !args.all_namespaces);
+    given.map(str::to_owned)
 }
 
 fn print(args: &Args, answer: &Document) -> anyhow::Result<()> {

@@ -24,8 +24,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// What came back.
 enum Arrival {
-    Overview(Result<Document, Failure>),
-    Explanation(Subject, Result<Explanation, Failure>),
+    Overview(Box<Result<Document, Failure>>),
+    Explanation(Box<(Subject, Result<Explanation, Failure>)>),
 }
 
 /// The view and what is under way for it.
@@ -126,7 +126,7 @@ impl Live<'_> {
                 let questions = self.questions;
                 self.under_way.push(Box::pin(async move {
                     let answer = questions.explanation(&subject).await;
-                    Arrival::Explanation(subject, answer)
+                    Arrival::Explanation(Box::new((subject, answer)))
                 }));
                 ControlFlow::Continue(())
             }
@@ -136,28 +136,39 @@ impl Live<'_> {
     fn ask(&mut self) -> ControlFlow<()> {
         self.ask_at = None;
         let questions = self.questions;
-        self.under_way
-            .push(Box::pin(async { Arrival::Overview(questions.overview().await) }));
+        self.under_way.push(Box::pin(async {
+            Arrival::Overview(Box::new(questions.overview().await))
+        }));
         ControlFlow::Continue(())
     }
 
     fn arrived(&mut self, arrival: Arrival) -> ControlFlow<()> {
         match arrival {
-            Arrival::Explanation(subject, answer) => {
+            Arrival::Explanation(explained) => {
+                let (subject, answer) = *explained;
                 self.view.explain(&subject, answer.map_err(|failure| failure.line()));
             }
-            Arrival::Overview(Ok(answer)) => {
-                self.view.take(answer);
-                self.backoff.reset();
-                self.ask_at = Some(Instant::now() + self.interval);
-            }
-            Arrival::Overview(Err(failure)) => {
-                let again_in = self.backoff.after_failure();
-                let line = failure.line();
-                self.view.fail(Trouble { line, again_in });
-                self.ask_at = Some(Instant::now() + again_in);
-            }
+            Arrival::Overview(answer) => self.overview_arrived(*answer),
         }
         ControlFlow::Continue(())
+    }
+
+    fn overview_arrived(&mut self, answer: Result<Document, Failure>) {
+        self.ask_at = Some(
+            Instant::now()
+                + match answer {
+                    Ok(answer) => {
+                        self.view.take(answer);
+                        self.backoff.reset();
+                        self.interval
+                    }
+                    Err(failure) => {
+                        let again_in = self.backoff.after_failure();
+                        let line = failure.line();
+                        self.view.fail(Trouble { line, again_in });
+                        again_in
+                    }
+                },
+        );
     }
 }

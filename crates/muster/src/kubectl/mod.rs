@@ -236,7 +236,7 @@ mod tests {
             &["-n", "shop"],
             &["get", "-n", "shop"],
             &["top", "--once=yes"],
-            &["explain", "pod", "web", "-n", "shop", "late"],
+            &["explain", "pod", "web", "late"],
         ];
         insta::assert_snapshot!(cases.map(said).join("\n"));
     }

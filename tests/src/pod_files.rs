@@ -90,7 +90,10 @@ fn entering(unshare: &[&str], root: &Path, launch: &Launch) -> Vec<String> {
 
 /// With which arguments `unshare` gives a program mounts of its own here: root may do it, others where the kernel lets them be
 /// root among themselves.
-fn unshare() -> Result<Vec<&'static str>> {
+///
+/// # Errors
+/// Nobody may do it here.
+pub fn unshare() -> Result<Vec<&'static str>> {
     let mut said = String::new();
     for args in [vec!["--mount"], vec!["--map-root-user", "--mount"]] {
         let mut command = Command::new("unshare");
@@ -102,8 +105,8 @@ fn unshare() -> Result<Vec<&'static str>> {
         said += &String::from_utf8_lossy(&output.stderr);
     }
     bail!(
-        "this test gives Muster the mounts of a pod, and `unshare --mount` is not permitted here: run it as root, in a container \
-         with the capability SYS_ADMIN and no AppArmor profile, or where users may make namespaces:\n{said}"
+        "`unshare --mount` is not permitted here: it takes root, in a container the capability SYS_ADMIN and no AppArmor profile, \
+         or a kernel that lets users make namespaces:\n{said}"
     )
 }
 

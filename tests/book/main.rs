@@ -128,6 +128,7 @@ fn words_in_logs_are_looked_for_by_commands_and_tables() {
     let found: Vec<(usize, &str)> = found.iter().map(|(line, words)| (*line, words.as_str())).collect();
     assert_eq!(found, [(1, "one"), (1, "two three"), (6, "four"), (6, "five")]);
 }
+
 #[test]
 fn the_summary_names_every_page_once() {
     let summary = Page::read(SUMMARY).unwrap();

@@ -215,6 +215,7 @@ mod tests {
         warnings-as-errors";
 
     const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli.md");
+
     fn given(flags: &[&str]) -> Result<Vec<(&'static str, &'static str)>, String> {
         Alone::try_parse_from(["run"].iter().chain(flags))
             .map(|alone| alone.flags.without_effect)

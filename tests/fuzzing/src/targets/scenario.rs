@@ -14,14 +14,7 @@ const DIGITS_MAX: usize = 2;
 
 /// Reads it, and plays it for a while.
 pub fn run(bytes: &[u8]) {
-    let text = text_of(bytes);
-    if asks_for_many(text) {
-        return;
-    }
-    let source = Source {
-        name: "fuzz".to_owned(),
-        text: text.to_owned(),
-    };
+    let Some(source) = source_of(bytes) else { return };
     let Ok(Loaded { scenario, .. }) = Scenario::load(&[source], true) else {
         return;
     };
@@ -39,8 +32,16 @@ pub fn run(bytes: &[u8]) {
     serde_json::to_string(&report).expect("a report can be written");
 }
 
-/// Whether it states more of something than is worth the time.
-pub(super) fn asks_for_many(text: &str) -> bool {
+/// A file with it. None: it states more of something than is worth the time.
+pub(super) fn source_of(bytes: &[u8]) -> Option<Source> {
+    let text = text_of(bytes);
+    (!asks_for_many(text)).then(|| Source {
+        name: "fuzz".to_owned(),
+        text: text.to_owned(),
+    })
+}
+
+fn asks_for_many(text: &str) -> bool {
     let long = |rest: &str| {
         let number = rest.trim_start_matches(|c: char| !c.is_ascii_digit());
         DIGITS_MAX < number.bytes().take_while(u8::is_ascii_digit).count()

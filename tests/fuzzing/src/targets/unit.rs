@@ -1,14 +1,12 @@
 //! What `muster simulate --from-snapshot` adds with `--until-full`: pods, alone or with the objects of their group. What was
 //! read is added to a cluster of one node.
 
-use super::scenario::asks_for_many;
-use crate::text_of;
+use super::scenario::source_of;
 use muster_api::decode_for;
 use muster_api::snapshot::{Header, Snapshot, Source as From};
 use muster_config::Configuration;
 use muster_framework::record::Kind;
 use muster_framework::rules::KubeMinor;
-use muster_sim::Source;
 use muster_sim::what_if::{Capacity, Play, Unit, World};
 
 /// So often it is added: the first, and one that is told from it by its names.
@@ -21,14 +19,7 @@ const NODE: &str = r#"{
 
 /// Reads it, and adds it.
 pub fn run(bytes: &[u8]) {
-    let text = text_of(bytes);
-    if asks_for_many(text) {
-        return;
-    }
-    let source = Source {
-        name: "fuzz".to_owned(),
-        text: text.to_owned(),
-    };
+    let Some(source) = source_of(bytes) else { return };
     let Ok(unit) = Unit::load(&source, &["muster".into()]) else {
         return;
     };
